@@ -1,0 +1,21 @@
+"""Errors that a user can cause; anything else is a bug and keeps its traceback."""
+
+
+class AucliError(Exception):
+    """Base of every user-facing error. The message is one sentence: what, where, what to do."""
+
+
+class InputError(AucliError):
+    """An input video, image or folder cannot be read."""
+
+
+class WeightsError(AucliError):
+    """A weights file is missing, altered or does not fit its network."""
+
+
+class DataError(AucliError):
+    """A labelled or synthetic dataset is missing files or holds values out of range."""
+
+
+class OutputError(AucliError):
+    """A result cannot be written."""

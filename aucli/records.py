@@ -1,0 +1,74 @@
+"""Frozen records that pass between the rooms; units are in the field names."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a file declares about itself, before any frame is decoded.
+
+    ``declared_frames`` is 0 where the container does not say; ``rotation_degrees`` is the
+    clockwise turn that was already applied to the frames; width and height are after it.
+    """
+
+    path: Path
+    decoder: str
+    codec: str
+    width: int
+    height: int
+    fps: float
+    declared_frames: int
+    duration_seconds: float
+    rotation_degrees: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Consecutive decoded frames.
+
+    frames: (N, H, W, 3) uint8 RGB. frame_index: (N,) int64, 0-based. pts_seconds: (N,) float64
+    seconds from the start of the stream, never index / fps.
+    """
+
+    frames: np.ndarray
+    frame_index: np.ndarray
+    pts_seconds: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[3] != 3 or self.frames.dtype != np.uint8:
+            raise ValueError(
+                f"frames must be (N, H, W, 3) uint8, got {self.frames.shape} {self.frames.dtype}"
+            )
+        if not len(self.frames) == len(self.frame_index) == len(self.pts_seconds):
+            raise ValueError(
+                f"{len(self.frames)} frames with {len(self.frame_index)} indices "
+                f"and {len(self.pts_seconds)} timestamps"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in one frame, in frame pixels.
+
+    bbox_xyxy_px: (4,) float32. face_score: 0-1. landmarks: (68, 2) float32, iBUG order.
+    face_id: stable over a video, 0-based; -1 before tracking. pose_radians: (3,) float32 rotation
+    about x (pitch, chin down positive), y (yaw, to the person's left positive) and z (roll).
+    """
+
+    bbox_xyxy_px: np.ndarray
+    face_score: float
+    landmarks: np.ndarray
+    face_id: int = -1
+    pose_radians: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
+
+    def __post_init__(self) -> None:
+        if self.landmarks.shape != (68, 2):
+            raise ValueError(f"landmarks must be (68, 2), got {self.landmarks.shape}")
+        if self.bbox_xyxy_px.shape != (4,):
+            raise ValueError(f"bbox_xyxy_px must be (4,), got {self.bbox_xyxy_px.shape}")
