@@ -1,0 +1,63 @@
+"""The command line: one thin file per command.
+
+A command file imports only typer and floor 0 at module level and everything heavy inside its
+function, so that ``aucli --help`` answers at once. Results go to stdout, all else to stderr.
+Exit codes: 0 all done, 1 some input failed, 2 usage, 130 interrupted.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import aucli
+from aucli.cli import info
+from aucli.errors import AucliError
+
+
+class _Commands(TyperGroup):
+    """The one place where errors that a user can cause become exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AucliError as error:
+            print(f"aucli: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print("aucli: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"aucli {aucli.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Facial Action Unit intensities, frame by frame, from videos."""
+
+
+app.command()(info.info)
+
+
+def main() -> None:
+    """Entry point of the ``aucli`` script."""
+    app(prog_name="aucli")

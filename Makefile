@@ -1,0 +1,37 @@
+# make demo: install and analyze the bundled clip.  make test: install for development and test.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/aucli analyze examples/demo.mp4 -o demo.parquet --overwrite
+	$(BIN)/python -c "import pandas as pd; t = pd.read_parquet('demo.parquet'); \
+	  au = t.filter(regex='^AU[0-9]{2}_r$$'); \
+	  print(f'demo.parquet: {len(t)} rows, {int(t.success.sum())} with a face'); \
+	  print(pd.DataFrame({'mean': au.mean(), 'max': au.max()}).round(2).to_string())"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) demo.parquet
