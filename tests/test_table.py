@@ -1,0 +1,236 @@
+"""The table writer: schema, the three formats, and that nothing half-written is ever seen."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from aucli import table
+from aucli.errors import OutputError
+from aucli.table import Columns, OutputExists, Rows, TableWriter, to_record_batch
+
+AUS = ("AU06", "AU12")
+BASE = ["video", "frame", "timestamp", "face_id", "success", "confidence",
+        "face_x", "face_y", "face_w", "face_h", "pose_Rx", "pose_Ry", "pose_Rz"]  # fmt: skip
+
+
+def make_rows(count: int = 3, start: int = 0) -> Rows:
+    """Rows of one face; every second frame has none."""
+    index = np.arange(start, start + count)
+    face = index % 2 == 0
+
+    def floats(*shape: int) -> np.ndarray:
+        values = np.arange(count * int(np.prod(shape)), dtype=np.float32).reshape(count, *shape)
+        values[~face] = np.nan
+        return values / 8
+
+    return Rows(
+        frame_index=index,
+        pts_seconds=index / 25,
+        face_id=np.where(face, 0, -1).astype(np.int32),
+        success=face,
+        confidence=np.where(face, 0.98765, np.nan).astype(np.float32),
+        bbox_xyxy_px=np.where(face[:, None], [10, 20, 110, 170], np.nan).astype(np.float32),
+        pose_radians=floats(3) / 10,
+        landmarks=floats(68, 2),
+        intensities=floats(2),
+        sides=floats(2, 2),
+        places=floats(2, 2),
+    )
+
+
+def write(target: Path | None, columns: Columns, rows: Rows, table_format: str = "parquet") -> None:
+    with TableWriter(target, columns.schema(), table_format) as writer:
+        writer.write(to_record_batch(columns, "a.mp4", rows))
+
+
+def test_columns_come_in_the_documented_order():
+    assert Columns(AUS).schema().names == [*BASE, "AU06_r", "AU12_r"]
+    names = Columns(AUS, sides=True, places=True, presence=True, landmarks=True).schema().names
+    assert names[:31] == [
+        *BASE, "AU06_r", "AU12_r", "AU06_L", "AU06_R", "AU12_L", "AU12_R",
+        "AU06_x", "AU06_y", "AU12_x", "AU12_y", "AU06_c", "AU12_c",
+        "x_0", "x_1", "x_2", "x_3", "x_4", "x_5",
+    ]  # fmt: skip
+    assert names[-2:] == ["y_66", "y_67"]
+    assert len(names) == 25 + 136
+
+
+def test_every_group_holds_its_values():
+    rows = make_rows()
+    columns = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
+    frame = to_record_batch(columns, "a.mp4", rows).to_pandas()
+    assert frame["frame"].tolist() == [1, 2, 3]
+    assert frame.loc[2, ["face_x", "face_y", "face_w", "face_h"]].tolist() == [10, 20, 100, 150]
+    assert frame.loc[2, ["AU06_r", "AU12_r"]].tolist() == [0.5, 0.625]
+    assert frame.loc[2, "AU12_R"] == rows.sides[2, 1, 1]
+    assert frame.loc[2, "AU12_x"] == rows.places[2, 1, 0]
+    assert frame.loc[2, "x_67"] == rows.landmarks[2, 67, 0]
+    assert frame.loc[2, "y_0"] == rows.landmarks[2, 0, 1]
+
+
+def test_presence_is_the_thresholded_intensity():
+    rows = make_rows(1)
+    rows.intensities[0] = [0.999, table.PRESENCE_THRESHOLD]
+    frame = to_record_batch(Columns(AUS, presence=True), "a.mp4", rows).to_pandas()
+    assert frame.loc[0, ["AU06_c", "AU12_c"]].tolist() == [0, 1]
+
+
+def test_a_frame_without_a_face_is_null_where_nothing_was_measured():
+    columns = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
+    row = to_record_batch(columns, "a.mp4", make_rows()).to_pylist()[1]
+    known = {name: value for name, value in row.items() if value is not None}
+    assert known == {"video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False}
+
+
+def test_parquet_round_trip_keeps_rows_and_provenance(tmp_path):
+    target = tmp_path / "deep" / "a.parquet"
+    columns = Columns(AUS, landmarks=True)
+    with TableWriter(target, columns.schema()) as writer:
+        for start in (0, 4):
+            writer.write(to_record_batch(columns, "a.mp4", make_rows(4, start)))
+        writer.provenance = {"frames": 8, "model": {"name": "m"}}
+    read = pq.read_table(target)
+    assert read.schema.equals(columns.schema())
+    assert read["frame"].to_pylist() == list(range(1, 9))
+    assert table.read_provenance(target) == {"frames": 8, "model": {"name": "m"}}
+    assert pq.read_metadata(target).row_group(0).column(0).compression == "ZSTD"
+    assert pq.read_metadata(target).num_row_groups == 1
+    assert os.listdir(target.parent) == ["a.parquet"]
+
+
+def test_long_tables_are_written_in_row_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "ROW_GROUP_ROWS", 8)
+    columns = Columns(AUS)
+    with TableWriter(tmp_path / "a.parquet", columns.schema()) as writer:
+        for start in range(0, 20, 4):
+            writer.write(to_record_batch(columns, "a.mp4", make_rows(4, start)))
+    metadata = pq.read_metadata(tmp_path / "a.parquet")
+    assert [metadata.row_group(g).num_rows for g in range(3)] == [8, 8, 4]
+
+
+def test_csv_is_rounded_and_reads_like_an_openface_file(tmp_path):
+    write(tmp_path / "a.csv", Columns(AUS), make_rows(), "csv")
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == ",".join([*BASE, "AU06_r", "AU12_r"])
+    assert lines[2] == '"a.mp4",2,0.04,,0,' + "," * 9
+    frame = pd.read_csv(tmp_path / "a.csv")
+    assert frame["success"].tolist() == [1, 0, 1]
+    assert frame["confidence"].tolist()[0] == 0.988
+    assert frame["AU12_r"].tolist()[2] == 0.625
+    assert len(frame[(frame["success"] == 1) & (frame["confidence"] > 0.8)]) == 2
+
+
+def test_csv_has_no_negative_zero(tmp_path):
+    rows = make_rows(1)
+    rows.pose_radians[0] = -1e-9
+    write(tmp_path / "a.csv", Columns(AUS), rows, "csv")
+    assert "-0" not in (tmp_path / "a.csv").read_text()
+
+
+def test_json_lines_round_trip(tmp_path):
+    rows = make_rows()
+    rows.intensities[0] = [0.1, 4.9]
+    write(tmp_path / "a.jsonl", Columns(AUS), rows, "jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert list(lines[0]) == Columns(AUS).schema().names
+    assert (lines[0]["AU06_r"], lines[0]["AU12_r"], lines[0]["success"]) == (0.1, 4.9, True)
+    assert lines[1]["AU06_r"] is None
+
+
+@pytest.mark.parametrize("table_format", table.FORMATS)
+def test_no_rows_still_make_a_table(tmp_path, table_format):
+    target = tmp_path / f"a.{table_format}"
+    with TableWriter(target, Columns(AUS).schema(), table_format):
+        pass
+    assert target.exists()
+    if table_format == "parquet":
+        assert pq.read_table(target).num_rows == 0
+
+
+@pytest.mark.parametrize("table_format", table.FORMATS)
+def test_standard_output_carries_the_same_bytes_as_a_file(tmp_path, monkeypatch, table_format):
+    class Pipe:
+        buffer = io.BytesIO()
+
+    monkeypatch.setattr("sys.stdout", Pipe)
+    Pipe.buffer = io.BytesIO()
+    write(None, Columns(AUS), make_rows(), table_format)
+    monkeypatch.undo()
+    write(tmp_path / "a", Columns(AUS), make_rows(), table_format)
+    assert Pipe.buffer.getvalue() == (tmp_path / "a").read_bytes()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("table_format", table.FORMATS)
+def test_a_failure_leaves_nothing_behind(tmp_path, table_format, error):
+    columns = Columns(AUS)
+    with (
+        pytest.raises(error),
+        TableWriter(tmp_path / "a", columns.schema(), table_format) as writer,
+    ):
+        writer.write(to_record_batch(columns, "a.mp4", make_rows()))
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_existing_table_is_replaced_only_when_asked(tmp_path):
+    target = tmp_path / "a.parquet"
+    target.write_text("mine")
+    with pytest.raises(OutputExists) as refused, TableWriter(target, Columns(AUS).schema()):
+        pass
+    assert str(refused.value) == f"{target} exists already; use --overwrite to replace it."
+    assert target.read_text() == "mine"
+    with TableWriter(target, Columns(AUS).schema(), overwrite=True):
+        assert target.read_text() == "mine"  # until the last row is written
+    assert pq.read_table(target).num_rows == 0
+    assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+def test_a_table_that_appears_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "a.parquet"
+    with pytest.raises(OutputExists), TableWriter(target, Columns(AUS).schema()):
+        target.write_text("mine")
+    assert target.read_text() == "mine"
+    assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "a.csv"
+    with pytest.raises(OutputError) as refused, TableWriter(target, Columns(AUS).schema(), "csv"):
+        pass
+    assert str(refused.value) in (
+        f"Cannot write {target}: Not a directory; choose another place with -o.",
+        f"Cannot write {target}: File exists; choose another place with -o.",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("table_format", table.FORMATS)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, table_format):
+    real_open = Path.open
+
+    def full(path: Path, mode: str = "r") -> io.IOBase:
+        real_open(path, mode).close()
+        return open("/dev/full", "wb")
+
+    monkeypatch.setattr(Path, "open", full)
+    target = tmp_path / "a"
+    with pytest.raises(OutputError) as refused:
+        write(target, Columns(AUS), make_rows(), table_format)
+    assert str(refused.value) == (
+        f"Cannot write {target}: No space left on device; "
+        "free some space or choose another folder with -o."
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_format_is_a_bug():
+    with pytest.raises(ValueError, match="table_format must be one of"):
+        TableWriter(None, Columns(AUS).schema(), "xlsx")
