@@ -1,0 +1,33 @@
+"""The project's own landmark network: 68 points and a face confidence from a 128 px crop."""
+
+import torch
+from torch import Tensor, nn
+
+from aucli.models.blocks import Encoder, Up
+
+CROP_SIZE = 128
+LANDMARKS = 68
+
+
+class LandmarkNet(nn.Module):
+    """One heatmap per iBUG landmark at stride 4, and whether the crop shows a face.
+
+    forward: x (N, 3, 128, 128) float, pixels normalised (x - 127.5) / 64. Returns
+    logits (N, 68, 32, 32), to be read by ``heatmaps.decode_landmarks``, and face_logit (N,):
+    its sigmoid is the face confidence 0-1.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96)) -> None:
+        super().__init__()
+        _, w1, w2, w3 = widths
+        self.encoder = Encoder(widths)
+        self.up8 = Up(w3, w2)
+        self.up4 = Up(w2, w1)
+        self.landmark_head = nn.Conv2d(w1, LANDMARKS, 1)
+        self.face_head = nn.Sequential(nn.Linear(2 * w3, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        at4, at8, at16 = self.encoder(x)
+        logits = self.landmark_head(self.up4(self.up8(at16, at8), at4))
+        pooled = torch.cat([at16.mean((2, 3)), at16.amax((2, 3))], 1)  # (N, 2 * w3)
+        return logits, self.face_head(pooled)[:, 0]

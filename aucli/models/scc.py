@@ -1,0 +1,147 @@
+"""Semantic correspondence convolution (Fan, Lam, Li, AAAI 2020, section 3.2), factorised.
+
+Graph nodes are feature channels; a node's vector f_i is its flattened map (D values). The layer is
+
+    out_i = max over j in kNN(i) of ReLU(BN(W [f_i, f_j - f_i])),    W = [A, B]
+
+and W [f_i, f_j - f_i] = (A - B) f_i + B f_j = u_i + v_j, so the projection runs once per node
+instead of once per edge, and the (N, 2D, C, k) tensor of edge features never exists.
+"""
+
+import torch
+from torch import Tensor, nn
+
+# A residual branch must begin near zero; at exactly zero its ReLU would sit on the flat side of
+# its corner, pass no gradient, and never start to learn.
+RESIDUAL_INIT = 0.1
+
+
+class SCC(nn.Module):
+    """Dynamic graph convolution over channels.
+
+    size: side of the square maps, D = size * size. k: neighbours, the node itself among them.
+    forward: x (N, C, size, size) -> same shape, >= 0; with ``residual`` x + that.
+    Raises ValueError where the maps have another size or there are fewer than k channels.
+    """
+
+    def __init__(self, size: int, k: int = 7, residual: bool = False) -> None:
+        super().__init__()
+        self.size, self.k, self.residual = size, k, residual
+        nodes = size * size
+        self.conv = nn.Conv2d(2 * nodes, nodes, 1, bias=False)  # weight (D, 2D, 1, 1)
+        self.bn = nn.BatchNorm2d(nodes)
+        if residual:
+            nn.init.constant_(self.bn.weight, RESIDUAL_INIT)
+        self._folded: tuple[tuple, Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, height, width = x.shape
+        if (height, width) != (self.size, self.size):
+            raise ValueError(f"SCC was built for {self.size} px maps, got {width}x{height}")
+        if c < self.k:
+            raise ValueError(f"SCC needs at least k = {self.k} channels, got {c}")
+        f = x.reshape(n, c, -1)  # (N, C, D)
+        neighbours = nearest_nodes(f, self.k)
+        out = self._train_form(f, neighbours) if self.training else self._eval_form(f, neighbours)
+        out = out.view(n, c, height, width).to(x.dtype)
+        return x + out if self.residual else out
+
+    def _stacked(self) -> Tensor:
+        """(2D, D): rows of A - B, then rows of B."""
+        a, b = self.conv.weight[:, :, 0, 0].chunk(2, 1)
+        return torch.cat([a - b, b])
+
+    def _train_form(self, f: Tensor, neighbours: Tensor) -> Tensor:
+        """Batch statistics over all edges, from sums over nodes. All (N, C, D) float32."""
+        k, bn = self.k, self.bn
+        u, v = nn.functional.linear(f, self._stacked()).float().chunk(2, 2)
+        with torch.autocast(f.device.type, enabled=False):
+            adjacency = v.new_zeros(f.shape[0], f.shape[1], f.shape[1])
+            adjacency.scatter_(2, neighbours, 1.0)
+            degree = adjacency.sum(1).unsqueeze(2)  # (N, C, 1): how often a node is a neighbour
+            edges = neighbours.numel()
+            mean_u = u.mean((0, 1))  # (D,)
+            mean_v = (degree * v).sum((0, 1)) / edges
+            # Centred before squaring: E[x^2] - E[x]^2 would lose the small variances.
+            du, dv = u - mean_u, v - mean_v
+            mixed = (du * torch.bmm(adjacency, dv)).sum((0, 1))
+            var = (k * du.square() + degree * dv.square()).sum((0, 1)) + 2 * mixed
+            var = var / edges
+            self._track(mean_u + mean_v, var, edges)
+            scale = bn.weight * torch.rsqrt(var + bn.eps)
+            du, dv = scale * du, scale * dv
+            # The scale may be negative, so the winner is chosen after it: max picks the min there.
+            with torch.no_grad():
+                winner = _gather_nodes(dv, neighbours).argmax(2)  # (N, C, D)
+                winner = neighbours.gather(2, winner)
+            return torch.relu(du + dv.gather(1, winner) + bn.bias)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor, edges: int) -> None:
+        """Running statistics as ``nn.BatchNorm2d`` keeps them (unbiased variance)."""
+        bn = self.bn
+        if bn.running_mean is None or bn.running_var is None or bn.num_batches_tracked is None:
+            return
+        bn.num_batches_tracked.add_(1)
+        momentum = bn.momentum
+        if momentum is None:
+            momentum = 1.0 / float(bn.num_batches_tracked)
+        bn.running_mean.lerp_(mean.to(bn.running_mean.dtype), momentum)
+        unbiased = var * (edges / max(edges - 1, 1))
+        bn.running_var.lerp_(unbiased.to(bn.running_var.dtype), momentum)
+
+    def _eval_form(self, f: Tensor, neighbours: Tensor) -> Tensor:
+        """Batch norm folded into the projection; only the maximum is gathered."""
+        weight, bias = self._folded_projection()
+        u, v = nn.functional.linear(f, weight, bias).chunk(2, 2)
+        # The scale is inside v, so max is right for both of its signs.
+        return torch.relu(u + _gather_nodes(v, neighbours).amax(2))
+
+    def _fold(self) -> tuple[Tensor, Tensor]:
+        bn = self.bn
+        assert bn.running_mean is not None and bn.running_var is not None
+        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+        bias = bn.bias - scale * bn.running_mean
+        return self._stacked() * scale.repeat(2)[:, None], torch.cat([bias, torch.zeros_like(bias)])
+
+    def _folded_projection(self) -> tuple[Tensor, Tensor]:
+        """(2D, D) and (2D,). Kept between calls: folding costs as much as projecting one face."""
+        if torch.is_grad_enabled():
+            return self._fold()
+        parts = (self.conv.weight, *self.bn.parameters(), *self.bn.buffers())
+        key = tuple(
+            (t.data_ptr(), t.device, t.dtype, -1 if t.is_inference() else t._version) for t in parts
+        )
+        if self._folded is None or self._folded[0] != key:
+            with torch.inference_mode(False), torch.no_grad():
+                self._folded = (key, *self._fold())
+        return self._folded[1:]
+
+    def train(self, mode: bool = True) -> "SCC":
+        self._folded = None
+        return super().train(mode)
+
+
+@torch.no_grad()
+def nearest_nodes(f: Tensor, k: int) -> Tensor:
+    """k nearest nodes by squared Euclidean distance, the node itself among them.
+
+    f: (N, C, D). Returns (N, C, k) int64. Always float32 or better: at bfloat16 the order of the
+    neighbours would be noise. No gradient flows through the choice, as in the paper.
+    """
+    with torch.autocast(f.device.type, enabled=False):
+        f = f.float() if f.dtype in (torch.bfloat16, torch.float16) else f
+        f = f - f.mean(1, keepdim=True)  # distances stay, cancellation shrinks
+        square = f.square().sum(2)  # (N, C)
+        distance = torch.baddbmm(square.unsqueeze(1), f, f.transpose(1, 2), alpha=-2.0)
+        # |f_i|^2 is the same for a whole row and cannot change its order.
+        distance.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+        return distance.topk(k, 2, largest=False).indices
+
+
+def _gather_nodes(v: Tensor, neighbours: Tensor) -> Tensor:
+    """Rows of v (N, C, D) at neighbours (N, C, k) -> (N, C, k, D)."""
+    n, c, d = v.shape
+    first = torch.arange(0, n * c, c, device=v.device).view(n, 1, 1)
+    rows = v.reshape(n * c, d).index_select(0, (neighbours + first).flatten())
+    return rows.view(n, c, neighbours.shape[2], d)

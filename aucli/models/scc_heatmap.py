@@ -1,0 +1,133 @@
+"""AU heatmap regression with semantic correspondence convolutions (Fan, Lam, Li, AAAI 2020).
+
+``small`` is the project's own light form for 128 px crops; ``resnet18`` and ``resnet50`` follow the
+paper: three deconvolutions, each followed by an SCC.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from aucli.models.blocks import Encoder, Up
+from aucli.models.resnet import ResNet
+from aucli.models.scc import SCC
+
+STRIDE = 4
+LANDMARKS = 68
+Backbone = Literal["small", "resnet18", "resnet50"]
+
+
+@dataclass(frozen=True, slots=True)
+class SCCHeatmapConfig:
+    """What defines an SCCHeatmapNet; saved beside its weights.
+
+    maps: output heatmaps K. scc_sizes: sides of the feature maps that get an SCC; for ``small``
+    any of crop/8 and crop/4, for the ResNets any of crop/16, crop/8 and crop/4. k: neighbours.
+    widths: encoder channels of ``small``; deconv_widths: decoder channels of the ResNets.
+    """
+
+    backbone: Backbone = "small"
+    maps: int = 40
+    scc_sizes: tuple[int, ...] = (16, 32)
+    k: int = 7
+    crop_size: int = 128
+    widths: tuple[int, int, int, int] = (16, 32, 64, 96)
+    deconv_widths: tuple[int, int, int] = (256, 128, 64)
+
+    def __post_init__(self) -> None:
+        if self.backbone not in ("small", "resnet18", "resnet50"):
+            raise ValueError(f"backbone must be small, resnet18 or resnet50, got {self.backbone!r}")
+        if self.maps < 1 or self.k < 1:
+            raise ValueError(f"maps and k must be at least 1, got {self.maps} and {self.k}")
+        step = 16 if self.backbone == "small" else 32
+        if self.crop_size % step:
+            raise ValueError(f"crop_size must be a multiple of {step}, got {self.crop_size}")
+        for size in self.scc_sizes:
+            if size not in self.decoder_sizes:
+                raise ValueError(f"scc_sizes must be among {self.decoder_sizes}, got {size}")
+
+    @property
+    def decoder_sizes(self) -> tuple[int, ...]:
+        """Sides of the decoder's feature maps, coarse to fine."""
+        strides = (8, 4) if self.backbone == "small" else (16, 8, 4)
+        return tuple(self.crop_size // stride for stride in strides)
+
+    @property
+    def heatmap_size(self) -> int:
+        """Side of the output maps."""
+        return self.crop_size // STRIDE
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, read back by :meth:`from_dict`."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SCCHeatmapConfig":
+        """The inverse of :meth:`to_dict`. Raises TypeError on unknown names."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class SCCHeatmapNet(nn.Module):
+    """One linear heatmap per AU place, in intensity units (peak = intensity 0-5).
+
+    forward: x (N, 3, S, S) float, normalised pixels, S = config.crop_size. Returns heatmaps
+    (N, K, S/4, S/4); with ``with_landmarks`` also landmark logits (N, 68, S/4, S/4), an auxiliary
+    training task. In ``small``, ``encoder``, ``up8``, ``up4`` and ``landmark_head`` carry the names
+    and shapes of LandmarkNet, so that its weights load by name.
+    """
+
+    def __init__(self, config: SCCHeatmapConfig) -> None:
+        super().__init__()
+        self.config = config
+        last = config.widths[1] if config.backbone == "small" else config.deconv_widths[-1]
+        if config.backbone == "small":
+            self.encoder = Encoder(config.widths)
+            self.up8 = Up(config.widths[3], config.widths[2])
+            self.up4 = Up(config.widths[2], config.widths[1])
+        else:
+            self.trunk = ResNet(config.backbone)
+            self.deconvs = nn.ModuleList()
+            i = self.trunk.out_channels
+            for o in config.deconv_widths:
+                self.deconvs.append(
+                    nn.Sequential(
+                        nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False),
+                        nn.BatchNorm2d(o),
+                        nn.ReLU(inplace=True),
+                    )
+                )
+                i = o
+        # The paper's layer replaces its features; the small net adds to them, which trains fast.
+        self.sccs = nn.ModuleDict(
+            {
+                str(size): SCC(size, config.k, residual=config.backbone == "small")
+                for size in config.scc_sizes
+            }
+        )
+        self.head = nn.Conv2d(last, config.maps, 1)
+        self.landmark_head = nn.Conv2d(last, LANDMARKS, 1)
+
+    def _correspond(self, x: Tensor) -> Tensor:
+        name = str(x.shape[-1])
+        return self.sccs[name](x) if name in self.sccs else x
+
+    def _features(self, x: Tensor) -> Tensor:
+        """(N, C, S/4, S/4) decoder output."""
+        if self.config.backbone == "small":
+            at4, at8, at16 = self.encoder(x)
+            x = self._correspond(self.up8(at16, at8))
+            return self._correspond(self.up4(x, at4))
+        x = self.trunk(x)
+        for deconv in self.deconvs:
+            x = self._correspond(deconv(x))
+        return x
+
+    def forward(self, x: Tensor, with_landmarks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        if x.shape[2:] != (self.config.crop_size, self.config.crop_size):
+            raise ValueError(
+                f"the network reads {self.config.crop_size} px crops, got {tuple(x.shape)}"
+            )
+        features = self._features(x)
+        heatmaps = self.head(features)
+        return (heatmaps, self.landmark_head(features)) if with_landmarks else heatmaps
