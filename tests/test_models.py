@@ -163,9 +163,7 @@ def test_wrong_inputs_are_named() -> None:
         SCCHeatmapNet(SCCHeatmapConfig())(torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match=r"^scc_sizes must be among \(16, 32\), got 8$"):
         SCCHeatmapConfig(scc_sizes=(8,))
-    with pytest.raises(
-        ValueError, match=r"^backbone must be small, resnet18 or resnet50, got 'x'$"
-    ):
+    with pytest.raises(ValueError, match=r"^backbone must be .* or resnet50, got 'x'$"):
         SCCHeatmapConfig("x")  # type: ignore[arg-type]
 
 

@@ -65,7 +65,10 @@ class SCCHeatmapConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SCCHeatmapConfig":
         """The inverse of :meth:`to_dict`. Raises TypeError on unknown names."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        frozen: dict[str, Any] = {}
+        for name, value in values.items():
+            frozen[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**frozen)
 
 
 class SCCHeatmapNet(nn.Module):

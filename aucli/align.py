@@ -1,0 +1,260 @@
+"""The only maker of crops: from a frame and a face to an aligned square, and back to frame pixels.
+
+Coordinates are (x, y) with pixel centres at integers; (0, 0) is the centre of the top-left pixel.
+A matrix (2, 3) maps frame px to crop px: crop = M[:, :2] @ frame + M[:, 2].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample
+
+POOL_FROM = 1.5  # frame px per crop px above which bilinear sampling would skip pixels
+LANDMARK_CROP_SCALE = 1.35  # square side of a landmark crop over the face box's longer side
+FOREHEAD = 0.28  # the forehead's height over the brows, in nose-root-to-chin lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Where groups of landmarks go: anchor i is the mean of ``groups[i]``, sent to ``targets[i]``.
+
+    targets: px in a crop of ``crop_size``; other crop sizes scale them. ``exact``: three anchors
+    and the full affine map through them; otherwise the least-squares similarity.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    targets: tuple[tuple[float, float], ...]
+    crop_size: int
+    exact: bool = False
+
+
+TEMPLATES = {
+    # Centre of the person's right eye, of the left one, and the base of the nose.
+    "eyes-nose": Template(
+        (tuple(range(36, 42)), tuple(range(42, 48)), tuple(range(31, 36))),
+        ((45.0, 38.0), (83.0, 38.0), (64.0, 66.0)),
+        128,
+    ),
+    # Sanchez-Lozano et al., BMVC 2018: chin and outer eye corners.
+    "bmvc2018": Template(
+        ((8,), (36,), (45,)),
+        ((127.6475, 227.8161), (79.1608, 87.0376), (176.8392, 87.0376)),
+        256,
+        exact=True,
+    ),
+}
+
+
+def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.ndarray:
+    """Matrices that bring faces into a template's pose.
+
+    landmarks: (N, 68, 2) float, frame px. Returns (N, 2, 3) float64, frame px -> crop px.
+    Raises ValueError for an unknown template.
+    """
+    if template not in TEMPLATES:
+        raise ValueError(f"unknown template {template!r}; there are {', '.join(TEMPLATES)}")
+    form = TEMPLATES[template]
+    landmarks = np.asarray(landmarks, np.float64)
+    source = np.stack([landmarks[:, list(group)].mean(1) for group in form.groups], 1)  # (N, P, 2)
+    # Pixel centres: the crop's edge, not its first pixel, is what stays at zero when it is scaled.
+    target = (np.array(form.targets) + 0.5) * (crop_size / form.crop_size) - 0.5  # (P, 2)
+    if form.exact:
+        ones = np.ones((*source.shape[:2], 1))
+        system = np.concatenate([source, ones], 2)  # (N, 3, 3)
+        return np.linalg.solve(system, np.broadcast_to(target, source.shape)).transpose(0, 2, 1)
+    return _similarities(source, target)
+
+
+def _similarities(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Least-squares rotation, scale and shift of (N, P, 2) onto (P, 2) -> (N, 2, 3)."""
+    p, q = source - source.mean(1, keepdims=True), target - target.mean(0)
+    norm = (p**2).sum((1, 2))
+    a = (p * q).sum((1, 2)) / norm
+    b = (p[..., 0] * q[:, 1] - p[..., 1] * q[:, 0]).sum(1) / norm
+    linear = np.stack([a, -b, b, a], 1).reshape(-1, 2, 2)
+    shift = target.mean(0) - np.einsum("nij,nj->ni", linear, source.mean(1))
+    return np.concatenate([linear, shift[..., None]], 2)
+
+
+def square_matrices(
+    boxes_xyxy: np.ndarray,
+    crop_size: int,
+    scale: float = LANDMARK_CROP_SCALE,
+    angle: float | np.ndarray = 0.0,
+) -> np.ndarray:
+    """Matrices of squares around boxes, side = scale x the box's longer side, same centre.
+
+    boxes_xyxy: (N, 4) frame px. angle: radians, one or (N,), by which the face is turned clockwise
+    in the frame; the crop shows it upright. Returns (N, 2, 3) float64, frame px -> crop px.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    zoom = crop_size / (scale * (boxes[:, 2:] - boxes[:, :2]).max(1))
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    linear = np.stack([cos, sin, -sin, cos], 1).reshape(-1, 2, 2)
+    shift = (crop_size - 1) / 2 - np.einsum("nij,nj->ni", linear, centre)
+    return np.concatenate([linear, shift[..., None]], 2)
+
+
+def invert_matrices(matrices: np.ndarray) -> np.ndarray:
+    """(N, 2, 3) frame -> crop to (N, 2, 3) crop -> frame. Raises LinAlgError on a flat one."""
+    linear = np.linalg.inv(matrices[..., :2])
+    return np.concatenate([linear, -linear @ matrices[..., 2:]], -1)
+
+
+def apply_matrices(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Map points (N, P, 2) by matrices (N, 2, 3) -> (N, P, 2), in the points' float type."""
+    mapped = points @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., 2][..., None, :]
+    return mapped.astype(np.result_type(points.dtype, np.float32), copy=False)
+
+
+def face_boxes(landmarks: np.ndarray) -> np.ndarray:
+    """Boxes around the 68 points and the forehead. landmarks (N, 68, 2) px -> (N, 4) xyxy px.
+
+    The forehead point lies over the brows' mean, by 0.28 of the way from the chin to the nose root.
+    """
+    forehead = landmarks[:, 19:25].mean(1) + FOREHEAD * (landmarks[:, 27] - landmarks[:, 8])
+    points = np.concatenate([landmarks, forehead[:, None]], 1)  # (N, 69, 2)
+    return np.concatenate([points.min(1), points.max(1)], 1)
+
+
+def landmark_crop_boxes(landmarks: np.ndarray) -> np.ndarray:
+    """Boxes for the next landmark crop, from known landmarks; (N, 68, 2) px -> (N, 4) xyxy px.
+
+    To be squared by ``square_matrices(boxes, crop_size, LANDMARK_CROP_SCALE)``. They are the boxes
+    the detector learns, so that a tracked and a freshly detected face are cropped alike.
+    """
+    return face_boxes(landmarks)
+
+
+def align_face(
+    frames: np.ndarray | Tensor | Sequence[np.ndarray | Tensor],
+    landmarks: np.ndarray,
+    template: str,
+    crop_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Aligned crops of faces, for videos and datasets alike.
+
+    frames: as in :func:`warp_crops`. landmarks: (N, 68, 2) frame px. Returns crops
+    (N, S, S, 3) uint8 RGB and matrices (N, 2, 3), frame px -> crop px.
+    """
+    matrices = align_matrices(landmarks, template, crop_size)
+    return warp_crops(frames, matrices, crop_size), matrices
+
+
+def warp_crops(
+    frames: np.ndarray | Tensor | Sequence[np.ndarray | Tensor],
+    matrices: np.ndarray,
+    crop_size: int,
+) -> np.ndarray:
+    """Cut crops out of frames: bilinear, averaged first where the crop is much smaller.
+
+    frames: one (H, W, 3) uint8 RGB frame for all crops, or a sequence of N frames of any sizes, or
+    (N, H, W, 3); arrays, or tensors on any device. matrices: (N, 2, 3) frame px -> crop px.
+    Returns (N, crop_size, crop_size, 3) uint8. Beyond the frame, its border pixels repeat.
+    Raises ValueError where the counts differ.
+    """
+    count = len(matrices)
+    if isinstance(frames, np.ndarray | Tensor) and frames.ndim == 3:
+        sources: Sequence = [frames] * count
+    elif len(frames) == count:
+        sources = frames  # type: ignore[assignment]
+    else:
+        raise ValueError(f"{len(frames)} frames with {count} matrices")
+    crops = np.empty((count, crop_size, crop_size, 3), np.uint8)
+    if not count:
+        return crops
+    back = invert_matrices(np.asarray(matrices, np.float64))
+    for frame, matrix, crop in zip(sources, back, crops, strict=True):
+        height, width = frame.shape[:2]
+        pool = min(_pool_factor(matrix), height, width)
+        corners = np.array([[0.0, 0.0], [1, 0], [0, 1], [1, 1]]) * (crop_size - 1)
+        corners = corners @ matrix[:, :2].T + matrix[:, 2]
+        (x0, x1), (y0, y1) = (
+            _span(corners[:, axis], side, pool) for axis, side in ((0, width), (1, height))
+        )
+        region = frame[y0:y1, x0:x1]
+        if isinstance(region, np.ndarray):
+            region = torch.from_numpy(region.astype(np.float32))
+        region = _pooled(region.float(), pool)  # (h, w, 3)
+        local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
+        planes = region.permute(2, 0, 1).unsqueeze(0)
+        out = _sample(planes, local[None], pool, crop_size)[0]
+        crop[:] = out.permute(1, 2, 0).cpu().numpy()
+    return crops
+
+
+def warp_images(images: Tensor, matrices: np.ndarray | Tensor, crop_size: int) -> Tensor:
+    """As :func:`warp_crops` for a batch of equal-size images, one matrix each; for training.
+
+    images: (N, C, H, W) uint8, any device. matrices: (N, 2, 3) frame px -> crop px.
+    Returns (N, C, crop_size, crop_size) uint8 on the same device.
+    """
+    if isinstance(matrices, Tensor):
+        matrices = matrices.cpu().numpy()
+    back = invert_matrices(np.asarray(matrices, np.float64))
+    height, width = images.shape[2:]
+    pools = np.array([min(_pool_factor(m), height, width) for m in back])
+    out = images.new_empty((*images.shape[:2], crop_size, crop_size))
+    for pool in np.unique(pools):
+        chosen = np.flatnonzero(pools == pool)
+        whole = len(chosen) == len(images)
+        planes = (images if whole else images[chosen]).float()
+        if pool > 1:
+            planes = avg_pool2d(planes, int(pool))
+        sampled = _sample(planes, back[chosen], int(pool), crop_size)
+        if whole:
+            return sampled
+        out[chosen] = sampled
+    return out
+
+
+def _pool_factor(back: np.ndarray) -> int:
+    """Whole frame px to average per sample, from a (2, 3) crop -> frame matrix."""
+    shrink = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
+    return round(shrink) if shrink > POOL_FROM else 1
+
+
+def _span(corners: np.ndarray, side: int, pool: int) -> tuple[int, int]:
+    """First and last + 1 px needed along one axis, inside the frame, a whole number of pools."""
+    margin = pool + 1  # the neighbours that bilinear sampling reads
+    start = int(np.clip(np.floor(corners.min()) - margin, 0, side - pool))
+    stop = int(np.clip(np.ceil(corners.max()) + margin + 1, start + pool, side))
+    # Grow towards the start: cutting the end instead would lose the frame's last pixels.
+    start = max(stop - pool * -(-(stop - start) // pool), 0)
+    return start, start + (stop - start) // pool * pool
+
+
+def _pooled(region: Tensor, pool: int) -> Tensor:
+    """Mean of pool x pool blocks; (h, w, C) float, whole blocks -> (h / pool, w / pool, C)."""
+    if pool == 1:
+        return region
+    h, w, c = region.shape
+    rows = region.reshape(h // pool, pool, w * c).sum(1)  # whole rows add up fastest
+    return rows.view(h // pool, w // pool, pool, c).sum(2).mul_(1.0 / pool**2)
+
+
+def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tensor:
+    """Bilinear samples of (N, C, h, w) float planes, pooled by ``pool``, as uint8 (N, C, S, S).
+
+    back: (N, 2, 3) crop px -> px of the planes before pooling.
+    """
+    height, width = planes.shape[2:]
+    # Pooled px u covers px pool * u ... pool * u + pool - 1; then to grid_sample's -1 ... 1,
+    # where with align_corners=False px u lies at (2 * u + 1) / side - 1.
+    to_grid = np.array([2 / (pool * width), 2 / (pool * height)])[:, None]
+    theta = back * to_grid
+    theta[:, :, 2] += to_grid[:, 0] / 2 - 1
+    x, y, shift = (
+        torch.from_numpy(np.ascontiguousarray(theta[:, None, None, :, i], np.float32)).to(
+            planes.device
+        )
+        for i in range(3)
+    )  # (N, 1, 1, 2) each
+    steps = torch.arange(crop_size, device=planes.device, dtype=torch.float32)
+    grid = steps[None, None, :, None] * x + (steps[None, :, None, None] * y + shift)
+    sampled = grid_sample(planes, grid, padding_mode="border", align_corners=False)
+    return sampled.round_().to(torch.uint8)

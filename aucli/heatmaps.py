@@ -1,0 +1,129 @@
+"""AU places and intensities to heatmaps and back; no other file knows their geometry and scale.
+
+A heatmap cell covers 4 x 4 crop pixels. With pixel centres at integer coordinates, the centre of
+cell j lies at crop px 4 * j + 1.5.
+"""
+
+import math
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aucli.aus import MAX_INTENSITY
+
+STRIDE = 4
+SIGMA_CELLS = 2.0  # Fan et al. 2020: 2 px on the 64 px grid
+PUBLISHED_SCALE = 255.0  # the published HeatmapResNet's maps are 255 x intensity
+MIN_SIGMA_CELLS = 0.5  # below, a Gaussian is a single cell and has no sub-pixel place
+Convention = Literal["fixed", "growing"]
+
+
+@overload
+def cells_to_px(cells: Tensor) -> Tensor: ...
+@overload
+def cells_to_px(cells: np.ndarray) -> np.ndarray: ...
+@overload
+def cells_to_px(cells: float) -> float: ...
+def cells_to_px(cells):
+    """Heatmap cell coordinates to crop px; any shape, fractions allowed."""
+    return cells * STRIDE + (STRIDE - 1) / 2
+
+
+@overload
+def px_to_cells(px: Tensor) -> Tensor: ...
+@overload
+def px_to_cells(px: np.ndarray) -> np.ndarray: ...
+@overload
+def px_to_cells(px: float) -> float: ...
+def px_to_cells(px):
+    """Crop px to heatmap cell coordinates; the inverse of :func:`cells_to_px`."""
+    return (px - (STRIDE - 1) / 2) / STRIDE
+
+
+def render_heatmaps(
+    points: Tensor,
+    intensities: Tensor,
+    size: int,
+    sigma: float = SIGMA_CELLS,
+    convention: Convention = "fixed",
+    scale: float = 1.0,
+) -> Tensor:
+    """Target heatmaps: a Gaussian at each AU place whose peak is the intensity.
+
+    points: (N, K, 2) crop px (x, y); one outside the crop is drawn at the nearest border.
+    intensities: (N, K) float, 0-5. size: side of the maps in cells. sigma: in cells.
+    convention: ``fixed`` (Fan et al. 2020) changes the height only; ``growing`` (Sanchez-Lozano et
+    al. 2018) also the width, which is ``sigma`` at intensity 5, in proportion below.
+    scale: map value of intensity 1. Returns (N, K, size, size) float32, on the device of points.
+
+    The highest cell holds exactly scale * intensity wherever the place falls between cells, so that
+    :func:`read_intensities` gives the intensity back unchanged.
+    """
+    if convention not in ("fixed", "growing"):
+        raise ValueError(f"convention must be 'fixed' or 'growing', got {convention!r}")
+    centre = px_to_cells(points.float()).clamp(0, size - 1)  # (N, K, 2)
+    width = torch.full_like(intensities, sigma, dtype=torch.float32)
+    if convention == "growing":
+        width = (width * intensities / MAX_INTENSITY).clamp_min(MIN_SIGMA_CELLS)
+    falloff = (-0.5 / width.square()).unsqueeze(2)  # (N, K, 1)
+    cells = torch.arange(size, device=points.device, dtype=torch.float32)
+    # A Gaussian is a product of its two axes: 2 * size exponentials instead of size * size.
+    nearest = (centre - centre.round()).square()  # squared distance to the nearest cell, per axis
+    ex, ey = (
+        torch.exp(falloff * ((cells - centre[..., axis, None]).square() - nearest[..., axis, None]))
+        for axis in (0, 1)
+    )  # (N, K, size) each
+    height = (scale * intensities.float())[..., None, None]
+    return height * ey.unsqueeze(3) * ex.unsqueeze(2)
+
+
+def read_intensities(heatmaps: Tensor, scale: float = 1.0) -> Tensor:
+    """Peak of every map, unclamped: (N, K, h, w) -> (N, K) float32, in intensity units."""
+    return heatmaps.float().amax((2, 3)) / scale
+
+
+def read_places(heatmaps: Tensor) -> Tensor:
+    """Place of every map's peak, between cells. heatmaps: (N, K, h, w) -> (N, K, 2) crop px (x, y).
+
+    A parabola through the logarithms of the peak and its neighbours finds a Gaussian's centre
+    exactly; a map without a positive peak gives the centre of its highest cell.
+    """
+    n, k, h, w = heatmaps.shape
+    maps = heatmaps.float()
+    value, index = maps.flatten(2).max(2)  # (N, K)
+    cell = torch.stack([index % w, index // w], 2)  # (N, K, 2)
+    # A floor keeps the logarithm finite where the network undershoots beside a peak.
+    floor = 1e-3 * value.clamp_min(1e-6)
+    flat = maps.flatten(2)
+    place = cell.float()
+    for axis, (side, step) in enumerate(((w, 1), (h, w))):
+        inside = (cell[..., axis] > 0) & (cell[..., axis] < side - 1) & (value > 0)
+        offsets = torch.where(inside, step, 0)
+        before, after = (
+            flat.gather(2, (index + sign * offsets).unsqueeze(2))[..., 0].maximum(floor).log()
+            for sign in (-1, 1)
+        )
+        curvature = 2 * value.maximum(floor).log() - before - after
+        shift = 0.5 * (after - before) / curvature.clamp_min(1e-6)
+        place[..., axis] += torch.where(inside, shift.clamp(-0.5, 0.5), 0.0)
+    return cells_to_px(place).view(n, k, 2)
+
+
+def decode_landmarks(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Landmarks as the expected place under each map's softmax (soft-argmax), differentiable.
+
+    logits: (N, P, h, w), any float type. Returns points (N, P, 2) float32 crop px (x, y) and spread
+    (N, P) float32: the map's entropy over its maximum, 0 (one cell) to 1 (no idea).
+    """
+    _, _, h, w = logits.shape
+    log_p = logits.float().flatten(2).log_softmax(2)  # (N, P, h * w)
+    p = log_p.exp()
+    spread = -(p * log_p).sum(2) / math.log(h * w)
+    p = p.unflatten(2, (h, w))
+    xs = torch.arange(w, device=logits.device, dtype=torch.float32)
+    ys = torch.arange(h, device=logits.device, dtype=torch.float32)
+    x = p.sum(2) @ xs  # (N, P)
+    y = p.sum(3) @ ys
+    return cells_to_px(torch.stack([x, y], 2)), spread
