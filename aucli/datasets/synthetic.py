@@ -1,0 +1,393 @@
+"""Rendered faces: reading the shards, and endless batches for the three embedded networks.
+
+Faces are decoded once into flat files beside the shards (``decoded/``) and memory-mapped from
+there, so that several loader processes share one copy. Batch number n depends on the seed and on n
+alone: any number of loader processes gives the same batches, and a resumed run sees what an
+undisturbed one would have seen.
+"""
+
+import io
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from torch.utils.data import IterableDataset, get_worker_info
+
+from aucli import augment
+from aucli.align import align_matrices, apply_matrices
+from aucli.aus import SYNTHETIC_AUS, synthetic_points
+from aucli.errors import DataError
+from aucli.synth.backgrounds import BackgroundPool
+from aucli.synth.negatives import hide_face, shuffle_parts
+from aucli.synth.scenes import draw_scene, scene_targets
+from aucli.synth.sprites import sprite_pool
+
+RESOLUTION = 192
+CROP_SIZE = 128
+SCENE_SIZE = 256
+TEST_EVERY = 20
+# Where a landmark is hidden, its place can be guessed but not seen.
+HIDDEN_WEIGHT = 0.3
+BELOW = 96
+
+
+class LandmarkBatch(NamedTuple):
+    """images (N, 3, 128, 128) uint8; landmarks (N, 68, 2) crop px; weights (N, 68); is_face (N,)."""
+
+    images: torch.Tensor
+    landmarks: torch.Tensor
+    weights: torch.Tensor
+    is_face: torch.Tensor
+
+
+class AUBatch(NamedTuple):
+    """images (N, 3, 128, 128) uint8; au_points (N, A, 2, 2) crop px; intensities and weights
+    (N, A, 2), sides L, R; landmarks (N, 68, 2) crop px; landmark_weights (N, 68)."""
+
+    images: torch.Tensor
+    au_points: torch.Tensor
+    intensities: torch.Tensor
+    weights: torch.Tensor
+    landmarks: torch.Tensor
+    landmark_weights: torch.Tensor
+
+
+class SceneBatch(NamedTuple):
+    """images (N, 3, 256, 256) uint8; targets (N, 7, 32, 32) of ``scene_targets``; boxes (N, 8, 4)
+    xyxy px, rows of NaN where a scene has fewer faces."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    boxes: torch.Tensor
+
+
+def _decode(jpeg: bytes, matte: bytes) -> np.ndarray:
+    """One face, (192, 192, 4) uint8 premultiplied RGBA."""
+    rgb = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    alpha = np.asarray(Image.open(io.BytesIO(matte)).convert("L"))[..., None]
+    # JPEG rings across the edge of the face; premultiplied colours never exceed their alpha.
+    return np.concatenate([np.minimum(rgb, alpha), alpha], 2)
+
+
+def _decoded(shard: Path) -> np.ndarray:
+    """All faces of a shard, memory-mapped (n, 192, 192, 4) uint8; decoded where not done yet."""
+    flat = shard.parent / "decoded" / f"{shard.stem}.rgba"
+    count = pq.read_metadata(shard).num_rows
+    size = count * RESOLUTION * RESOLUTION * 4
+    stale = not flat.exists() or flat.stat().st_mtime < shard.stat().st_mtime
+    if stale or flat.stat().st_size != size:
+        flat.parent.mkdir(exist_ok=True)
+        table = pq.read_table(shard, columns=["rgb", "matte"])
+        part = flat.with_suffix(f".{os.getpid()}")
+        with part.open("wb") as stream:
+            for rgb, matte in zip(table["rgb"], table["matte"], strict=True):
+                stream.write(_decode(rgb.as_py(), matte.as_py()).tobytes())
+        os.replace(part, flat)
+    return np.memmap(flat, np.uint8, "r", shape=(count, RESOLUTION, RESOLUTION, 4))
+
+
+class FaceStore:
+    """The faces of one split. ``landmarks`` (N, 68, 2) px, ``visible`` (N, 68), ``sides``
+    (N, A, 2) intensities 0-5 [L, R], ``pose`` (N, 3) rad, ``identity`` (N,).
+
+    root: folder of the shards. split: 'train', 'test' (every 20th identity) or 'all'. limit: at
+    most so many faces. Raises :class:`DataError` where there are no shards or a column is missing.
+    """
+
+    def __init__(self, root: Path, split: str = "train", limit: int | None = None) -> None:
+        shards = sorted(Path(root).glob("shard-*.parquet"))
+        if not shards:
+            raise DataError(f"No shard-*.parquet in {root}; render faces with `aucli synth` first.")
+        manifest = Path(root) / "manifest.json"
+        if manifest.exists():
+            resolution = json.loads(manifest.read_text()).get("resolution", RESOLUTION)
+            if resolution != RESOLUTION:
+                raise DataError(
+                    f"{manifest} says {resolution} px faces; training reads {RESOLUTION} px."
+                )
+        sides = [f"{au}_{side}" for au in SYNTHETIC_AUS for side in "LR"]
+        columns = ["identity", "landmarks", "visible", "pose_Rx", "pose_Ry", "pose_Rz", *sides]
+        parts: list[tuple[np.ndarray, ...]] = []
+        self._images: list[np.ndarray] = []
+        self._rows: list[tuple[int, int]] = []
+        for shard in shards:
+            missing = sorted(set(columns) - set(pq.read_schema(shard).names))
+            if missing:
+                raise DataError(
+                    f"{shard} lacks the columns {', '.join(missing[:4])}; render it again."
+                )
+            table = pq.read_table(shard, columns=columns)
+            count = len(table)
+
+            def flat(name: str, shape: tuple[int, ...], table=table) -> np.ndarray:
+                values = table[name].combine_chunks().flatten()
+                return values.to_numpy(zero_copy_only=False).reshape(shape)
+
+            identity = table["identity"].to_numpy()
+            test = identity % TEST_EVERY == 0
+            keep = {"train": ~test, "test": test, "all": np.ones(count, bool)}[split]
+            au = np.stack([table[name].to_numpy() for name in sides], 1).reshape(count, -1, 2)
+            pose = np.stack([table[f"pose_R{axis}"].to_numpy() for axis in "xyz"], 1)
+            landmarks, visible = flat("landmarks", (count, 68, 2)), flat("visible", (count, 68))
+            parts.append(tuple(v[keep] for v in (identity, landmarks, visible, au, pose)))
+            self._rows += [(len(self._images), int(row)) for row in np.flatnonzero(keep)]
+            self._images.append(_decoded(shard))
+        self.identity, landmarks, visible, au, pose = (
+            np.concatenate([p[k] for p in parts])[:limit] for k in range(5)
+        )
+        self.landmarks = landmarks.astype(np.float32)
+        self.visible = visible.astype(bool)
+        self.sides = au.astype(np.float32)
+        self.pose = pose.astype(np.float32)
+        if not len(self):
+            raise DataError(f"{root} holds no face of the split {split!r}; render more identities.")
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+    def face(self, index: int) -> np.ndarray:
+        """(192, 192, 4) uint8 premultiplied RGBA, read-only memory."""
+        shard, row = self._rows[index]
+        return self._images[shard][row]
+
+    def au_weights(self) -> np.ndarray:
+        """(N,) sampling weights: active faces more often, rare AUs more often still; sum 1."""
+        mean = self.sides.mean(2)  # (N, A)
+        active = mean > 1
+        rarity = 0.02 / (active.mean(0) + 0.01)
+        weight = 0.25 + np.minimum(2, mean.sum(1) / 5) + np.minimum(1, (active * rarity).sum(1))
+        return weight / weight.sum()
+
+
+def composite(
+    store: FaceStore,
+    index: np.ndarray,
+    matrices: np.ndarray,
+    rng: np.random.Generator,
+    backgrounds: BackgroundPool,
+    size: int = CROP_SIZE,
+) -> np.ndarray:
+    """Warped faces over random backgrounds: (N, size, size, 3) uint8. matrices: face px -> crop."""
+    out = np.empty((len(index), size, size, 3), np.uint8)
+    for row, (i, matrix) in enumerate(zip(index, matrices, strict=True)):
+        face = store.face(i)
+        if rng.random() < 0.7:
+            # Neck and clothes go on below the rendered frame.
+            face = np.concatenate([face, np.repeat(face[-1:], BELOW, 0)])
+        front = augment.warp_rgba(face, matrix, (size, size))
+        out[row] = over(front, backgrounds.cut(rng, size), face_light(rng))
+    return out
+
+
+def face_light(rng: np.random.Generator) -> np.ndarray:
+    """(3,) gain of the face against its background."""
+    return np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.05, 3)).astype(np.float32)
+
+
+def over(front: np.ndarray, ground: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Premultiplied (h, w, 4) uint8 over (h, w, 3) uint8, the front's colours times ``light``."""
+    alpha = front[..., 3:].astype(np.float32)
+    lit = np.minimum(front[..., :3] * light, alpha)
+    return (lit + ground * (1 - alpha / 255)).astype(np.uint8)
+
+
+class Batches(IterableDataset):
+    """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes."""
+
+    def __init__(self, store: FaceStore, batch_size: int, seed: int, start: int = 0) -> None:
+        self.store, self.batch_size, self.seed, self.start = store, batch_size, seed, start
+        self.backgrounds = BackgroundPool(seed=seed)
+        self.sprites = sprite_pool(seed=seed)
+
+    def make(self, rng: np.random.Generator) -> NamedTuple:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[NamedTuple]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for number in itertools.count(self.start + first, step):
+            yield self.make(np.random.default_rng([self.seed, number]))
+
+    def _finish(
+        self, rng: np.random.Generator, images: torch.Tensor, landmarks: torch.Tensor, visible
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shadows, things in front, photometric changes: (uint8 images, visible)."""
+        images = augment.cast_shadows(rng, images.float())
+        images, visible = augment.occlude(rng, images, landmarks, visible, self.sprites)
+        return augment.photometric(rng, images), visible
+
+
+def _landmark_matrix(
+    rng: np.random.Generator, landmarks: np.ndarray, kind: str
+) -> np.ndarray:
+    """(2, 3) face px -> crop px. kind: 'face', 'off', 'far' or 'near'."""
+    low, high = landmarks.min(0), landmarks.max(0)
+    extent, centre = float((high - low).max()), (low + high) / 2
+    zoom = float(np.exp(rng.uniform(np.log(1.05), np.log(2.1))))
+    angle = rng.uniform(-0.9, 0.9) if rng.random() < 0.1 else rng.normal(0, 0.22)
+    if kind == "off":
+        zoom = float(rng.uniform(0.7, 1.5))
+        direction = rng.uniform(0, 2 * np.pi)
+        move = rng.uniform(0.62, 1.1) * extent * max(1.0, zoom * 0.9)
+        centre = centre + move * np.array([np.cos(direction), np.sin(direction)])
+    elif kind == "far":
+        zoom = float(rng.uniform(3.2, 6.5))
+        centre = centre + rng.normal(0, 0.2, 2) * extent * zoom
+    elif kind == "near":
+        zoom = float(rng.uniform(0.22, 0.5))
+        centre = centre + rng.normal(0, 0.3, 2) * extent
+    else:
+        centre = centre + rng.normal(0, 0.08, 2) * extent * zoom
+    s = CROP_SIZE / (extent * zoom)
+    turn = s * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn, (CROP_SIZE - 1) / 2 - turn @ centre])
+
+
+class LandmarkBatches(Batches):
+    """Loosely cropped faces, and a quarter of crops that are none."""
+
+    negatives = 0.25
+    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless")
+    shares = (0.27, 0.08, 0.1, 0.15, 0.12, 0.14, 0.14)
+
+    def make(self, rng: np.random.Generator) -> LandmarkBatch:
+        count = self.batch_size
+        index = rng.integers(len(self.store), size=count)
+        is_face = rng.random(count) >= self.negatives
+        kinds = np.where(is_face, "face", rng.choice(self.kinds, count, p=self.shares))
+        corners = self.store.landmarks[index]
+        matrices = np.stack(
+            [_landmark_matrix(rng, p, k) for p, k in zip(corners, kinds, strict=True)]
+        )
+        crops = composite(self.store, index, matrices, rng, self.backgrounds)
+        landmarks = apply_matrices(corners, matrices).astype(np.float32)
+        for i in np.flatnonzero(~is_face):
+            if kinds[i] in ("background", "hand"):
+                crops[i] = self.backgrounds.cut(rng, CROP_SIZE)
+            if kinds[i] == "hand":
+                crops[i] = self._hand(rng, crops[i])
+            elif kinds[i] == "shuffled":
+                crops[i] = shuffle_parts(rng, crops[i], landmarks[i])
+            elif kinds[i] == "faceless":
+                crops[i] = hide_face(rng, crops[i], landmarks[i])
+        images, points, visible = augment.mirror(
+            rng.random(count) < 0.5,
+            torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(landmarks),
+            torch.from_numpy(self.store.visible[index]),
+        )
+        images, visible = self._finish(rng, images, points, visible)
+        weights = torch.where(visible, 1.0, HIDDEN_WEIGHT)
+        return LandmarkBatch(images, points, weights, torch.from_numpy(is_face).float())
+
+    def _hand(self, rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+        sprite = self.sprites[rng.integers(int(0.4 * len(self.sprites)))]
+        angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        move = (CROP_SIZE - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
+        front = augment.warp_rgba(sprite, np.column_stack([turn, move]), (CROP_SIZE, CROP_SIZE))
+        return over(front, crop, face_light(rng))
+
+
+class AUBatches(Batches):
+    """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
+
+    def __init__(self, store: FaceStore, batch_size: int, seed: int, start: int = 0) -> None:
+        super().__init__(store, batch_size, seed, start)
+        # Inverse transform sampling: ``choice`` with weights would sum them anew for every batch.
+        self._cumulative = np.cumsum(store.au_weights())
+
+    def make(self, rng: np.random.Generator) -> AUBatch:
+        count, store = self.batch_size, self.store
+        index = np.searchsorted(self._cumulative, rng.random(count) * self._cumulative[-1])
+        true = store.landmarks[index]
+        eyes = np.linalg.norm(true[:, 36] - true[:, 45], axis=1)[:, None, None]
+        noise = rng.normal(0, 0.02, true.shape) + rng.normal(0, 0.025, (count, 1, 2))
+        aligned = align_matrices((true + eyes * noise).astype(np.float32), "eyes-nose", CROP_SIZE)
+        jitter = augment.jitter_matrices(rng, count, CROP_SIZE)
+        turn = jitter[:, :, :2] @ aligned[:, :, :2]
+        move = jitter[:, :, :2] @ aligned[:, :, 2:] + jitter[:, :, 2:]
+        matrices = np.concatenate([turn, move], 2)
+        crops = composite(store, index, matrices, rng, self.backgrounds)
+        landmarks = apply_matrices(true, matrices).astype(np.float32)
+        images, points, visible, sides = augment.mirror(
+            rng.random(count) < 0.5,
+            torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(landmarks),
+            torch.from_numpy(store.visible[index]),
+            sides=(torch.from_numpy(store.sides[index]),),
+        )
+        before = visible
+        images, visible = self._finish(rng, images, points, visible)
+        places = torch.from_numpy(synthetic_points(points.numpy()))
+        weights = self._au_weights(places, points, before & ~visible)
+        landmark_weights = torch.where(visible, 1.0, HIDDEN_WEIGHT)
+        return AUBatch(images, places, sides, weights, points, landmark_weights)
+
+    @staticmethod
+    def _au_weights(
+        places: torch.Tensor, points: torch.Tensor, covered: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, A, 2): .1 where the landmark nearest to an AU's place was covered, 1 elsewhere."""
+        weights = torch.ones(places.shape[:3])
+        rows = torch.nonzero(covered.any(1))[:, 0]
+        if len(rows):
+            flat = places[rows].flatten(1, 2)  # (R, 2A, 2)
+            nearest = torch.cdist(flat, points[rows]).argmin(2)
+            hidden = covered[rows].gather(1, nearest).unflatten(1, (-1, 2))
+            weights[rows] = torch.where(hidden, 0.1, 1.0)
+        return weights
+
+
+class SceneBatches(Batches):
+    """Scenes for the detector. Each drawn scene is used ``views`` times in a row of batches,
+    mirrored and with other light: drawing costs more than the network's own step."""
+
+    views = 2
+
+    def make(self, rng: np.random.Generator) -> SceneBatch:
+        drawn = -(-self.batch_size // self.views)
+        scenes = [
+            draw_scene(rng, self.store, self.backgrounds, self.sprites, SCENE_SIZE)
+            for _ in range(drawn)
+        ]
+        images, targets = [], []
+        boxes = np.full((self.batch_size, 8, 4), np.nan, np.float32)
+        for n in range(self.batch_size):
+            image, found = scenes[n // self.views]
+            if n % self.views:
+                image = image[:, ::-1]
+                found = (SCENE_SIZE - 1 - found)[:, [2, 1, 0, 3]] * [1, 0, 1, 0] + found * [
+                    0, 1, 0, 1
+                ]  # fmt: skip
+            images.append(np.ascontiguousarray(image))
+            targets.append(scene_targets(found, SCENE_SIZE))
+            boxes[n, : len(found)] = found[:8]
+        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().contiguous()
+        return SceneBatch(
+            augment.photometric(rng, stacked),
+            torch.from_numpy(np.stack(targets)),
+            torch.from_numpy(boxes),
+        )
+
+
+def landmark_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
+    """Endless :class:`LandmarkBatch` series, an iterable dataset."""
+    return LandmarkBatches(store, batch_size, seed, start)
+
+
+def au_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
+    """Endless :class:`AUBatch` series, an iterable dataset."""
+    return AUBatches(store, batch_size, seed, start)
+
+
+def scene_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
+    """Endless :class:`SceneBatch` series, an iterable dataset."""
+    return SceneBatches(store, batch_size, seed, start)

@@ -1,0 +1,121 @@
+"""Training losses of the three embedded networks. Each returns (loss, parts to log)."""
+
+import torch
+from torch.nn import functional as F
+
+from aucli.aus import MAX_INTENSITY
+from aucli.heatmaps import cells_to_px, render_heatmaps
+
+LANDMARK_SIGMA_PX = 5.0
+AU_SIGMA_CELLS = 1.5
+
+
+def _gaussians(points: torch.Tensor, cells: int, sigma: float) -> torch.Tensor:
+    """Separable Gaussians of height 1 around points (..., 2) crop px -> (..., cells, cells)."""
+    centres = cells_to_px(torch.arange(cells, device=points.device, dtype=points.dtype))
+    across = torch.exp(-((points[..., 0, None] - centres) ** 2) / (2 * sigma**2))
+    down = torch.exp(-((points[..., 1, None] - centres) ** 2) / (2 * sigma**2))
+    return down[..., :, None] * across[..., None, :]
+
+
+def _landmark_terms(
+    logits: torch.Tensor, points: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy to a Gaussian and L1 px of the soft-argmax, means over weighted landmarks."""
+    cells = logits.shape[-1]
+    span = 4 * cells
+    inside = ((points > -2) & (points < span + 1)).all(2)
+    weights = weights * inside
+    target = _gaussians(points.clamp(0, span - 1), cells, LANDMARK_SIGMA_PX).flatten(2)
+    target = target / target.sum(2, keepdim=True)
+    log_p = F.log_softmax(logits.float().flatten(2), 2)  # (N, 68, cells * cells)
+    p = log_p.exp().unflatten(2, (cells, cells))
+    centres = cells_to_px(torch.arange(cells, device=p.device, dtype=p.dtype))
+    found = torch.stack([(p.sum(2) * centres).sum(2), (p.sum(3) * centres).sum(2)], 2)
+    total = weights.sum() + 1
+    entropy = -((target * log_p).sum(2) * weights).sum() / total
+    return entropy, ((found - points).abs().mean(2) * weights).sum() / total
+
+
+def landmark_loss(
+    logits: torch.Tensor,
+    face_logit: torch.Tensor,
+    points: torch.Tensor,
+    weights: torch.Tensor,
+    is_face: torch.Tensor,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Place of the 68 landmarks on faces, and face or not on every crop.
+
+    logits: (N, 68, h, w). face_logit: (N,). points: (N, 68, 2) crop px. weights: (N, 68) >= 0.
+    is_face: (N,) 0 or 1; crops without a face teach nothing about landmarks.
+    """
+    entropy, l1 = _landmark_terms(logits, points, weights * is_face[:, None])
+    face = F.binary_cross_entropy_with_logits(face_logit.float(), is_face)
+    right = ((face_logit > 0) == (is_face > 0.5)).float().mean()
+    loss = entropy + 0.25 * l1 + 0.5 * face
+    return loss, {"entropy": entropy, "l1_px": l1, "face": face, "face_right": right}
+
+
+def au_loss(
+    heatmaps: torch.Tensor,
+    landmark_logits: torch.Tensor,
+    au_points: torch.Tensor,
+    intensities: torch.Tensor,
+    weights: torch.Tensor,
+    landmarks: torch.Tensor,
+    landmark_weights: torch.Tensor,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Maps whose peaks are AU intensities.
+
+    heatmaps: (N, 2A, h, w), map 2 * a + side, sides L, R, units of intensity. au_points:
+    (N, A, 2, 2) crop px. intensities, weights: (N, A, 2), 0-5 and >= 0. landmarks: (N, 68, 2) crop
+    px with weights (N, 68), for the auxiliary head.
+
+    Squares, not absolute values: labels are sparse (their median is 0), and the least absolute
+    error is reached by answering 0 for ever. The amplitude under the Gaussian gives a slope
+    everywhere near the point, where the peak gives one in a single cell.
+    """
+    maps = heatmaps.float().unflatten(1, (-1, 2)) / MAX_INTENSITY  # (N, A, 2, h, w)
+    wanted = intensities / MAX_INTENSITY
+    ones = torch.ones_like(intensities).flatten(1)
+    shape = render_heatmaps(au_points.flatten(1, 2), ones, maps.shape[-1], AU_SIGMA_CELLS)
+    shape = shape.unflatten(1, (-1, 2))  # (N, A, 2, h, w), highest cell 1
+    share = weights / weights.mean().clamp(min=1e-6)
+    on_map = ((1 + 8 * shape) * (maps - shape * wanted[..., None, None]) ** 2).mean((3, 4))
+    peak = maps.flatten(3).amax(3)
+    # Least-squares amplitude; the added 1 bounds it where the point lies outside the crop.
+    full = (shape * shape).sum((3, 4))
+    amplitude = (maps * shape).sum((3, 4)) / (full + 1)
+    on_map = (on_map * share).mean()
+    on_peak = ((peak - wanted) ** 2 * share).mean()
+    on_amplitude = ((amplitude - wanted * full / (full + 1)) ** 2 * share).mean()
+    entropy, _ = _landmark_terms(landmark_logits, landmarks, landmark_weights)
+    loss = 60 * on_map + 10 * on_peak + 10 * on_amplitude + 0.15 * entropy
+    with torch.no_grad():
+        error = (peak - wanted).abs().mean() * MAX_INTENSITY
+        # Spread of the answers against the spread of the labels: 0 is the "all zero" trap.
+        alive = peak.std(0).mean() / wanted.std(0).mean().clamp(min=1e-6)
+    return loss, {"maps": on_map, "peak": on_peak, "mae": error, "spread": alive}
+
+
+def detector_loss(
+    output: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Penalty-reduced focal loss on face centres (CenterNet, arXiv 1904.07850), smooth L1 on boxes.
+
+    output: (N, 5, h, w), see ``FaceDetectorNet``. targets: (N, 7, h, w) from
+    :func:`aucli.synth.scenes.scene_targets`: score, score weight, 4 box values, box weight.
+    """
+    output = output.float()
+    score, weight, box, box_weight = targets[:, 0], targets[:, 1], targets[:, 2:6], targets[:, 6:]
+    p = output[:, 0].sigmoid().clamp(1e-4, 1 - 1e-4)
+    positive = (score >= 0.999).float() * weight
+    hit = positive * (1 - p) ** 2 * p.log()
+    miss = (1 - positive) * weight * (1 - score) ** 4 * p**2 * (1 - p).log()
+    centre = -(hit + miss).sum() / (positive.sum() + 1)
+    scale = torch.tensor([1.0, 1.0, 3.0, 3.0], device=output.device)[:, None, None]
+    off = F.smooth_l1_loss(output[:, 1:], box, beta=0.1, reduction="none") * scale * box_weight
+    size = off.sum() / (box_weight.sum() + 1)
+    with torch.no_grad():
+        seen = (p * positive).sum() / (positive.sum() + 1e-6)
+    return centre + size, {"centre": centre, "box": size, "score_at_faces": seen}
