@@ -1,0 +1,218 @@
+"""The project's own face detector and landmark network behind the two protocols."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from aucli.align import (
+    LANDMARK_CROP_SCALE,
+    apply_matrices,
+    invert_matrices,
+    landmark_crop_boxes,
+    square_matrices,
+    warp_crops,
+)
+from aucli.faces.boxes import decode_boxes
+from aucli.faces.pose import fit_pose
+from aucli.faces.protocols import Boxes, Frames, Shapes
+from aucli.heatmaps import decode_landmarks
+from aucli.models.blocks import Net, fold_batch_norm
+from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
+from aucli.models.landmark import CROP_SIZE, LandmarkNet
+
+LONG_SIDE = 320
+FINE_LONG_SIDE = 640
+# Generous, because the landmark network verifies every candidate.
+SCORE_THRESHOLD = 0.15
+DETECTOR_BATCH = 16
+LANDMARK_BATCH = 64
+
+# A crop of less than this shows nothing, and a box without extent has no crop at all.
+MIN_BOX_PX = 4.0
+# A followed face is looked at again when it moved by this share of its crop; below it, the crop is
+# within the shifts seen in training.
+RECENTRE_SHIFT = 0.10
+
+
+def _ready(net: Net, device: torch.device) -> Net:
+    """For inference: folded, and in the memory order in which CPUs run small convolutions fastest."""
+    return fold_batch_norm(net.eval()).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _normalise(images: torch.Tensor) -> torch.Tensor:
+    return (images.float() - 127.5) / 64.0
+
+
+class BuiltinDetector:
+    """:class:`FaceDetectorNet` on frames scaled to a long side of 320 px (640 for a fine search).
+
+    net: trained weights loaded. device: a torch device name. Frames of one size are batched.
+    """
+
+    def __init__(
+        self, net: FaceDetectorNet, device: str = "cpu", threshold: float = SCORE_THRESHOLD
+    ) -> None:
+        self.device = torch.device(device)
+        self.net = _ready(net, self.device)
+        self.threshold = threshold
+
+    @torch.inference_mode()
+    def detect(self, frames: Frames, fine: bool = False) -> list[Boxes]:
+        """See :class:`aucli.faces.protocols.Detector`; scores are the centre's probability."""
+        long_side = FINE_LONG_SIDE if fine else LONG_SIDE
+        found: list[Boxes] = []
+        start = 0
+        while start < len(frames):
+            end = start + 1
+            while (
+                end < len(frames)
+                and end - start < DETECTOR_BATCH
+                and frames[end].shape == frames[start].shape
+            ):
+                end += 1
+            found += self._detect_same_size([frames[i] for i in range(start, end)], long_side)
+            start = end
+        return found
+
+    def _detect_same_size(self, frames: Sequence[np.ndarray], long_side: int) -> list[Boxes]:
+        height, width = frames[0].shape[:2]
+        scale = long_side / max(height, width)
+        size = (max(round(height * scale), 1), max(round(width * scale), 1))
+        images = torch.cat([self._shrink(frame, size) for frame in frames])
+        # Zeros after normalisation continue what the convolutions see beyond the border.
+        padding = (0, -size[1] % COARSEST_STRIDE, 0, -size[0] % COARSEST_STRIDE)
+        output = self.net(F.pad(_normalise(images), padding))
+        # (x + 0.5) scales, because pixel centres are at integers.
+        ratio = np.array([width / size[1], height / size[0]] * 2)
+        return [
+            (((boxes + 0.5) * ratio - 0.5).astype(np.float32), scores)
+            for boxes, scores in decode_boxes(output, self.threshold)
+        ]
+
+    def _shrink(self, frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+        """(H, W, 3) uint8 -> (1, 3, h, w) uint8 on the device, anti-aliased."""
+        image = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        image = image.permute(2, 0, 1)[None]
+        if self.device.type != "cpu":
+            image = image.float()  # the uint8 kernel exists on CPUs only
+        return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Logistic combination of what the landmark network knows about a crop.
+
+    probability = sigmoid(bias + face_logit * f + spread * log(s) + shape * log(r)), with f the
+    net's face logit, s the mean spread of the 68 heatmaps and r the residual of the mean shape's
+    pose fit. The default is the face logit alone.
+    """
+
+    bias: float = 0.0
+    face_logit: float = 1.0
+    spread: float = 0.0
+    shape: float = 0.0
+
+    @classmethod
+    def from_card(cls, card: Mapping) -> "Confidence":
+        """Read the coefficients under the weights card's key "confidence", if it has one."""
+        values = card.get("confidence") or {}
+        return cls(**{f.name: float(values[f.name]) for f in fields(cls) if f.name in values})
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(n, 3) of :func:`confidence_features` -> (n,) float32 0-1."""
+        logit = self.bias + features @ np.array([self.face_logit, self.spread, self.shape])
+        return (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+
+
+def confidence_features(
+    face_logit: np.ndarray, spread: np.ndarray, landmarks: np.ndarray
+) -> np.ndarray:
+    """What :class:`Confidence` combines.
+
+    face_logit: (n,). spread: (n, 68) of ``heatmaps.decode_landmarks``. landmarks: (n, 68, 2) px.
+    Returns (n, 3) float64: face logit, log mean spread, log residual of the pose fit.
+    """
+    residual = fit_pose(landmarks).residual
+    columns = [face_logit, np.log(spread.mean(1) + 1e-3), np.log(residual + 1e-3)]
+    return np.stack(columns, 1).astype(np.float64)
+
+
+class BuiltinLandmarker:
+    """:class:`LandmarkNet` on square crops of 128 px.
+
+    net: trained weights loaded. confidence: how its outputs become a probability; see
+    :class:`Confidence`.
+    """
+
+    def __init__(
+        self, net: LandmarkNet, device: str = "cpu", confidence: Confidence | None = None
+    ) -> None:
+        self.device = torch.device(device)
+        self.net = _ready(net, self.device)
+        self.confidence = confidence or Confidence()
+
+    def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
+        """Two passes: on the candidate's box, then centred on the landmarks found there."""
+        faces, counts = _flatten(frames, boxes)
+        first, _ = self._run(faces, _join(boxes, (4,)))
+        return _split(*self._run(faces, landmark_crop_boxes(first)), counts)
+
+    def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
+        """One pass on the old landmarks' crop, a second one for the faces that moved much."""
+        faces, counts = _flatten(frames, landmarks)
+        crops = landmark_crop_boxes(_join(landmarks, (68, 2)))
+        found, confidence = self._run(faces, crops)
+        again = landmark_crop_boxes(found)
+        side = (crops[:, 2:] - crops[:, :2]).max(1)
+        moved = np.abs(again - crops).max(1) > RECENTRE_SHIFT * side
+        if moved.any():
+            where = np.flatnonzero(moved)
+            found[where], confidence[where] = self._run([faces[i] for i in where], again[where])
+        return _split(found, confidence, counts)
+
+    @torch.inference_mode()
+    def _run(self, faces: list[np.ndarray], boxes: np.ndarray) -> Shapes:
+        """One pass: a frame and a crop box (n, 4) px for each face -> landmarks px, confidence."""
+        landmarks = np.zeros((len(faces), 68, 2), np.float32)
+        confidence = np.zeros(len(faces), np.float32)
+        for start in range(0, len(faces), LANDMARK_BATCH):
+            part = slice(start, start + LANDMARK_BATCH)
+            matrices = square_matrices(_at_least(boxes[part]), CROP_SIZE, LANDMARK_CROP_SCALE)
+            crops = torch.as_tensor(warp_crops(faces[part], matrices, CROP_SIZE))
+            crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 128, 128)
+            logits, face_logit = self.net(_normalise(crops))
+            points, spread = (_numpy(x) for x in decode_landmarks(logits))
+            features = confidence_features(_numpy(face_logit), spread, points)
+            confidence[part] = self.confidence(features)
+            landmarks[part] = apply_matrices(points, invert_matrices(matrices))
+        return landmarks, confidence
+
+
+def _numpy(x: torch.Tensor) -> np.ndarray:
+    return x.float().cpu().numpy()
+
+
+def _at_least(boxes: np.ndarray) -> np.ndarray:
+    """(n, 4) boxes, the smallest ones widened to MIN_BOX_PX about their centres."""
+    short = np.clip(MIN_BOX_PX - (boxes[:, 2:] - boxes[:, :2]), 0, None) / 2
+    return boxes + np.concatenate([-short, short], 1)
+
+
+def _flatten(frames: Frames, items: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+    """A frame for each face of all frames, and the number of faces in each frame."""
+    if len(frames) != len(items):
+        raise ValueError(f"{len(frames)} frames with faces of {len(items)}")
+    counts = [len(item) for item in items]
+    return [frames[i] for i, n in enumerate(counts) for _ in range(n)], counts
+
+
+def _join(items: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, *shape), np.float32), *items]).astype(np.float32)
+
+
+def _split(landmarks: np.ndarray, confidence: np.ndarray, counts: list[int]) -> list[Shapes]:
+    cuts = np.cumsum(counts)[:-1]
+    return list(zip(np.split(landmarks, cuts), np.split(confidence, cuts), strict=True))

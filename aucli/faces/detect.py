@@ -1,0 +1,77 @@
+"""Detection with verification: a candidate is a face when its landmarks say so.
+
+The detector alone takes lettering and fur for faces now and then. The landmark network, looking
+at a crop centred on what it found, tells them apart far better, so the detector may be generous.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aucli.align import face_boxes
+from aucli.faces.boxes import overlaps, suppress
+from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
+
+MIN_CONFIDENCE = 0.5
+MAX_CANDIDATES = 32  # a frame: bounds the time spent on a frame full of texture
+KNOWN_OVERLAP = 0.4
+
+
+def detect_faces(
+    frames: Frames,
+    detector: Detector,
+    landmarker: Landmarker,
+    min_confidence: float = MIN_CONFIDENCE,
+    fine: bool = True,
+    known: Sequence[np.ndarray] | None = None,
+) -> list[Shapes]:
+    """Faces of each frame: candidates, landmarks on re-centred crops, verification, merging.
+
+    frames: see :data:`~aucli.faces.protocols.Frames`. fine: search again for smaller faces in the
+    frames where nothing was found. known: (n, 4) boxes px for each frame that need no second
+    look; candidates on them are skipped. Returns for each frame ((n, 68, 2) float32 landmarks px,
+    (n,) float32 confidences of at least `min_confidence`), best first.
+    """
+    found = _verified(frames, detector, landmarker, min_confidence, False, known)
+    if fine:
+        empty = [
+            i
+            for i, (landmarks, _) in enumerate(found)
+            if not len(landmarks) and (known is None or not len(known[i]))
+        ]
+        if empty:
+            again = _verified(
+                [frames[i] for i in empty], detector, landmarker, min_confidence, True, None
+            )
+            for i, shapes in zip(empty, again, strict=True):
+                found[i] = shapes
+    return found
+
+
+def _verified(
+    frames: Frames,
+    detector: Detector,
+    landmarker: Landmarker,
+    min_confidence: float,
+    fine: bool,
+    known: Sequence[np.ndarray] | None,
+) -> list[Shapes]:
+    candidates = []
+    for i, (boxes, _) in enumerate(detector.detect(frames, fine=fine)):
+        if known is not None and len(boxes) and len(known[i]):
+            boxes = boxes[overlaps(boxes, known[i])[0].max(1) < KNOWN_OVERLAP]
+        candidates.append(boxes[:MAX_CANDIDATES])
+    found = []
+    for landmarks, confidence in landmarker.locate(frames, candidates):
+        sure = confidence >= min_confidence
+        found.append(merge_shapes(landmarks[sure], confidence[sure]))
+    return found
+
+
+def merge_shapes(landmarks: np.ndarray, confidence: np.ndarray) -> Shapes:
+    """Keep one shape where several lie on the same face.
+
+    landmarks: (n, 68, 2) px, confidence: (n,). Returns the kept ones, best first.
+    """
+    kept = suppress(face_boxes(landmarks), confidence)
+    return landmarks[kept], confidence[kept]

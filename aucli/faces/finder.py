@@ -1,0 +1,211 @@
+"""Faces through a video: detect now and then, follow in between, keep ids.
+
+A detection every quarter of a second finds newcomers; between detections a face's crop comes from
+its own landmarks in the frame before. When these lose the face (a cut, a hand, a fast turn),
+detection runs again in that very frame. Only timestamps and pixels decide, never the clock or the
+way the video was cut into batches, so two runs give the same rows.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aucli.align import face_boxes
+from aucli.errors import InputError
+from aucli.faces.boxes import overlaps
+from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
+from aucli.faces.pose import head_pose
+from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
+from aucli.faces.track import Tracker, TrackerConfig
+from aucli.records import Face, FrameBatch
+
+# A face that moved this share of its size, or grew by this ratio, from one frame to the next has
+# more likely been replaced by another one at a cut.
+JUMP_SHIFT = 0.3
+JUMP_RESIZE = 1.35
+
+SAME_FACE_IOU = 0.5
+# Another face must be this much larger before "largest" lets go of the one it has.
+LARGER_BY = 1.3
+
+_EMPTY: Shapes = (np.zeros((0, 68, 2), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class FinderConfig:
+    """How faces are found.
+
+    faces: how many to keep, the largest ones; None keeps all. detect_every_seconds: 0 detects in
+    every frame (the fastest on a GPU, where whole batches are detected at once). min_confidence:
+    a new face needs it. keep_confidence: a followed face needs it. redetect_confidence: below it
+    a followed face calls for a detection in the same frame. independent: frames are unrelated
+    pictures, each gets its own ids by size.
+    """
+
+    faces: int | None = 1
+    detect_every_seconds: float = 0.25
+    min_confidence: float = MIN_CONFIDENCE
+    keep_confidence: float = 0.35
+    redetect_confidence: float = 0.6
+    independent: bool = False
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+
+    def __post_init__(self) -> None:
+        if self.faces is not None and self.faces < 1:
+            raise ValueError(f"faces must be at least 1 or None, got {self.faces}")
+
+
+def parse_faces(text: str) -> int | None:
+    """'largest' -> 1, 'all' -> None, '3' -> 3. Raises InputError on anything else."""
+    if text == "largest":
+        return 1
+    if text == "all":
+        return None
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise InputError(f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more.")
+
+
+class FaceFinder:
+    """Finds and follows the faces of one video at a time; :meth:`reset` before the next."""
+
+    def __init__(
+        self, detector: Detector, landmarker: Landmarker, config: FinderConfig | None = None
+    ) -> None:
+        self.detector = detector
+        self.landmarker = landmarker
+        self.config = config or FinderConfig()
+        self._tracker = Tracker(self.config.tracker)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the video so far: ids start at 0 again."""
+        self._tracker.reset()
+        self._chosen: set[int] = set()  # tracks of the faces given out last
+        self._public_ids: dict[int, int] = {}
+        self._slot = -1
+
+    def find(self, batches: Iterable[FrameBatch]) -> Iterator[tuple[FrameBatch, list[list[Face]]]]:
+        """Each batch of one video with its faces; resets first."""
+        self.reset()
+        for batch in batches:
+            yield batch, self.push(batch.frames, batch.pts_seconds)
+
+    def push(self, frames: Frames, pts_seconds: np.ndarray) -> list[list[Face]]:
+        """Faces of the video's next frames.
+
+        frames: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising over the calls. Returns
+        a list of faces for each frame, largest first.
+        """
+        if self.config.independent:
+            found = self._detect(frames)
+            return [self._faces(shapes, np.arange(len(shapes[0]))) for shapes in map(_sort, found)]
+        due = [i for i, pts in enumerate(pts_seconds) if self._is_due(float(pts))]
+        found = self._detect([frames[i] for i in due]) if due else []
+        detected = dict(zip(due, found, strict=True))
+        return [
+            self._frame(frames[i], float(pts), detected.get(i)) for i, pts in enumerate(pts_seconds)
+        ]
+
+    def _detect(
+        self, frames: Frames, fine: bool = True, known: np.ndarray | None = None
+    ) -> list[Shapes]:
+        return detect_faces(
+            frames,
+            self.detector,
+            self.landmarker,
+            self.config.min_confidence,
+            fine,
+            None if known is None else [known],
+        )
+
+    def _is_due(self, pts_seconds: float) -> bool:
+        """The first frame of each slot of time; a fixed grid does not depend on what was found."""
+        if self.config.detect_every_seconds <= 0:
+            return True
+        slot = int(pts_seconds / self.config.detect_every_seconds + 1e-6)
+        due = slot != self._slot
+        self._slot = slot
+        return due
+
+    def _frame(self, frame: np.ndarray, pts: float, detected: Shapes | None) -> list[Face]:
+        tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
+        before = np.array([t.landmarks for t in tracks if t.lost_at is None], np.float32)
+        before = before.reshape(-1, 68, 2)
+        if detected is not None and len(before) and len(detected[0]):
+            union, _ = overlaps(face_boxes(before), face_boxes(detected[0]))
+            before = before[union.max(1) < SAME_FACE_IOU]
+        followed, sure = self._follow(frame, before)
+        if detected is None:
+            lost = any(t.lost_at is not None for t in tracks)
+            if lost or not tracks or sure.sum() < len(before):
+                known = face_boxes(followed[0][sure])
+                detected = self._detect([frame], fine=False, known=known)[0]
+            else:
+                detected = _EMPTY
+        landmarks, confidence = merge_shapes(
+            np.concatenate([followed[0], detected[0]]), np.concatenate([followed[1], detected[1]])
+        )
+        ids = self._tracker.update(pts, landmarks)
+        return self._choose((landmarks, confidence), ids)
+
+    def _follow(self, frame: np.ndarray, before: np.ndarray) -> tuple[Shapes, np.ndarray]:
+        """Faces found again near (n, 68, 2) `before`, and a bool for each: beyond doubt."""
+        if not len(before):
+            return _EMPTY, np.zeros(0, bool)
+        landmarks, confidence = self.landmarker.follow([frame], [before])[0]
+        old, new = face_boxes(before), face_boxes(landmarks)
+        old_size, new_size = np.ptp(old.reshape(-1, 2, 2), axis=1), np.ptp(new.reshape(-1, 2, 2), 1)
+        shift = np.abs(new.reshape(-1, 2, 2).mean(1) - old.reshape(-1, 2, 2).mean(1)).max(1)
+        resize = np.abs(np.log(np.maximum(new_size, 1) / np.maximum(old_size, 1))).max(1)
+        jumped = (shift > JUMP_SHIFT * old_size.max(1)) | (resize > np.log(JUMP_RESIZE))
+        sure = ~jumped & (confidence >= self.config.redetect_confidence)
+        kept = confidence >= self.config.keep_confidence
+        return (landmarks[kept], confidence[kept]), sure[kept]
+
+    def _choose(self, shapes: Shapes, ids: np.ndarray) -> list[Face]:
+        """Keep the wanted number of faces; ids count in the order of first appearance."""
+        area = _areas(shapes[0])
+        held = np.isin(ids, list(self._chosen))
+        order = np.argsort(-area * np.where(held, LARGER_BY, 1.0), kind="stable")
+        order = order[: self.config.faces]
+        order = order[np.argsort(-area[order], kind="stable")]
+        chosen = {int(ids[i]) for i in order}
+        # A face that is missing for a moment stays wanted while there is room for it.
+        alive = {t.track_id for t in self._tracker.tracks if t.lost_at is not None}
+        room = len(self._chosen | chosen) if self.config.faces is None else self.config.faces
+        waiting = sorted(self._chosen & alive - chosen)[: max(room - len(chosen), 0)]
+        self._chosen = chosen | set(waiting)
+        for i in order:
+            self._public_ids.setdefault(int(ids[i]), len(self._public_ids))
+        public = np.array([self._public_ids[int(ids[i])] for i in order], np.int64)
+        return self._faces((shapes[0][order], shapes[1][order]), public)
+
+    def _faces(self, shapes: Shapes, ids: np.ndarray) -> list[Face]:
+        landmarks, confidence = shapes[0][: self.config.faces], shapes[1][: self.config.faces]
+        if not len(landmarks):
+            return []
+        boxes, pose = face_boxes(landmarks), head_pose(landmarks)
+        return [
+            Face(
+                bbox_xyxy_px=np.asarray(boxes[i], np.float32),
+                face_score=float(confidence[i]),
+                landmarks=np.asarray(landmarks[i], np.float32),
+                face_id=int(ids[i]),
+                pose_radians=pose[i],
+            )
+            for i in range(len(landmarks))
+        ]
+
+
+def _areas(landmarks: np.ndarray) -> np.ndarray:
+    """(n, 68, 2) px -> (n,) area of the face boxes, px squared."""
+    boxes = face_boxes(landmarks)
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _sort(shapes: Shapes) -> Shapes:
+    """Largest face first."""
+    order = np.argsort(-_areas(shapes[0]), kind="stable")
+    return shapes[0][order], shapes[1][order]

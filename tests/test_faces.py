@@ -1,0 +1,251 @@
+"""Score maps to boxes, NMS, head pose, and the finder on a scripted detector and landmarker."""
+
+import numpy as np
+import pytest
+import torch
+
+from aucli.align import face_boxes
+from aucli.faces.boxes import decode_boxes, overlaps, suppress
+from aucli.faces.detect import detect_faces
+from aucli.faces.finder import FaceFinder, FinderConfig
+from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.faces.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
+
+FPS = 25
+
+
+def face_shape(x: float, y: float, size: float = 80.0) -> np.ndarray:
+    """(68, 2) float32 px: the mean face, `size` px high, centred on (x, y)."""
+    flat = MEAN_SHAPE[:, :2] * (1, -1) / np.ptp(MEAN_SHAPE[:, 1])
+    return (flat * size + (x, y)).astype(np.float32)
+
+
+def test_decode_reads_boxes_from_a_hand_made_map():
+    output = torch.full((2, 5, 8, 10), 0.0)
+    output[:, 0] = -9.0
+    output[0, :, 2, 3] = torch.tensor([3.0, 0.25, -0.5, np.log(2.0), np.log(1.5)])
+    output[0, 0, 2, 4] = 2.0  # a neighbour of the peak is the same face
+    output[0, :, 6, 8] = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0])
+    (boxes, scores), (none, _) = decode_boxes(output, threshold=0.3)
+    # Cell (3, 2) is centred on px (27.5, 19.5); the offsets add 2 and -4 px; 64 x 48 px.
+    np.testing.assert_allclose(boxes, [[-2.5, -8.5, 61.5, 39.5], [51.5, 35.5, 83.5, 67.5]])
+    np.testing.assert_allclose(scores, [0.952574, 0.5], atol=1e-5)
+    assert boxes.dtype == scores.dtype == np.float32
+    assert none.shape == (0, 4)
+
+
+def test_suppression_keeps_the_best_of_a_cluster_and_drops_a_part_of_a_face():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [22, 2, 26, 6]], float)
+    assert suppress(boxes, np.array([0.5, 0.9, 0.7, 0.6])).tolist() == [1, 2]
+    union, covered = overlaps(boxes[:1], boxes[1:2])
+    assert union[0, 0] == pytest.approx(90 / 110)
+    assert covered[0, 0] == pytest.approx(0.9)
+    assert suppress(np.zeros((0, 4)), np.zeros(0)).tolist() == []
+
+
+@pytest.mark.parametrize("yaw", [-50, -25, 0, 25, 50])
+@pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (20, -15), (-20, 30)])
+def test_pose_of_the_rotated_mean_shape(yaw, pitch, roll):
+    rng = np.random.default_rng(0)
+    angles = np.radians([[pitch, yaw, roll]])
+    turned = MEAN_SHAPE @ angles_to_rotation(angles)[0].T
+    points = turned[None, :, :2] * (1, -1) * 12 + (300, 200)
+    assert np.degrees(np.abs(head_pose(points) - angles)).max() < 0.01
+    noisy = points + rng.normal(0, 0.01 * 12 * 15, points.shape)
+    assert np.degrees(np.abs(head_pose(noisy) - angles)).max() < 4
+
+
+@pytest.mark.parametrize("yaw", [-50, 0, 50])
+def test_pose_under_perspective(yaw):
+    """A camera eight face heights away, as at a desk, costs less than two degrees."""
+    angles = np.radians([[0, yaw, 0]])
+    centred = MEAN_SHAPE - MEAN_SHAPE[27:48].mean(0)
+    turned = centred @ angles_to_rotation(angles)[0].T
+    points = turned[:, :2] * (1, -1) / (110 - turned[:, 2:]) * 1000
+    assert np.degrees(np.abs(head_pose(points[None]) - angles)).max() < 2
+
+
+def test_pose_signs():
+    """Chin down: the nose tip sinks. To the person's left: it moves to larger x."""
+
+    def nose(angles):
+        turned = MEAN_SHAPE @ angles_to_rotation(np.array([angles]))[0].T
+        return (turned[30] - turned[27:48].mean(0))[:2] * (1, -1)
+
+    assert nose([0.3, 0, 0])[1] > nose([0, 0, 0])[1]
+    assert nose([0, 0.3, 0])[0] > 0
+    tilted = MEAN_SHAPE @ angles_to_rotation(np.array([[0, 0, 0.3]]))[0].T
+    assert tilted[27, 0] < tilted[8, 0]  # the bridge leans towards the person's right
+    back = rotation_to_angles(angles_to_rotation(np.array([[0.2, -1.4, 0.5]])))
+    np.testing.assert_allclose(back, [[0.2, -1.4, 0.5]], atol=1e-6)
+
+
+def test_pose_residual_tells_faces_from_scatter():
+    rng = np.random.default_rng(1)
+    fit = fit_pose(np.stack([face_shape(50, 50), rng.uniform(0, 80, (68, 2))]))
+    assert fit.residual[0] < 1e-6
+    assert fit.residual[1] > 0.15
+    assert fit_pose(np.zeros((0, 68, 2))).residual.shape == (0,)
+    with pytest.raises(ValueError, match=r"landmarks must be \(n, 68, 2\), got \(68, 2\)"):
+        fit_pose(np.zeros((68, 2)))
+
+
+class Scene:
+    """Scripted faces, and both protocols over them.
+
+    places: for each frame a list of (x, y, size). doubt: for each frame the confidence of the
+    followed faces. The frame's number is written into its first pixel.
+    """
+
+    def __init__(self, places, doubt=None):
+        self.places = places
+        self.doubt = doubt or {}
+        self.detected: list[int] = []
+        self.followed: list[int] = []
+
+    def frames(self) -> np.ndarray:
+        frames = np.zeros((len(self.places), 4, 4, 3), np.uint8)
+        frames[:, 0, 0, 0] = np.arange(len(frames))
+        return frames
+
+    def shapes(self, frame) -> np.ndarray:
+        places = self.places[int(frame[0, 0, 0])]
+        return np.array([face_shape(*p) for p in places], np.float32).reshape(-1, 68, 2)
+
+    def detect(self, frames, fine=False):
+        self.detected += [int(frame[0, 0, 0]) for frame in frames if not fine]
+        found = [self.shapes(frame) for frame in frames]
+        return [(face_boxes(s), np.full(len(s), 0.9, np.float32)) for s in found]
+
+    def locate(self, frames, boxes):
+        return [self._nearest(f, b[:, :2], 1e9, 0.99) for f, b in zip(frames, boxes, strict=True)]
+
+    def follow(self, frames, landmarks):
+        self.followed += [int(frame[0, 0, 0]) for frame in frames]
+        return [
+            self._nearest(f, face_boxes(s)[:, :2], 40, self.doubt.get(int(f[0, 0, 0]), 0.95))
+            for f, s in zip(frames, landmarks, strict=True)
+        ]
+
+    def _nearest(self, frame, corners, reach, confidence):
+        shapes = self.shapes(frame)
+        found, sure = np.zeros((len(corners), 68, 2), np.float32), np.zeros(len(corners), "f4")
+        for i, corner in enumerate(corners):
+            if len(shapes):
+                far = np.linalg.norm(face_boxes(shapes)[:, :2] - corner, axis=1)
+                if far.min() < reach:
+                    found[i], sure[i] = shapes[far.argmin()], confidence
+        if (sure == 0).any():
+            found[sure == 0] = face_shape(2, 2, 4)
+        return found, sure
+
+
+def run(scene, batch=7, **config):
+    finder = FaceFinder(scene, scene, FinderConfig(**config))
+    frames, pts = scene.frames(), np.arange(len(scene.places)) / FPS
+    result = []
+    for start in range(0, len(frames), batch):
+        result += finder.push(frames[start : start + batch], pts[start : start + batch])
+    return result
+
+
+def ids(result):
+    return [[face.face_id for face in faces] for faces in result]
+
+
+def test_detection_runs_on_a_grid_of_time_and_following_fills_the_rest():
+    scene = Scene([[(100 + i, 100)] for i in range(25)])
+    result = run(scene)
+    # 0.25 s at 25 frames a second: the first frame at or after each quarter.
+    assert scene.detected == [0, 7, 13, 19]
+    assert scene.followed == [i for i in range(25) if i not in (0, 7, 13, 19)]
+    assert ids(result) == [[0]] * 25
+    face = result[10][0]
+    np.testing.assert_array_equal(face.landmarks, face_shape(110, 100))
+    np.testing.assert_allclose(face.bbox_xyxy_px, face_boxes(face.landmarks[None])[0])
+    np.testing.assert_allclose(face.pose_radians, 0, atol=1e-3)
+    assert face.face_score == pytest.approx(0.95)
+
+
+def test_low_confidence_detects_again_in_the_same_frame():
+    scene = Scene([[(100, 100)]] * 10, doubt={3: 0.5, 5: 0.1})
+    result = run(scene)
+    assert sorted(scene.detected) == [0, 3, 5, 7]
+    assert ids(result) == [[0]] * 10
+    assert [faces[0].face_score > 0.9 for faces in result] == [True] * 10
+
+
+def test_cut_to_another_place_is_found_in_its_first_frame():
+    scene = Scene([[(100, 100)]] * 4 + [[(400, 300)]] * 4)
+    result = run(scene)
+    assert ids(result) == [[0]] * 4 + [[1]] * 4
+    assert 4 in scene.detected
+
+
+def test_result_does_not_depend_on_batches_or_repetition():
+    places = [[(100 + 4 * i, 100), (300 - 3 * i, 110, 70)][: 1 + (i > 3)] for i in range(40)]
+    outcomes = []
+    for batch in (1, 3, 40):
+        result = run(Scene(places, doubt={9: 0.2}), batch, faces=None)
+        outcomes.append([[(f.face_id, f.landmarks.tolist()) for f in faces] for faces in result])
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_every_frame_detection_batches_all_frames():
+    scene = Scene([[(100, 100)]] * 6)
+    assert ids(run(scene, 6, detect_every_seconds=0)) == [[0]] * 6
+    assert scene.detected == list(range(6))
+    assert scene.followed == []
+
+
+def test_largest_keeps_its_face_until_another_is_clearly_larger():
+    sizes = [70, 75, 85, 85, 85, 85, 85, 100]
+    scene = Scene([[(100, 100, 80), (400, 100, s)] for s in sizes])
+    result = run(scene, detect_every_seconds=0)
+    # 85 / 80 squared is 1.13: not enough; 100 / 80 squared is 1.56.
+    assert [faces[0].landmarks[0, 0] < 250 for faces in result] == [True] * 7 + [False]
+    assert ids(result) == [[0]] * 7 + [[1]]
+
+
+def test_number_and_all_faces():
+    places = [[(100, 100, 60), (300, 100, 80), (500, 100, 70)]] * 9
+    largest_first = [[0, 1, 2]] * 9
+    assert ids(run(Scene(places), faces=None)) == largest_first
+    assert ids(run(Scene(places), faces=2)) == [[0, 1]] * 9
+    result = run(Scene(places), faces=1)
+    assert ids(result) == [[0]] * 9
+    assert result[5][0].landmarks[:, 0].mean() == pytest.approx(300, abs=2)
+    with pytest.raises(ValueError, match="faces must be at least 1 or None, got 0"):
+        FinderConfig(faces=0)
+
+
+def test_a_newcomer_and_a_gap():
+    places = [[(100, 100)]] * 8 + [[]] * 5 + [[(104, 100)]] * 5
+    scene = Scene(places)
+    assert ids(run(scene)) == [[0]] * 8 + [[]] * 5 + [[0]] * 5
+    # Nothing is followed: every frame is searched, so the return is seen at once.
+    assert set(range(8, 14)) <= set(scene.detected)
+
+
+def test_independent_pictures_share_no_ids():
+    places = [[(100, 100, 60), (300, 100, 80)], [(300, 100, 80)], []]
+    result = run(Scene(places), faces=None, independent=True)
+    assert ids(result) == [[0, 1], [0], []]
+    assert result[0][0].landmarks[:, 0].mean() == pytest.approx(300, abs=2)
+
+
+def test_verification_drops_candidates_and_merges_doubles():
+    scene = Scene([[(100, 100)]])
+
+    class Generous(Scene):
+        def detect(self, frames, fine=False):
+            boxes = face_boxes(face_shape(100, 100)[None])
+            return [(np.concatenate([boxes, boxes + 3, boxes + 500]), np.ones(3, "f4"))]
+
+        def locate(self, frames, boxes):
+            return [self._nearest(frames[0], boxes[0][:, :2], 60, 0.9)]
+
+    generous = Generous(scene.places)
+    (landmarks, confidence) = detect_faces(scene.frames(), generous, generous)[0]
+    assert landmarks.shape == (1, 68, 2)
+    assert confidence.tolist() == [pytest.approx(0.9)]
