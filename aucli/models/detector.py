@@ -21,6 +21,7 @@ class FaceDetectorNet(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 48, 72, 96)) -> None:
         super().__init__()
+        self.widths = tuple(widths)
         w0, w1, w2, w3, w4 = widths
         self.stem = nn.Sequential(conv_bn_relu(3, w0, 2), conv_bn_relu(w0, w1, 2))
         self.stage8 = nn.Sequential(conv_bn_relu(w1, w2, 2), Residual(w2))

@@ -19,6 +19,7 @@ class LandmarkNet(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96)) -> None:
         super().__init__()
+        self.widths = tuple(widths)
         _, w1, w2, w3 = widths
         self.encoder = Encoder(widths)
         self.up8 = Up(w3, w2)

@@ -1,0 +1,306 @@
+"""Weights on disk: tensors in ``<name>.safetensors``, all that explains them in ``<name>.json``.
+
+The card (JSON) names the kind, architecture and its config, the input, the read-out, the
+provenance, the metrics and the sha256 of the tensors; nothing is loaded that does not match it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+from torch import Tensor, nn
+
+from aucli.align import TEMPLATES
+from aucli.errors import WeightsError
+from aucli.models.blocks import fold_batch_norm
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.predict import AUModel
+from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+
+PACKAGE = Path(__file__).resolve().parent
+
+DEFAULT_DETECTOR = "builtin-detector"
+DEFAULT_LANDMARKS = "builtin-landmarks"
+DEFAULT_AU_MODEL = "scc-small"
+
+PIXEL_MEAN = 127.5  # of the project's own networks; they see (pixel - mean) / std
+PIXEL_STD = 64.0
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How a network class is built from, and described by, its card."""
+
+    kind: str
+    build: Callable[[dict[str, Any]], nn.Module]
+    describe: Callable[[Any], dict[str, Any]]
+
+
+def _widths(net: Any) -> dict[str, Any]:
+    return {"widths": list(net.widths)}
+
+
+ARCHITECTURES = {
+    "FaceDetectorNet": Architecture(
+        "detector", lambda config: FaceDetectorNet(tuple(config["widths"])), _widths
+    ),
+    "LandmarkNet": Architecture(
+        "landmarks", lambda config: LandmarkNet(tuple(config["widths"])), _widths
+    ),
+    "SCCHeatmapNet": Architecture(
+        "au",
+        lambda config: SCCHeatmapNet(SCCHeatmapConfig.from_dict(config)),
+        lambda net: net.config.to_dict(),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """A network in eval mode, float32, on the CPU, with its card and the tensors' sha256."""
+
+    net: nn.Module
+    card: dict[str, Any]
+    sha256: str
+    name: str
+
+
+def weights_dir() -> Path:
+    """Folder of the embedded weights: ``weights/`` of a checkout, else inside the package."""
+    root = PACKAGE.parent
+    return root / "weights" if (root / "pyproject.toml").is_file() else PACKAGE / "_weights"
+
+
+def list_embedded() -> list[str]:
+    """Names of the weights that travel with the package, sorted."""
+    return sorted(
+        path.stem
+        for path in weights_dir().glob("*.safetensors")
+        if path.with_suffix(".json").exists()
+    )
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+    """Path of the tensors for an embedded name, or a path with or without its suffix.
+
+    Raises WeightsError where nothing is found.
+    """
+    text = os.fspath(name_or_path)
+    as_path = Path(text)
+    if as_path.suffix in (".safetensors", ".json"):
+        stem = as_path.with_suffix("")
+    elif os.sep in text:
+        stem = as_path
+    else:
+        stem = weights_dir() / text
+        if not _tensors(stem).exists():
+            known = ", ".join(list_embedded()) or "none"
+            raise WeightsError(
+                f"no weights are named {text!r}; embedded are: {known}; "
+                "give one of these or the path of a .safetensors file"
+            )
+    for path in (_tensors(stem), _card(stem)):
+        if not path.is_file():
+            raise WeightsError(
+                f"weights file {path} is missing; the .safetensors and the .json belong together"
+            )
+    return _tensors(stem)
+
+
+def _tensors(stem: Path) -> Path:
+    return stem.parent / (stem.name + ".safetensors")
+
+
+def _card(stem: Path) -> Path:
+    return stem.parent / (stem.name + ".json")
+
+
+def save_weights(
+    path_stem: str | os.PathLike[str], net: nn.Module, card: dict[str, Any], *, half: bool = True
+) -> Path:
+    """Write a network's tensors and its card; each file whole or not at all.
+
+    path_stem: path without suffix. card: at least ``provenance`` and ``metrics``, for AU networks
+    also ``aus``; kind, architecture, config, input and sha256 are filled in, and given values of
+    crop_size, template, mean, std, sides, scale and offset are kept. half: matrices and kernels are
+    stored as float16, half the size; statistics and biases stay float32. Returns the
+    .safetensors path. Raises ValueError for an unknown network or a card of another kind.
+    """
+    name = type(net).__name__
+    if name not in ARCHITECTURES:
+        raise ValueError(f"cannot save a {name}; known are {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[name]
+    if card.get("kind", architecture.kind) != architecture.kind:
+        raise ValueError(f"a {name} is of kind {architecture.kind!r}, not {card['kind']!r}")
+    stem = Path(path_stem)
+    blob = pack_tensors({key: _stored(t, half) for key, t in net.state_dict().items()})
+    full = {
+        "kind": architecture.kind,
+        "architecture": name,
+        "config": architecture.describe(net),
+        "mean": [PIXEL_MEAN] * 3,
+        "std": [PIXEL_STD] * 3,
+        **_defaults(net, card),
+        **card,
+        "sha256": hashlib.sha256(blob).hexdigest(),
+        "bytes": len(blob),
+    }
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    for path, content in ((_tensors(stem), blob), (_card(stem), text.encode())):
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(content)
+        os.replace(part, path)
+    return _tensors(stem)
+
+
+def _defaults(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+    """Card entries that a network's kind adds."""
+    if isinstance(net, LandmarkNet):
+        return {"crop_size": 128}
+    if not isinstance(net, SCCHeatmapNet):
+        return {}
+    aus = card["aus"]
+    sides = net.config.maps == 2 * len(aus)
+    if not sides and net.config.maps != len(aus):
+        raise ValueError(f"{net.config.maps} maps do not fit {len(aus)} AUs")
+    return {
+        "crop_size": net.config.crop_size,
+        "template": "eyes-nose",
+        "sides": sides,
+        "scale": [1.0] * len(aus),
+        "offset": [0.0] * len(aus),
+    }
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    """A tensor as it is written: contiguous, on the CPU, kernels as float16 where asked for."""
+    tensor = tensor.detach().cpu().contiguous()
+    if half and tensor.is_floating_point() and tensor.ndim > 1:
+        short = tensor.half()
+        # A value beyond float16's range would become infinite: such a tensor stays as it is.
+        return short if bool(short.isfinite().all()) else tensor
+    return tensor
+
+
+def read_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The card of embedded or given weights, without reading the tensors. Raises WeightsError."""
+    path = resolve(name_or_path).with_suffix(".json")
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"card {path} is not valid JSON; restore it") from error
+    if not isinstance(card, dict):
+        raise WeightsError(f"card {path} is not a JSON object; restore it")
+    if card.get("architecture") not in ARCHITECTURES:
+        raise WeightsError(
+            f"card {path} names the architecture {card.get('architecture')!r}; "
+            f"this version knows {', '.join(ARCHITECTURES)}"
+        )
+    missing = [key for key in ("kind", "config", "sha256", "bytes") if key not in card]
+    if missing:
+        raise WeightsError(f"card {path} lacks {', '.join(missing)}; restore it")
+    return card
+
+
+def load_weights(name_or_path: str | os.PathLike[str]) -> LoadedWeights:
+    """Network in eval mode, float32, on the CPU, after checking its sha256.
+
+    name_or_path: an embedded name, or a path with or without ``.safetensors`` / ``.json``.
+    Raises WeightsError where a file is missing, altered, truncated, or fits no network.
+    """
+    path = resolve(name_or_path)
+    card = read_card(path)
+    blob = path.read_bytes()
+    if len(blob) < card["bytes"]:
+        raise WeightsError(
+            f"weights file {path} is truncated: {len(blob)} of {card['bytes']} bytes; copy it again"
+        )
+    sha256 = hashlib.sha256(blob).hexdigest()
+    if sha256 != card["sha256"]:
+        raise WeightsError(
+            f"weights file {path} is not the one its card describes (sha256 {sha256[:12]}..., "
+            f"expected {card['sha256'][:12]}...); copy both files again"
+        )
+    try:
+        state = parse_tensors(blob)
+    except SafetensorError as error:
+        raise WeightsError(f"weights file {path} is not a safetensors file ({error})") from error
+    architecture = ARCHITECTURES[card["architecture"]]
+    if card["kind"] != architecture.kind:
+        raise WeightsError(
+            f"card {path.with_suffix('.json')} says kind {card['kind']!r}, but "
+            f"{card['architecture']} is of kind {architecture.kind!r}; restore it"
+        )
+    try:
+        net = architecture.build(card["config"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"card {path.with_suffix('.json')} has an unusable config ({error}); restore it"
+        ) from error
+    _check_fit(path, card["architecture"], net.state_dict(), state)
+    net.load_state_dict(
+        {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+    )
+    return LoadedWeights(net.eval(), card, sha256, path.stem)
+
+
+def _check_fit(
+    path: Path, architecture: str, wanted: dict[str, Tensor], found: dict[str, Tensor]
+) -> None:
+    """Raise one sentence that names the first misfit between a network and its file."""
+    lead = f"weights file {path} does not fit {architecture}: "
+    for text, names in (
+        ("it lacks {}", wanted.keys() - found.keys()),
+        ("it has the unknown {}", found.keys() - wanted.keys()),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise WeightsError(lead + text.format(min(names)) + more)
+    for key, tensor in wanted.items():
+        if found[key].shape != tensor.shape:
+            raise WeightsError(
+                lead + f"{key} is {tuple(found[key].shape)}, expected {tuple(tensor.shape)}"
+            )
+
+
+def load_au_model(name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL) -> AUModel:
+    """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError."""
+    loaded = load_weights(name_or_path)
+    card = loaded.card
+    if card["kind"] != "au":
+        raise WeightsError(
+            f"weights {loaded.name!r} are of kind {card['kind']!r}, not AU weights; "
+            "name a model of kind 'au'"
+        )
+    try:
+        if card["template"] not in TEMPLATES:
+            raise ValueError(f"unknown template {card['template']!r}")
+        return AUModel(
+            net=fold_batch_norm(loaded.net).to(memory_format=torch.channels_last),  # type: ignore
+            aus=tuple(card["aus"]),
+            sides=bool(card["sides"]),
+            crop_size=int(card["crop_size"]),
+            template=card["template"],
+            mean=tuple(card["mean"]),
+            std=tuple(card["std"]),
+            scale=np.array(card["scale"], np.float32),
+            offset=np.array(card["offset"], np.float32),
+            heatmap_scale=float(card.get("heatmap_scale", 1.0)),
+            name=loaded.name,
+            sha256=loaded.sha256,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the card of weights {loaded.name!r} cannot be used ({error}); restore it"
+        ) from error

@@ -1,0 +1,95 @@
+"""predict_crops on networks whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aucli.heatmaps import render_heatmaps
+from aucli.models.predict import AUModel, predict_crops
+
+POINTS = torch.tensor([[[20.0, 30.0], [90.0, 31.0], [60.0, 100.0], [64.0, 99.0]]])
+LEVELS = torch.tensor([[1.0, 3.0, 4.0, 5.0]])
+
+
+class Fixed(nn.Module):
+    """Gives the same maps for every crop, times the mean normalised input + 1."""
+
+    def __init__(self, maps: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.maps = render_heatmaps(POINTS[:, :maps], LEVELS[:, :maps], 32, scale=scale)
+
+    def forward(self, x):
+        return (1 + x.mean((1, 2, 3)))[:, None, None, None] * self.maps
+
+
+def model(maps: int = 4, **changes) -> AUModel:
+    aus = ("AU06", "AU12")
+    values = {
+        "net": Fixed(maps).eval(), "aus": aus, "sides": maps == 4, "crop_size": 128,
+        "template": "eyes-nose", "mean": (127.5,) * 3, "std": (64.0,) * 3,
+        "scale": np.ones(2, np.float32), "offset": np.zeros(2, np.float32),
+    }  # fmt: skip
+    return AUModel(**{**values, **changes})
+
+
+def crops(*levels: float) -> np.ndarray:
+    """Flat crops; alternating pixels make 127.5, which normalises to 0."""
+    out = np.empty((len(levels), 128, 128, 3), np.uint8)
+    out[:, ::2], out[:, 1::2] = 127, 128
+    for crop, level in zip(out, levels, strict=True):
+        crop[:] += np.uint8(level)
+    return out
+
+
+def test_two_sides() -> None:
+    result = predict_crops(model(), crops(0, 0), with_heatmaps=True)
+    np.testing.assert_allclose(result.sides, [[[1, 3], [4, 5]]] * 2, atol=1e-5)
+    np.testing.assert_allclose(result.intensities, [[2, 4.5]] * 2, atol=1e-5)
+    np.testing.assert_allclose(result.places, POINTS.numpy().reshape(1, 2, 2, 2).repeat(2, 0),
+                               atol=0.02)  # fmt: skip
+    assert result.intensities.dtype == result.sides.dtype == result.places.dtype == np.float32
+    assert result.heatmaps is not None and result.heatmaps.shape == (2, 4, 32, 32)
+
+
+def test_one_map_per_au() -> None:
+    result = predict_crops(model(2), crops(0))
+    np.testing.assert_allclose(result.intensities, [[1, 3]], atol=1e-5)
+    assert np.isnan(result.sides).all() and result.sides.shape == (1, 2, 2)
+    assert result.heatmaps is None
+    np.testing.assert_array_equal(result.places[:, :, 0], result.places[:, :, 1])
+
+
+def test_normalisation_affine_and_clip() -> None:
+    # 32 levels above the mean over a std of 64 makes every map 1.5 times as high.
+    scale, offset = np.array([0.5, 1.0], np.float32), np.array([0.25, -7.0], np.float32)
+    result = predict_crops(model(scale=scale, offset=offset), crops(32))
+    np.testing.assert_allclose(result.sides, [[[1.0, 2.5], [0.0, 0.5]]], atol=1e-4)
+    result = predict_crops(model(), crops(32))
+    np.testing.assert_allclose(result.sides, [[[1.5, 4.5], [5.0, 5.0]]], atol=1e-4)
+    result = predict_crops(model(net=Fixed(4, 255.0).eval(), heatmap_scale=255.0), crops(0))
+    np.testing.assert_allclose(result.sides, [[[1, 3], [4, 5]]], atol=1e-4)
+
+
+def test_array_tensor_read_only_and_empty() -> None:
+    frozen = crops(0, 20)
+    frozen.flags.writeable = False
+    expected = predict_crops(model(), torch.from_numpy(crops(0, 20)))
+    np.testing.assert_array_equal(predict_crops(model(), frozen).sides, expected.sides)
+    empty = predict_crops(model(), crops())
+    assert empty.intensities.shape == (0, 2) and empty.places.shape == (0, 2, 2, 2)
+
+
+def test_misuse() -> None:
+    with pytest.raises(
+        ValueError, match=r"^crops must be \(N, 128, 128, 3\), got \(1, 64, 64, 3\)$"
+    ):
+        predict_crops(model(), np.zeros((1, 64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"^crops must be uint8, got float32$"):
+        predict_crops(model(), np.zeros((1, 128, 128, 3), np.float32))
+    with pytest.raises(ValueError, match=r"^2 AUs need 4 heatmaps, the network gave 2$"):
+        predict_crops(model(net=Fixed(2).eval()), crops(0))
+    with pytest.raises(ValueError, match=r"^the network is in training mode"):
+        predict_crops(model(net=Fixed(4)), crops(0))
+    with pytest.raises(ValueError, match=r"^scale must be \(2,\), one per AU, got \(3,\)$"):
+        model(scale=np.ones(3))

@@ -1,0 +1,193 @@
+"""Weights survive the disk, and a file that is not what its card says is refused."""
+
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save
+
+from aucli import weights
+from aucli.errors import WeightsError
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.predict import predict_crops
+from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+
+CARD = {"provenance": {"trained_on": "nothing"}, "metrics": {"icc31": 0.5}}
+WIDTHS = (4, 4, 8, 8)
+
+
+@pytest.fixture
+def stem(tmp_path):
+    """A small LandmarkNet on disk."""
+    torch.manual_seed(0)
+    weights.save_weights(tmp_path / "v1.0", LandmarkNet(WIDTHS), CARD, half=False)
+    return tmp_path / "v1.0"
+
+
+def refused(path, message: str, load=weights.load_weights) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load(path)
+    assert str(caught.value) == message
+
+
+def edit_card(stem, **changes) -> None:
+    path = stem.parent / f"{stem.name}.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in {**card, **changes}.items() if v is not None}))
+
+
+def replace_tensors(stem, change) -> None:
+    """Rewrite the tensors and the card's sha256, so that only the content is wrong."""
+    path = stem.parent / f"{stem.name}.safetensors"
+    state = load_file(path)
+    change(state)
+    blob = save(state)
+    path.write_bytes(blob)
+    edit_card(stem, sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob))
+
+
+@pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
+def test_round_trip(stem, suffix) -> None:
+    loaded = weights.load_weights(f"{stem}{suffix}")
+    assert loaded.name == "v1.0" and not loaded.net.training
+    assert loaded.card["kind"] == "landmarks"
+    assert loaded.card["architecture"] == "LandmarkNet"
+    assert loaded.card["config"] == {"widths": [4, 4, 8, 8]}
+    assert loaded.card["metrics"] == {"icc31": 0.5}
+    blob = (stem.parent / "v1.0.safetensors").read_bytes()
+    assert loaded.sha256 == loaded.card["sha256"] == hashlib.sha256(blob).hexdigest()
+    torch.manual_seed(0)
+    for key, tensor in LandmarkNet(WIDTHS).state_dict().items():
+        assert torch.equal(loaded.net.state_dict()[key], tensor), key
+
+
+def test_half_storage(stem, tmp_path) -> None:
+    torch.manual_seed(0)
+    path = weights.save_weights(tmp_path / "half", FaceDetectorNet((4, 4, 4, 4, 4)), CARD)
+    stored = load_file(path)
+    assert {t.dtype for t in stored.values() if t.ndim > 1} == {torch.float16}
+    assert stored["stem.0.1.running_var"].dtype == torch.float32
+    net = weights.load_weights(path).net
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+    assert weights.read_card(path)["kind"] == "detector"
+    net = LandmarkNet(WIDTHS)
+    with torch.no_grad():
+        net.landmark_head.weight[0, 0] = 1e6  # beyond float16
+    weights.save_weights(tmp_path / "big", net, CARD)
+    loaded = weights.load_weights(tmp_path / "big").net
+    assert loaded.get_parameter("landmark_head.weight")[0, 0].item() == 1e6
+
+
+def test_no_part_files_remain(stem) -> None:
+    assert sorted(p.name for p in stem.parent.iterdir()) == ["v1.0.json", "v1.0.safetensors"]
+
+
+def test_au_model(tmp_path) -> None:
+    net = SCCHeatmapNet(SCCHeatmapConfig(maps=4, widths=(4, 8, 8, 8), k=3)).eval()
+    card = {**CARD, "aus": ["AU06", "AU12"], "offset": [0.5, 1.0]}
+    path = weights.save_weights(tmp_path / "au", net, card, half=False)
+    model = weights.load_au_model(path)
+    assert (model.aus, model.sides, model.crop_size) == (("AU06", "AU12"), True, 128)
+    assert (model.template, model.name) == ("eyes-nose", "au")
+    assert model.sha256 == weights.read_card(path)["sha256"]
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    result = predict_crops(model, crops)
+    with torch.inference_mode():
+        x = (torch.from_numpy(crops).permute(0, 3, 1, 2).float() - 127.5) / 64
+        peaks = net(x).amax((2, 3)).view(2, 2, 2).numpy() + np.array([[0.5], [1.0]])
+    np.testing.assert_allclose(result.sides, peaks.clip(0, 5), rtol=1e-4, atol=1e-4)
+
+
+def test_missing(tmp_path, stem) -> None:
+    there = "the .safetensors and the .json belong together"
+    refused(tmp_path / "a", f"weights file {tmp_path}/a.safetensors is missing; {there}")
+    (tmp_path / "v1.0.json").unlink()
+    refused(stem, f"weights file {tmp_path}/v1.0.json is missing; {there}")
+
+
+def test_names(tmp_path, stem, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    assert weights.list_embedded() == ["v1.0"]
+    assert weights.load_weights("v1.0").name == "v1.0"
+    refused("x", "no weights are named 'x'; embedded are: v1.0; "
+                 "give one of these or the path of a .safetensors file")  # fmt: skip
+
+
+def test_weights_dir_is_the_checkout_or_the_package(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "PACKAGE", tmp_path / "aucli")
+    assert weights.weights_dir() == tmp_path / "aucli" / "_weights"
+    (tmp_path / "pyproject.toml").touch()
+    assert weights.weights_dir() == tmp_path / "weights"
+
+
+def test_altered_byte(stem) -> None:
+    path = stem.parent / "v1.0.safetensors"
+    blob = bytearray(path.read_bytes())
+    blob[-3] ^= 1
+    expected = json.loads((stem.parent / "v1.0.json").read_text())["sha256"][:12]
+    path.write_bytes(blob)
+    found = hashlib.sha256(blob).hexdigest()[:12]
+    refused(stem, f"weights file {path} is not the one its card describes (sha256 {found}..., "
+                  f"expected {expected}...); copy both files again")  # fmt: skip
+
+
+def test_truncated(stem) -> None:
+    path = stem.parent / "v1.0.safetensors"
+    blob = path.read_bytes()
+    path.write_bytes(blob[:1000])
+    refused(stem, f"weights file {path} is truncated: 1000 of {len(blob)} bytes; copy it again")
+
+
+def test_not_safetensors(stem) -> None:
+    path = stem.parent / "v1.0.safetensors"
+    path.write_bytes(b"x" * 100)
+    edit_card(stem, sha256=hashlib.sha256(b"x" * 100).hexdigest(), bytes=100)
+    with pytest.raises(WeightsError, match=rf"^weights file {re.escape(str(path))} is not a safe"):
+        weights.load_weights(stem)
+
+
+def test_wrong_keys_and_shapes(stem) -> None:
+    lead = f"weights file {stem}.safetensors does not fit LandmarkNet: "
+    bias = torch.zeros(3)
+    replace_tensors(stem, lambda state: state.update({"landmark_head.bias": bias}))
+    refused(stem, lead + "landmark_head.bias is (3,), expected (68,)")
+    replace_tensors(stem, lambda state: state.update(zoo=bias))
+    refused(stem, lead + "it has the unknown zoo")
+    replace_tensors(stem, lambda state: (state.pop("landmark_head.bias"), state.pop("zoo")))
+    refused(stem, lead + "it lacks landmark_head.bias")
+    replace_tensors(stem, lambda state: state.pop("face_head.0.bias"))
+    refused(stem, lead + "it lacks face_head.0.bias and 1 more")
+
+
+def test_bad_cards(stem) -> None:
+    card = f"{stem}.json"
+    edit_card(stem, kind="au")
+    refused(stem, f"card {card} says kind 'au', but LandmarkNet is of kind 'landmarks'; restore it")
+    edit_card(stem, kind="landmarks", config={})
+    refused(stem, f"card {card} has an unusable config ('widths'); restore it")
+    edit_card(stem, sha256=None)
+    refused(stem, f"card {card} lacks sha256; restore it")
+    edit_card(stem, architecture="Zoo")
+    refused(stem, f"card {card} names the architecture 'Zoo'; "
+                  "this version knows FaceDetectorNet, LandmarkNet, SCCHeatmapNet")  # fmt: skip
+    (stem.parent / "v1.0.json").write_text("{")
+    refused(stem, f"card {card} is not valid JSON; restore it")
+
+
+def test_au_model_of_another_kind(stem) -> None:
+    refused(stem, "weights 'v1.0' are of kind 'landmarks', not AU weights; "
+                  "name a model of kind 'au'", weights.load_au_model)  # fmt: skip
+
+
+def test_saving_what_cannot_be_loaded(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"^cannot save a Linear; known are FaceDetectorNet, "):
+        weights.save_weights(tmp_path / "x", torch.nn.Linear(1, 1), CARD)
+    with pytest.raises(ValueError, match=r"^a LandmarkNet is of kind 'landmarks', not 'au'$"):
+        weights.save_weights(tmp_path / "x", LandmarkNet(WIDTHS), {"kind": "au"})
+    net = SCCHeatmapNet(SCCHeatmapConfig(maps=5))
+    with pytest.raises(ValueError, match=r"^5 maps do not fit 2 AUs$"):
+        weights.save_weights(tmp_path / "x", net, {**CARD, "aus": ["AU06", "AU12"]})
