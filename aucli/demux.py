@@ -141,9 +141,14 @@ def sound_pts(path: Path, declared: int, limit: int) -> list[int]:
             container, video_stream(container, path), lambda: damage.append(None)
         )
         pts: list[int] = []
+        last_dts = None
         for packet in packets:
             if packet.pts is None or packet.is_discard or len(pts) == limit:
                 return []
+            # A clock that jumps back, as in joined recordings, makes the order ambiguous.
+            if packet.dts is not None and last_dts is not None and packet.dts <= last_dts:
+                return []
+            last_dts = packet.dts
             pts.append(packet.pts)
     if damage or len(set(pts)) < len(pts) or packets.ended_early(path, declared):
         return []

@@ -27,7 +27,9 @@ MEMORY_BUDGET = 512 * 2**20
 MAX_BATCH_BYTES = 64 * 2**20
 # Formats whose RGB is the same from decord and PyAV to the last bit. decord is off by up to 5 on
 # 10-bit video, by 1 on odd sizes, and fails on quarter turns.
-DECORD_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+DECORD_PIXELS = frozenset({"yuv420p", "yuvj420p"})
+# Containers with an index, in FFmpeg's names. In a transport stream decord starts at a later frame.
+DECORD_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def open_video(
 
     The timestamps of a video are presentation times in seconds from the start of its stream. A
     still image is at 0.0; the images of a folder have no time (NaN), and their ``frame_index`` is
-    the position in natural order of the names.
+    the position in natural order of the names. A damaged video may deliver a frame late; it keeps
+    its own time.
 
     Raises InputError where there is nothing to decode.
     """
@@ -164,6 +167,7 @@ class VideoSource(FrameSource):
 
     def __init__(self, path: Path, decoder: Decoder, batch_size: int, memory_budget: int) -> None:
         with demux.open_container(path) as container:
+            container_name = container.format.name
             stream = demux.video_stream(container, path)
             packets = demux.PacketReader(container, stream, lambda: None)
             first = next(demux.decode(packets), None)
@@ -190,11 +194,13 @@ class VideoSource(FrameSource):
             # The step to a frame that carries no time itself, as in raw streams.
             rate = stream.average_rate or stream.guessed_rate or 25
             self._frame_ticks = max(1, round(1 / (rate * self._time_base)))
+            # decord must begin with the same picture, or it is not trusted with the rest.
+            self._first_rgb = first.to_ndarray(format="rgb24", interpolation="BICUBIC")
         first_pts = first.pts or 0
         start = first_pts if stream.start_time is None else stream.start_time
         self._start_pts = min(start, first_pts)
         self._sound_pts: list[int] = []
-        if decoder != "pyav" and _suits_decord(info, first):
+        if decoder != "pyav" and _suits_decord(container_name, info, first):
             limit = memory_budget // (info.width * info.height * 3)
             self._sound_pts = demux.sound_pts(path, info.declared_frames, limit)
         if self._sound_pts and _decord() is not None:
@@ -224,7 +230,7 @@ class VideoSource(FrameSource):
                 pts = self._sound_pts[i : i + self.batch_size]
                 indices = range(i, i + len(pts))
                 frames = reader.get_batch(list(indices)).asnumpy()  # (N, H, W, 3)
-                if frames.shape[1:] != shape:
+                if frames.shape[1:] != shape or (i == 0 and (frames[0] != self._first_rgb).any()):
                     return
                 yield self._batch(frames, i, pts)
         except Exception:
@@ -270,10 +276,11 @@ class VideoSource(FrameSource):
         )
 
 
-def _suits_decord(info: VideoInfo, first: VideoFrame) -> bool:
+def _suits_decord(container: str, info: VideoInfo, first: VideoFrame) -> bool:
     """Whether decord is known to give this video's pixels exactly."""
     return (
-        first.format.name in DECORD_FORMATS
+        container in DECORD_CONTAINERS
+        and first.format.name in DECORD_PIXELS
         and info.width % 2 == info.height % 2 == 0
         and info.rotation_degrees == 0
     )
