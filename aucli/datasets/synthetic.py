@@ -21,7 +21,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from aucli import augment
-from aucli.align import align_matrices, apply_matrices
+from aucli.align import align_matrices, apply_matrices, face_boxes
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.errors import DataError
 from aucli.synth.backgrounds import BackgroundPool
@@ -230,6 +230,9 @@ def _landmark_matrix(
     """(2, 3) face px -> crop px. kind: 'face', 'off', 'far' or 'near'."""
     low, high = landmarks.min(0), landmarks.max(0)
     extent, centre = float((high - low).max()), (low + high) / 2
+    # Crops are centred by a face box or by landmarks: learn both and what lies between.
+    box = face_boxes(landmarks[None])[0]
+    centre = centre + rng.random() * ((box[:2] + box[2:]) / 2 - centre)
     zoom = float(np.exp(rng.uniform(np.log(1.05), np.log(2.1))))
     angle = rng.uniform(-0.9, 0.9) if rng.random() < 0.1 else rng.normal(0, 0.22)
     if kind == "off":

@@ -1,0 +1,441 @@
+"""One trainer for the three embedded networks: face detector, landmarks, AU heatmaps.
+
+Batches are a function of (seed, number), so a run that is killed and resumed from its checkpoint
+goes through the same losses as one that never stopped (exactly so for a run counted in steps; one
+counted in minutes schedules its learning rate by the clock).
+"""
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from aucli import evaluate
+from aucli.aus import SYNTHETIC_AUS
+from aucli.datasets.synthetic import (
+    AUBatch,
+    FaceStore,
+    LandmarkBatch,
+    SceneBatch,
+    au_batches,
+    landmark_batches,
+    scene_batches,
+)
+from aucli.errors import DataError, OutputError, WeightsError
+from aucli.evaluate import normalise
+from aucli.losses import au_loss, detector_loss, landmark_loss
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+
+Kind = Literal["detector", "landmarks", "au"]
+MAIN_SCORE = {"detector": "ap", "landmarks": "nme", "au": "icc31"}
+Progress = Callable[["Report"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides a training run. Exactly one of ``steps`` and ``minutes`` is set.
+
+    root: folder of the synthetic shards. out: folder for checkpoints, log, plot and weights.
+    device: 'cpu', 'cuda' or 'auto'. threads: of torch in this process. workers: loader processes;
+    0 makes batches in this one. k: neighbours of the SCC layers. init: weights to start from, by
+    name, where shapes agree (the landmark network's, for AUs). The EMA of the weights is what is
+    evaluated and saved.
+    """
+
+    kind: Kind
+    root: Path
+    out: Path
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int = 32
+    lr: float = 2.5e-3
+    warmup_steps: int = 100
+    weight_decay: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    ema: float = 0.998
+    clip: float = 5.0
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    workers: int = 0
+    k: int = 7
+    init: Path | None = None
+    widths: tuple[int, ...] | None = None
+    checkpoint_minutes: float = 2.0
+    evaluations: int = 6
+    evaluation_faces: int = 300
+    log_every: int = 20
+    faces: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in MAIN_SCORE:
+            raise ValueError(f"kind must be one of {', '.join(MAIN_SCORE)}, got {self.kind!r}")
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError(
+                f"set either steps or minutes, got steps={self.steps}, minutes={self.minutes}"
+            )
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line of the log. share: of the run, 0-1. values: losses or held-out scores."""
+
+    step: int
+    share: float
+    seconds: float
+    samples_per_second: float
+    values: dict[str, float]
+    event: Literal["train", "eval"] = "train"
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32: CUDA, or a CPU with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def build_net(config: TrainConfig) -> nn.Module:
+    """The network of a kind, freshly initialised from the config's seed, then from ``init``."""
+    torch.manual_seed(config.seed)
+    widths: dict[str, Any] = {"widths": config.widths} if config.widths else {}
+    if config.kind == "detector":
+        net: nn.Module = FaceDetectorNet(**widths)
+    elif config.kind == "landmarks":
+        net = LandmarkNet(**widths)
+    else:
+        maps = 2 * len(SYNTHETIC_AUS)
+        net = SCCHeatmapNet(SCCHeatmapConfig("small", maps=maps, k=config.k, **widths))
+        # Labels are mostly 0: begin near 0 instead of unlearning noise of the size of a label.
+        with torch.no_grad():
+            net.head.weight.mul_(0.3)
+            net.head.bias.zero_()  # type: ignore[union-attr]
+    if config.init is not None:
+        load_by_name(net, config.init)
+    return net
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a .safetensors file or of a checkpoint of this trainer (its EMA)."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return state.get("ema", state)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
+
+
+def load_by_name(net: nn.Module, path: Path) -> int:
+    """Copy every tensor whose name and shape agree; how many. Raises WeightsError at none."""
+    own = net.state_dict()
+    given = read_state(path)
+    same = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not same:
+        raise WeightsError(f"{path} shares no tensor with the network; give another --init.")
+    net.load_state_dict(own | same)
+    return len(same)
+
+
+def step_loss(net: nn.Module, batch: Any, device: torch.device, bf16: bool):
+    """Forward pass and loss of one batch of any kind: (loss, parts)."""
+    batch = type(batch)(*(values.to(device, non_blocking=True) for values in batch))
+    images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        if isinstance(batch, AUBatch):
+            heatmaps, landmark_logits = net(images, with_landmarks=True)
+        else:
+            output = net(images)
+    if isinstance(batch, AUBatch):
+        return au_loss(heatmaps, landmark_logits, *batch[1:])
+    if isinstance(batch, LandmarkBatch):
+        return landmark_loss(*output, *batch[1:])
+    assert isinstance(batch, SceneBatch)
+    return detector_loss(output, batch.targets)
+
+
+class Trainer:
+    """The state of a run: network, its EMA, optimizer, position. :func:`train` drives it."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        device = config.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.bf16 = supports_bf16(self.device)
+        net = build_net(config).to(self.device)
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(),
+            config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0-1, by steps or by the clock."""
+        if self.config.steps is not None:
+            return min(1.0, self.step / self.config.steps)
+        return min(1.0, self.seconds / (60 * self.config.minutes))  # type: ignore[operator]
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, a tenth of the run at full rate, then a cosine to nearly nothing."""
+        warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
+        rest = max(0.0, (self.share - 0.1) / 0.9)
+        return self.config.lr * warm * (0.5 + 0.5 * math.cos(math.pi * rest)) + 1e-6
+
+    def advance(self, batch: Any) -> dict[str, torch.Tensor]:
+        """One optimizer step; the loss and its parts, detached."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        loss, parts = step_loss(self.net, batch, self.device, self.bf16)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return {"loss": loss.detach()} | {k: v.detach() for k, v in parts.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.config.ema, self.step / (self.step + 19))
+        mean, now = self.ema.state_dict(), self.net.state_dict()
+        smooth = [k for k, v in mean.items() if v.is_floating_point()]
+        torch._foreach_lerp_([mean[k] for k in smooth], [now[k] for k in smooth], 1 - decay)
+        for k in mean.keys() - set(smooth):
+            mean[k].copy_(now[k])
+
+    def save(self, path: Path) -> None:
+        """A resumable checkpoint, whole or not at all."""
+        state = {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "config": {k: _plain(v) for k, v in asdict(self.config).items()},
+        }
+        part = path.with_suffix(".part")
+        try:
+            torch.save(state, part)
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(f"Cannot write {path} ({error.strerror}); free some space.") from error
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same kind of network."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["config"]["kind"] != self.config.kind:
+            raise WeightsError(
+                f"{path} is a {state['config']['kind']} run, not {self.config.kind}; "
+                "use another --out."
+            )
+        self.net.load_state_dict(state["net"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text and tuples as lists, so that JSON and weights-only loading accept them."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _evaluator(config: TrainConfig) -> Callable[[nn.Module], dict[str, float]] | None:
+    """The held-out evaluation of a kind; None where no held-out person was rendered."""
+    if not config.evaluations:
+        return None
+    try:
+        store = FaceStore(config.root, "test")
+    except DataError:
+        return None
+    if config.kind == "detector":
+        scenes = evaluate.held_out_scenes(store, config.evaluation_faces // 2)
+        return lambda net: evaluate.detector_scores(net, scenes)
+    held_out = evaluate.held_out_frames(store, config.evaluation_faces)
+    if config.kind == "landmarks":
+        return lambda net: evaluate.landmark_scores(net, held_out)
+    landmark_net = None
+    if config.init is not None:
+        state = read_state(config.init)
+        candidate = LandmarkNet()
+        if state.keys() == candidate.state_dict().keys():
+            candidate.load_state_dict(state)
+            landmark_net = candidate.eval()
+    return lambda net: evaluate.au_scores(net, held_out, landmark_net)
+
+
+def train(
+    config: TrainConfig, resume: bool = False, on_progress: Progress | None = None
+) -> dict[str, float]:
+    """Run to the end; the last held-out scores (empty without an evaluation).
+
+    Writes into ``config.out``: checkpoint.pt (every few minutes), log.jsonl (one Report a line),
+    config.json, curves.png (with matplotlib), weights.safetensors and weights.json (at every
+    evaluation and at the end). resume: go on from checkpoint.pt if there is one.
+    """
+    torch.set_num_threads(config.threads)
+    config.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = config.out / "checkpoint.pt"
+    trainer = Trainer(config)
+    if resume and checkpoint.exists():
+        trainer.load(checkpoint)
+    elif checkpoint.exists():
+        raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
+    (config.out / "config.json").write_text(
+        json.dumps({k: _plain(v) for k, v in asdict(config).items()}, indent=1)
+    )
+    log = config.out / "log.jsonl"
+    _cut_log(log, trainer.step)
+    score = _evaluator(config)
+    store = FaceStore(config.root, "train", config.faces)
+    series = {"detector": scene_batches, "landmarks": landmark_batches, "au": au_batches}
+    batches = series[config.kind](store, config.batch_size, config.seed, trainer.step)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=config.workers,
+        prefetch_factor=6 if config.workers else None,
+        worker_init_fn=_one_thread,
+    )
+    scores: dict[str, float] = {}
+
+    def tell(report: Report) -> None:
+        with log.open("a") as stream:
+            stream.write(json.dumps(asdict(report)) + "\n")
+        if on_progress is not None:
+            on_progress(report)
+
+    def examine() -> None:
+        nonlocal scores
+        if score is not None:
+            began = time.monotonic()
+            scores = score(trainer.ema)
+            spent = time.monotonic() - began
+            tell(Report(trainer.step, trainer.share, spent, 0.0, scores, "eval"))
+        save_weights(trainer, scores)
+
+    last = saved = time.monotonic()
+    sums: dict[str, torch.Tensor] = {}
+    count = 0
+    trainer.net.train()
+    evaluated = math.floor(trainer.share * max(1, config.evaluations))
+    stream = iter(loader)
+    logged = trainer.seconds
+    try:
+        while trainer.share < 1:
+            parts = trainer.advance(next(stream))
+            sums = {k: sums[k] + v if k in sums else v for k, v in parts.items()}
+            count += 1
+            now = time.monotonic()
+            trainer.seconds += now - last
+            last = now
+            if count == config.log_every:
+                values = {k: float(v) / count for k, v in sums.items()}
+                if not math.isfinite(values["loss"]):
+                    raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
+                pace = count * config.batch_size / max(trainer.seconds - logged, 1e-9)
+                tell(Report(trainer.step, trainer.share, trainer.seconds, pace, values))
+                sums, count, logged = {}, 0, trainer.seconds
+            if now - saved > 60 * config.checkpoint_minutes:
+                trainer.save(checkpoint)
+                saved = now
+            due = math.floor(trainer.share * max(1, config.evaluations))
+            if due > evaluated and trainer.share < 1:
+                evaluated = due
+                examine()
+                # Evaluation is no training time.
+                last = time.monotonic()
+    finally:
+        # Also on Ctrl-C: nothing that was learnt is lost.
+        trainer.save(checkpoint)
+        del stream, loader
+    examine()
+    draw_curves(log, config.out / "curves.png")
+    return scores
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """Drop lines after the checkpoint: a resumed run writes them again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in lines) if step else "")
+
+
+def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
+    """The EMA as weights.safetensors with a readable card beside it; the path of the former."""
+    from safetensors.torch import save_file
+
+    config = trainer.config
+    path = config.out / "weights.safetensors"
+    state = {k: v.detach().cpu().contiguous() for k, v in trainer.ema.state_dict().items()}
+    part = path.with_suffix(".part")
+    save_file(state, part)
+    os.replace(part, path)
+    card: dict[str, Any] = {
+        "kind": config.kind,
+        "steps": trainer.step,
+        "samples": trainer.step * config.batch_size,
+        "minutes": round(trainer.seconds / 60, 2),
+        "scores": scores,
+        "config": {k: _plain(v) for k, v in asdict(config).items()},
+    }
+    if isinstance(trainer.ema, SCCHeatmapNet):
+        card["network"] = trainer.ema.config.to_dict()
+        card["aus"] = list(SYNTHETIC_AUS)
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1))
+    return path
+
+
+def draw_curves(log: Path, path: Path) -> bool:
+    """Loss and held-out score over steps as a PNG; False where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for event, axes, skip in (("train", left, ()), ("eval", right, ("icc31.", "pcc.", "mae."))):
+        chosen = [row for row in rows if row["event"] == event]
+        for name in chosen[0]["values"] if chosen else ():
+            if not name.startswith(tuple(skip) or ("\0",)):
+                steps = [row["step"] for row in chosen]
+                axes.plot(steps, [row["values"].get(name) for row in chosen], label=name)
+        axes.set(xlabel="step", title=event)
+        if chosen:
+            axes.legend(fontsize=7)
+    left.set_yscale("symlog")
+    figure.savefig(path, dpi=100)
+    return True
