@@ -1,0 +1,1 @@
+"""Labelled faces rendered from the MIT-licensed ICT-FaceKit model (extra ``synth``)."""

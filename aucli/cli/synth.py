@@ -1,0 +1,34 @@
+"""``aucli synth``: render labelled faces."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def synth(
+    ict: Annotated[Path, typer.Option(help="Folder of the ICT-FaceKit model (FaceXModel).")],
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet shards.")],
+    count: Annotated[int, typer.Option(min=1, help="How many faces.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Same seed, same faces.")] = 0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Rendering processes; default: one a core.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also draw a contact sheet of every AU to this PNG.")
+    ] = None,
+) -> None:
+    """Render faces with exact AU intensities, landmarks, head pose, blink and gaze.
+
+    A run that was stopped continues where it was; a larger --count adds to the set.
+    """
+    from aucli.cli.console import progress_bar
+    from aucli.synth.generate import SynthConfig, generate
+
+    with progress_bar("faces", total=count) as advance:
+        rendered = generate(ict, out, SynthConfig(count, seed), processes, advance)
+    typer.echo(f"{rendered} faces rendered, {count - rendered} found in {out}", err=True)
+    if sheet:
+        from aucli.synth.sheets import draw_au_sheet
+
+        draw_au_sheet(ict, sheet)

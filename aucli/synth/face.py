@@ -1,0 +1,256 @@
+"""One labelled face: expression, person and camera to pixels and labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from aucli.aus import SYNTHETIC_AUS
+from aucli.synth.facs import (
+    INDEX,
+    Expression,
+    lips_part,
+    sample_expression,
+    shape_weights,
+)
+from aucli.synth.glasses import fit_glasses
+from aucli.synth.ict import LANDMARK_VERTICES
+from aucli.synth.people import Person, sample_light, sample_person
+from aucli.synth.renderer import Renderer
+
+# The camera turns the head about a point between the ears, in model units.
+HEAD_CENTRE = np.array([0.0, 0.0, 7.0])
+BROW_TO_CHIN = 14.0
+# A landmark counts as seen when no surface is more than this in front of it (model units).
+VISIBLE_DEPTH = 0.6
+INNER_LIPS_ABOVE, INNER_LIPS_BELOW = (61, 62, 63), (67, 66, 65)
+MOUTH_OPEN_GAP = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """pose_radians: (pitch, yaw, roll); chin down, towards the person's left, and about the view.
+
+    distance: camera to head, model units. scale: brow-to-chin height over the image's height.
+    offset: (2,) of the head's centre, in image heights.
+    """
+
+    pose_radians: np.ndarray
+    distance: float = 90.0
+    scale: float = 0.52
+    offset: tuple[float, float] = (0.0, -0.05)
+
+    def view_from_model(self) -> np.ndarray:
+        pitch, yaw, roll = self.pose_radians
+        (cp, sp), (cy, sy), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (pitch, yaw, roll))
+        turn = (
+            np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+            @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+            @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        )
+        view = np.eye(4)
+        view[:3, :3] = turn
+        view[:3, 3] = -turn @ HEAD_CENTRE + (0, 0, -self.distance)
+        return view
+
+    def planes(self) -> tuple[float, float]:
+        return max(3.0, self.distance - 25), self.distance + 45
+
+    def clip_from_view(self) -> np.ndarray:
+        near, far = self.planes()
+        focal = self.scale * 2 * self.distance / BROW_TO_CHIN
+        x, y = self.offset
+        return np.array(
+            [
+                [focal, 0, -2 * x, 0],
+                [0, focal, -2 * y, 0],
+                [0, 0, -(far + near) / (far - near), -2 * far * near / (far - near)],
+                [0, 0, -1, 0],
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSample:
+    """rgba: (R, R, 4) uint8 premultiplied. landmarks: (68, 2) float32 px, pixel centres at integers.
+
+    visible: (68,) bool. intensities: (A, 2) float32 0-5 in the order of SYNTHETIC_AUS, L and R.
+    """
+
+    rgba: np.ndarray
+    landmarks: np.ndarray
+    visible: np.ndarray
+    intensities: np.ndarray
+    pose_radians: np.ndarray
+    gaze_radians: np.ndarray
+
+
+def sample_camera(rng: np.random.Generator) -> Camera:
+    """Mostly near-frontal heads; a fifth turn anywhere up to full profile."""
+    yaw = np.clip(rng.normal() * 0.33, -1.0, 1.0)
+    if rng.random() < 0.2:
+        yaw = rng.uniform(-1.5, 1.5)
+    pitch = np.clip(rng.normal() * 0.22, -0.65, 0.65)
+    return Camera(
+        pose_radians=np.array([pitch, yaw, rng.normal() * 0.15]),
+        distance=rng.uniform(35, 140),
+        scale=rng.uniform(0.42, 0.62),
+        offset=(rng.normal() * 0.05, rng.normal() * 0.05 - 0.05),
+    )
+
+
+class FaceMaker:
+    """Renders faces with exact labels; the same seed gives the same face."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer = renderer
+        self.model = renderer.mesh.model
+        self.names = self.model.expression_names
+        self._identities = self.model.identities.reshape(len(self.model.identities), -1)
+        self._expressions = self.model.expressions.reshape(len(self.names), -1)
+        # AU25 is measured on the mouth as the jaw and lips open it, before they roll inwards.
+        self._rolls = [
+            i for i, n in enumerate(self.names) if n.startswith(("mouthRoll", "mouthClose"))
+        ]
+
+    def sample(self, identity: int, rng: np.random.Generator) -> FaceSample:
+        """A random face of one person: light, expression, camera and hair vary with ``rng``."""
+        person = sample_person(np.random.default_rng((7, identity)))
+        person.uniforms.update(sample_light(rng))
+        return self.render(person, sample_expression(rng), sample_camera(rng), rng)
+
+    def render(
+        self,
+        person: Person,
+        expression: Expression,
+        camera: Camera,
+        rng: np.random.Generator,
+    ) -> FaceSample:
+        weights = shape_weights(expression, self.names)
+        identity = person.identity @ self._identities
+        offsets = identity + weights @ self._expressions
+        vertices = self.model.vertices + offsets.reshape(-1, 3)  # (V, 3)
+        intensities = expression.intensities.astype(np.float32).copy()
+        gap = self._lip_gap(vertices, weights)
+        press = float(intensities[INDEX["AU24"]].mean() / 5)
+        intensities[INDEX["AU25"]] = lips_part(gap, press)
+
+        view, clip = camera.view_from_model(), camera.clip_from_view()
+        glasses = fit_glasses(vertices[LANDMARK_VERTICES], rng) if person.glasses else None
+        rgba, depth = self.renderer.draw(
+            vertices,
+            person,
+            person.fold_uniforms(expression),
+            view,
+            clip,
+            glasses,
+            mouth_open=gap > MOUTH_OPEN_GAP,
+        )
+        points = vertices[LANDMARK_VERTICES]
+        landmarks, eye_depth = self._project(points, view, clip)
+        visible = self._visible(landmarks, eye_depth, depth, camera)
+        self._outline_jaw(landmarks, visible, vertices, view, clip)
+        if person.long_hair:
+            rgba = _under(rgba, _hair_behind(person, landmarks, rgba.shape[0], rng))
+        return FaceSample(
+            rgba=rgba,
+            landmarks=landmarks.astype(np.float32),
+            visible=visible,
+            intensities=intensities,
+            pose_radians=camera.pose_radians.astype(np.float32),
+            gaze_radians=expression.gaze_radians.astype(np.float32),
+        )
+
+    def _lip_gap(self, vertices: np.ndarray, weights: np.ndarray) -> float:
+        above = LANDMARK_VERTICES[list(INNER_LIPS_ABOVE)]
+        below = LANDMARK_VERTICES[list(INNER_LIPS_BELOW)]
+        gap = vertices[above] - vertices[below]  # (3, 3)
+        for i in self._rolls:
+            if weights[i]:
+                shape = self.model.expressions[i]
+                gap = gap - weights[i] * (shape[above] - shape[below])
+        return float(gap.mean())
+
+    def _project(
+        self, points: np.ndarray, view: np.ndarray, clip: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Model points (N, 3) to pixels (N, 2) and distance along the view axis (N,)."""
+        seen = np.c_[points, np.ones(len(points))] @ view.T
+        projected = seen @ clip.T
+        ndc = projected[:, :2] / projected[:, 3:]
+        size = self.renderer.resolution
+        pixels = np.stack([(ndc[:, 0] + 1) / 2 * size, (1 - ndc[:, 1]) / 2 * size], 1) - 0.5
+        return pixels, -seen[:, 2]
+
+    def _visible(
+        self, landmarks: np.ndarray, eye_depth: np.ndarray, depth: np.ndarray, camera: Camera
+    ) -> np.ndarray:
+        near, far = camera.planes()
+        surface = 2 * near * far / (far + near - (2 * depth - 1) * (far - near))
+        scale = depth.shape[0] / self.renderer.resolution
+        column, row = np.round((landmarks + 0.5) * scale - 0.5).astype(int).T
+        inside = (column >= 0) & (row >= 0) & (column < len(depth)) & (row < len(depth))
+        last = len(depth) - 1
+        front = surface[np.clip(row, 0, last), np.clip(column, 0, last)]
+        return inside & (eye_depth <= front + VISIBLE_DEPTH)
+
+    def _outline_jaw(
+        self,
+        landmarks: np.ndarray,
+        visible: np.ndarray,
+        vertices: np.ndarray,
+        view: np.ndarray,
+        clip: np.ndarray,
+    ) -> None:
+        """Move hidden jaw landmarks of the far side to the face's visible outline."""
+        for point, row in self.renderer.mesh.jaw_rows.items():
+            if visible[point]:
+                continue
+            outline, _ = self._project(vertices[row], view, clip)
+            outward = -1 if point < 8 else 1
+            landmarks[point] = outline[np.argmax(outward * outline[:, 0])]
+
+
+def _hair_behind(
+    person: Person, landmarks: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Long hair as a flat shape behind the head: premultiplied RGBA (size, size, 4) uint8."""
+    centre = landmarks[[0, 16]].mean(0)
+    width = max(np.linalg.norm(landmarks[8] - landmarks[27]) * 0.72 * rng.uniform(0.9, 1.25), 5)
+    length = width * rng.uniform(1.2, 2.8)
+    mask = Image.new("L", (size, size))
+    draw = ImageDraw.Draw(mask)
+    x, y = centre
+    draw.ellipse([x - width, y - 1.45 * width, x + width, y + 0.75 * width], fill=255)
+    left, right = rng.uniform(0.8, 1.2, 2)
+    draw.polygon(
+        [
+            (x - width, y - 0.3 * width),
+            (x + width, y - 0.3 * width),
+            (x + width * right, y + length),
+            (x - width * left, y + length),
+        ],
+        fill=255,
+    )
+    alpha = np.asarray(mask.filter(ImageFilter.GaussianBlur(2)), np.float32)[..., None] / 255
+    strands = Image.fromarray(rng.normal(size=(6, size // 3)).astype(np.float32))
+    shade = 1 + 0.12 * np.asarray(strands.resize((size, size), Image.Resampling.BICUBIC))
+    light = person.uniforms["sky_colour"] + 0.5 * np.asarray(person.uniforms["key_colour"])
+    hair = np.clip(person.uniforms["hair_colour"] * light * 0.6, 0, 1) ** (1 / 2.2)
+    colour = np.clip(hair * shade[..., None], 0, 1)
+    return (np.concatenate([colour * alpha, alpha], -1) * 255).astype(np.uint8)
+
+
+def _under(front: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """Premultiplied ``front`` over premultiplied ``back``."""
+    hidden = front[..., 3:].astype(np.float32) / 255
+    return (front + back * (1 - hidden)).clip(0, 255).astype(np.uint8)
+
+
+def intensity_columns(intensities: np.ndarray) -> dict[str, float]:
+    """(A, 2) intensities as the columns AU01_L, AU01_R, ... of a shard."""
+    return {
+        f"{au}_{side}": float(intensities[a, s])
+        for a, au in enumerate(SYNTHETIC_AUS)
+        for s, side in enumerate("LR")
+    }

@@ -1,0 +1,209 @@
+"""FACS to face shapes: which shapes of ICT-FaceKit draw which Action Unit, and natural mixtures.
+
+Weights are those at intensity 5 and scale linearly below it. They were judged by eye, one AU at a
+time, on contact sheets; the model's authors name AU10 and AU11 differently, but what raises the
+upper lip here is ``mouthUpperUp``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aucli.aus import SYNTHETIC_AUS
+
+# Shapes without a side suffix in the model (pucker, funnel, rolls, jaw) take the mean of both sides.
+SHAPES = {
+    "AU01": {"browInnerUp": 1.35},
+    "AU02": {"browOuterUp": 1.25},
+    "AU04": {"browDown": 1.4},
+    "AU05": {"eyeWide": 1.4},
+    "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
+    "AU07": {"eyeSquint": 1.25},
+    "AU09": {"noseSneer": 1.0},
+    "AU10": {"mouthUpperUp": 1.0},
+    "AU12": {"mouthSmile": 1.0},
+    "AU14": {"mouthDimple": 1.15},
+    "AU15": {"mouthFrown": 1.25},
+    "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
+    "AU18": {"mouthPucker": 1.0},
+    "AU20": {"mouthStretch": 1.0},
+    "AU22": {"mouthFunnel": 1.0},
+    "AU24": {"mouthPress": 1.3},
+    "AU26": {"jawOpen": 0.75},
+    "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
+    "AU45": {"eyeBlink": 1.0},
+}
+INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
+
+# A person's resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
+TONIC_SPREAD = {
+    "browInnerUp": 0.14, "browOuterUp": 0.14, "browDown": 0.16, "eyeWide": 0.18, "eyeSquint": 0.2,
+    "mouthSmile": 0.10, "mouthFrown": 0.14, "mouthUpperUp": 0.08, "noseSneer": 0.10,
+    "cheekSquint": 0.12, "mouthPress": 0.14, "mouthDimple": 0.14, "mouthShrugLower": 0.10,
+    "mouthStretch": 0.06, "cheekPuff": 0.10,
+}  # fmt: skip
+
+# Inner lip gap, in model units, at which lips count as parted and at which AU25 reaches 5.
+LIP_GAP_CLOSED = 0.15
+LIP_GAP_FULL = 1.65
+
+
+@dataclass(slots=True)
+class Expression:
+    """intensities: (A, 2) float 0-5 in the order of SYNTHETIC_AUS, sides L and R.
+
+    shapes: weights of single shapes that belong to no AU (gaze, tonic offsets, jaw shifts).
+    gaze_radians: (2,) to the person's left, up.
+    """
+
+    intensities: np.ndarray
+    shapes: dict[str, float]
+    gaze_radians: np.ndarray
+
+    def __getitem__(self, au: str) -> float:
+        """Mean intensity of both sides, 0-5."""
+        return float(self.intensities[INDEX[au]].mean())
+
+
+def neutral_expression() -> Expression:
+    return Expression(np.zeros((len(SYNTHETIC_AUS), 2)), {}, np.zeros(2))
+
+
+def shape_weights(expression: Expression, names: tuple[str, ...]) -> np.ndarray:
+    """Blend weights (E,) float32 for the model's expression shapes."""
+    index = {name: i for i, name in enumerate(names)}
+    weights = np.zeros(len(names), np.float32)
+
+    def add(shape: str, left: float, right: float) -> None:
+        if shape in index:
+            weights[index[shape]] += (left + right) / 2
+        else:
+            weights[index[shape + "_L"]] += left
+            weights[index[shape + "_R"]] += right
+
+    for au, shapes in SHAPES.items():
+        left, right = expression.intensities[INDEX[au]] / 5
+        if left or right:
+            for shape, weight in shapes.items():
+                add(shape, weight * left, weight * right)
+    for shape, weight in expression.shapes.items():
+        add(shape, weight, weight)
+    return weights
+
+
+def lips_part(gap: float, press: float) -> float:
+    """AU25 intensity 0-5 from the mean inner lip gap (model units); pressing closes the lips."""
+    opening = (gap - 0.1 * press - LIP_GAP_CLOSED) / (LIP_GAP_FULL - LIP_GAP_CLOSED)
+    return float(5 * np.clip(opening, 0, 1))
+
+
+# Mixtures seen in life: AU -> probability, and relative strength.
+PROTOTYPES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
+    # broad smile
+    (2.4, {"AU12": (1, 1), "AU06": (0.92, 0.95), "AU07": (0.3, 0.6), "AU26": (0.3, 0.4)}),
+    # closed, social smile
+    (0.9, {"AU12": (1, 0.7), "AU06": (0.3, 0.5), "AU14": (0.25, 0.5)}),
+    # surprise
+    (1.1, {"AU01": (0.95, 1), "AU02": (0.95, 1), "AU05": (0.7, 1), "AU26": (0.7, 1)}),
+    # raised brows alone, worry
+    (1.2, {"AU01": (0.95, 1), "AU02": (0.5, 0.9), "AU04": (0.4, 0.7)}),
+    # sadness
+    (1.0, {"AU01": (0.9, 1), "AU04": (0.8, 0.8), "AU15": (0.8, 1), "AU17": (0.6, 0.9)}),
+    # anger
+    (1.1, {"AU04": (1, 1), "AU05": (0.3, 0.8), "AU07": (0.6, 1), "AU17": (0.3, 0.7),
+           "AU24": (0.5, 1)}),
+    # disgust
+    (1.0, {"AU09": (0.85, 1), "AU10": (0.7, 1), "AU04": (0.6, 0.8), "AU17": (0.3, 0.7),
+           "AU06": (0.3, 0.6), "AU07": (0.4, 0.8)}),
+    # fear
+    (0.9, {"AU01": (0.9, 1), "AU02": (0.8, 1), "AU04": (0.7, 0.8), "AU05": (0.7, 1),
+           "AU20": (0.8, 1), "AU26": (0.5, 0.8)}),
+    # crying
+    (0.9, {"AU04": (0.9, 1), "AU01": (0.6, 0.8), "AU06": (0.4, 0.6), "AU07": (0.7, 1),
+           "AU20": (0.7, 1), "AU10": (0.4, 0.6), "AU15": (0.4, 0.8), "AU17": (0.5, 0.8),
+           "AU26": (0.3, 0.5)}),
+    # speech
+    (1.3, {"AU26": (0.8, 0.6), "AU18": (0.3, 0.7), "AU22": (0.3, 0.8), "AU12": (0.2, 0.5),
+           "AU20": (0.15, 0.5), "AU24": (0.1, 0.6)}),
+    # contempt, doubt
+    (0.8, {"AU14": (0.8, 1), "AU12": (0.3, 0.5), "AU17": (0.3, 0.8), "AU24": (0.3, 0.8),
+           "AU15": (0.3, 0.7)}),
+    # lips sucked or pressed
+    (0.7, {"AU28": (0.7, 1), "AU24": (0.5, 1), "AU17": (0.3, 0.6)}),
+)  # fmt: skip
+FREE_AUS = tuple(au for au in SYNTHETIC_AUS if au not in ("AU25", "AU45"))
+
+
+def sample_expression(rng: np.random.Generator) -> Expression:
+    """A random expression: neutral (14 %), free mixtures (36 %) or one seen in life (50 %)."""
+    strength = {au: 0.0 for au in SYNTHETIC_AUS}
+    kind = rng.random()
+    if kind < 0.14:
+        pass
+    elif kind < 0.5:
+        count = rng.choice([1, 2, 3, 4, 5], p=[0.28, 0.27, 0.23, 0.14, 0.08])
+        for au in rng.choice(FREE_AUS, count, replace=False):
+            strength[au] = rng.beta(1.1, 1.1)
+    else:
+        share = np.array([weight for weight, _ in PROTOTYPES])
+        chosen = PROTOTYPES[rng.choice(len(PROTOTYPES), p=share / share.sum())][1]
+        overall = min(1.0, rng.beta(1.4, 1.2) * 1.1)
+        for au, (probability, relative) in chosen.items():
+            if rng.random() < probability:
+                strength[au] = np.clip(overall * relative * rng.uniform(0.6, 1.2), 0, 1)
+    for au in FREE_AUS:
+        if rng.random() < 0.08:
+            strength[au] = max(strength[au], 0.15 * rng.random())
+    if max(strength["AU24"], strength["AU28"]) > 0.2:
+        strength["AU26"] *= 0.2
+    if rng.random() < 0.2:
+        strength["AU45"] = 1.0 if rng.random() < 0.5 else rng.random()
+    if strength["AU45"] > 0.5:
+        strength["AU05"] = 0.0
+
+    intensities = np.zeros((len(SYNTHETIC_AUS), 2))
+    for au, value in strength.items():
+        if value > 0:
+            spread = 0.10 if rng.random() < 0.85 else 0.5
+            tilt = 0.0 if au == "AU45" else np.clip(rng.normal() * spread, -0.9, 0.9)
+            intensities[INDEX[au]] = np.clip(5 * value * np.array([1 + tilt, 1 - tilt]), 0, 5)
+    # Shapes without sides in the model cannot differ from left to right, nor can their labels.
+    for au in ("AU18", "AU22", "AU26", "AU28"):
+        intensities[INDEX[au]] = intensities[INDEX[au]].mean()
+    shapes, gaze = _unlabelled(rng, strength)
+    return Expression(intensities, shapes, gaze)
+
+
+def _unlabelled(
+    rng: np.random.Generator, strength: dict[str, float]
+) -> tuple[dict[str, float], np.ndarray]:
+    shapes = {name: rng.normal() * spread for name, spread in TONIC_SPREAD.items()}
+    if strength["AU12"] > 0.3 and rng.random() < 0.65:
+        # Teeth show in a smile while the jaw stays shut; the smile itself lifts the upper lip.
+        opening = rng.uniform(0.2, 1.0) * strength["AU12"]
+        shapes["mouthUpperUp"] += 0.45 * opening
+        shapes["mouthLowerDown"] = 0.55 * opening * rng.random()
+    elif rng.random() < 0.15:
+        shapes["mouthLowerDown"] = 0.7 * rng.random() ** 2
+    if strength["AU12"] > 0.3:
+        shapes["cheekSquint"] += 0.15 * strength["AU12"]
+    if strength["AU26"] < 0.05 and rng.random() < 0.2:
+        shapes["jawOpen"] = 0.06 * rng.random()
+    if strength["AU45"] == 0 and rng.random() < 0.45:
+        shapes["eyeBlink"] = 0.3 * rng.random()  # heavy lids are not a blink
+    gaze = rng.normal(size=2) * (0.16, 0.13)
+    if rng.random() < 0.15:
+        gaze[1] = -rng.uniform(0.15, 0.55)  # eyes cast down
+    # The looking shapes turn the eye by about half a radian at weight 1.
+    left, up = gaze / 0.5
+    shapes["eyeLookOut_L" if left > 0 else "eyeLookIn_L"] = abs(left)
+    shapes["eyeLookIn_R" if left > 0 else "eyeLookOut_R"] = abs(left)
+    shapes["eyeLookUp" if up > 0 else "eyeLookDown"] = abs(up)
+    for pair in (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight")):
+        if rng.random() < 0.08:
+            shapes[pair[rng.integers(2)]] = 0.5 * rng.random()
+    if rng.random() < 0.05:
+        shapes["cheekPuff"] = rng.random()
+    if rng.random() < 0.15:
+        shapes["jawForward"] = 0.5 * rng.random()
+    return shapes, gaze

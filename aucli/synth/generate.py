@@ -1,0 +1,163 @@
+"""Renders a labelled set into Parquet shards, in several processes, resumable and deterministic."""
+
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from aucli.aus import SYNTHETIC_AUS
+from aucli.errors import DataError
+from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
+from aucli.synth.ict import load_ict
+from aucli.synth.mesh import FaceMesh
+from aucli.synth.renderer import RESOLUTION, Renderer
+
+FORMAT_VERSION = 1
+SHARD_SIZE = 256
+FACES_PER_PERSON = 2
+JPEG_QUALITY = 92
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SynthConfig:
+    """What decides every pixel and label of a set."""
+
+    count: int
+    seed: int = 0
+    shard_size: int = SHARD_SIZE
+    resolution: int = RESOLUTION
+
+    @property
+    def shard_count(self) -> int:
+        return -(-self.count // self.shard_size)
+
+
+def generate(
+    ict_folder: Path,
+    out: Path,
+    config: SynthConfig,
+    processes: int | None = None,
+    on_progress: Callable[[int], None] = lambda faces: None,
+) -> int:
+    """Render the shards of ``config`` that ``out`` lacks; returns how many faces were rendered.
+
+    on_progress is called with the number of faces just finished or found. Shards appear whole or
+    not at all, so a killed run continues where it stopped; more faces may be asked for later.
+    Raises DataError where ``out`` holds a set made with other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _check_manifest(out, config)
+    load_ict(ict_folder)  # writes the cache once, before the processes race for it
+    todo = []
+    for shard in range(config.shard_count):
+        if shard_path(out, shard).exists():
+            on_progress(len(_indices(config, shard)))
+        else:
+            todo.append(shard)
+    rendered = 0
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:
+        futures = [pool.submit(_render_shard, ict_folder, out, config, shard) for shard in todo]
+        try:
+            for future in as_completed(futures):
+                rendered += future.result()
+                on_progress(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return rendered
+
+
+def shard_path(out: Path, shard: int) -> Path:
+    return out / f"shard-{shard:05d}.parquet"
+
+
+def _indices(config: SynthConfig, shard: int) -> range:
+    start = shard * config.shard_size
+    return range(start, min(start + config.shard_size, config.count))
+
+
+def _check_manifest(out: Path, config: SynthConfig) -> None:
+    manifest = {"version": FORMAT_VERSION, **asdict(config), "aus": list(SYNTHETIC_AUS)}
+    path = out / MANIFEST
+    if path.exists():
+        found = json.loads(path.read_text())
+        if {**found, "count": 0} != {**manifest, "count": 0}:
+            raise DataError(
+                f"{out} holds a set made with other settings (seed {found.get('seed')}, "
+                f"{found.get('resolution')} px): choose another --out or the same settings."
+            )
+        last = found["count"] // found["shard_size"]
+        if found["count"] < config.count and found["count"] % found["shard_size"]:
+            shard_path(out, last).unlink(missing_ok=True)  # it was cut short by the old count
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+@cache
+def _maker(ict_folder: Path, resolution: int) -> FaceMaker:
+    return FaceMaker(Renderer(FaceMesh(load_ict(ict_folder)), resolution))
+
+
+def _render_shard(ict_folder: Path, out: Path, config: SynthConfig, shard: int) -> int:
+    maker = _maker(ict_folder, config.resolution)
+    rows = []
+    for index in _indices(config, shard):
+        identity = index // FACES_PER_PERSON
+        rng = np.random.default_rng((config.seed, index))
+        sample = maker.sample(config.seed * 10_000_000 + identity, rng)
+        rows.append({"index": index, "identity": identity, **_row(sample)})
+    path = shard_path(out, shard)
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(pa.Table.from_pylist(rows, _schema()), partial, compression="zstd")
+    partial.replace(path)
+    return len(rows)
+
+
+def _schema() -> pa.Schema:
+    return pa.schema(
+        [
+            ("index", pa.int64()),
+            ("identity", pa.int64()),
+            ("rgb", pa.binary()),
+            ("matte", pa.binary()),
+            ("landmarks", pa.list_(pa.float32(), 136)),
+            ("visible", pa.list_(pa.bool_(), 68)),
+            *[(f"{au}_{side}", pa.float32()) for au in SYNTHETIC_AUS for side in "LR"],
+            *[(f"pose_{axis}", pa.float32()) for axis in ("Rx", "Ry", "Rz")],
+            ("gaze_x", pa.float32()),
+            ("gaze_y", pa.float32()),
+            ("blink", pa.float32()),
+        ]
+    )
+
+
+def _row(sample: FaceSample) -> dict[str, object]:
+    columns = intensity_columns(sample.intensities)
+    return {
+        "rgb": _encode(sample.rgba[..., :3], "JPEG", quality=JPEG_QUALITY, subsampling=0),
+        "matte": _encode(sample.rgba[..., 3], "PNG", compress_level=3),
+        "landmarks": sample.landmarks.ravel().tolist(),
+        "visible": sample.visible.tolist(),
+        **columns,
+        **dict(zip(("pose_Rx", "pose_Ry", "pose_Rz"), sample.pose_radians.tolist(), strict=True)),
+        "gaze_x": float(sample.gaze_radians[0]),
+        "gaze_y": float(sample.gaze_radians[1]),
+        "blink": (columns["AU45_L"] + columns["AU45_R"]) / 10,
+    }
+
+
+def _encode(pixels: np.ndarray, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind, **options)
+    return buffer.getvalue()

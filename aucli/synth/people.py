@@ -1,0 +1,184 @@
+"""Random people: face, skin, hair, glasses, light. What they look like never tells their AUs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aucli.synth.facs import Expression
+from aucli.synth.ict import IDENTITY_COUNT
+
+
+def _srgb(*channels: int) -> np.ndarray:
+    return (np.array(channels) / 255) ** 2.2
+
+
+# From pale to dark; linear light.
+SKIN = [_srgb(*c) for c in ((255, 224, 205), (244, 208, 177), (231, 190, 160), (222, 171, 127),
+                            (206, 150, 112), (180, 125, 90), (150, 98, 68), (120, 76, 52),
+                            (92, 58, 42), (70, 44, 34))]  # fmt: skip
+HAIR = [_srgb(*c) for c in ((18, 15, 13), (35, 25, 20), (59, 42, 30), (90, 62, 40), (130, 94, 60),
+                            (180, 145, 95), (215, 185, 130), (150, 75, 40), (150, 148, 145),
+                            (215, 212, 208))]  # fmt: skip
+IRIS = [_srgb(*c) for c in ((60, 38, 22), (85, 55, 30), (45, 30, 20), (110, 90, 50), (95, 115, 85),
+                            (90, 125, 150), (120, 140, 155))]  # fmt: skip
+
+
+@dataclass(slots=True)
+class Person:
+    """One person in one light.
+
+    identity: (100,) face shape coefficients. uniforms: shader inputs by name. hair_shells: heights
+    of the hair layers above the scalp, outermost last. wrinkling: 0-1, how much expressions crease
+    the skin.
+    """
+
+    identity: np.ndarray
+    uniforms: dict[str, float | np.ndarray]
+    hair_shells: tuple[float, ...] = ()
+    long_hair: bool = False
+    glasses: bool = False
+    wrinkling: float = 0.0
+    resting_folds: np.ndarray = field(default_factory=lambda: np.zeros(8))
+
+    def fold_uniforms(self, expression: Expression) -> dict[str, np.ndarray]:
+        """Strength of each fold for an expression: resting folds plus what the AUs crease."""
+        level = {au: expression[au] / 5 for au in
+                 ("AU01", "AU02", "AU04", "AU06", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17",
+                  "AU20")}  # fmt: skip
+        brows = min(level["AU01"], level["AU02"])
+        made = np.array(
+            [
+                0.9 * brows + 0.6 * level["AU02"],
+                level["AU04"],
+                level["AU06"] + 0.3 * level["AU12"],
+                level["AU09"],
+                0.7 * level["AU12"] + 0.6 * level["AU10"] + 0.4 * level["AU09"],
+                level["AU17"],
+                max(0.6 * level["AU14"], 0.5 * level["AU15"], 0.4 * level["AU20"]),
+                level["AU01"] * (1 - 0.3 * level["AU02"]),
+            ]
+        )
+        folds = np.clip(self.resting_folds + self.wrinkling * made, 0, 1.3)
+        return {"folds_upper": folds[:4], "folds_lower": folds[4:]}
+
+
+def _between(rng: np.random.Generator, palette: list[np.ndarray]) -> np.ndarray:
+    i = rng.integers(len(palette))
+    j = min(i + 1, len(palette) - 1)
+    t = rng.random()
+    return palette[i] * (1 - t) + palette[j] * t
+
+
+def sample_person(rng: np.random.Generator) -> Person:
+    """A person drawn from wide priors; every number below is a range that was looked at."""
+    u = rng.random
+    identity = np.clip(rng.normal(size=IDENTITY_COUNT), -2.6, 2.6).astype(np.float32)
+    feminine = u() < 0.5
+    skin = _between(rng, SKIN[:6] if u() < 0.66 else SKIN)
+    skin = skin * rng.uniform(0.85, 1.1) * (1 + 0.05 * rng.normal(size=3))
+    dark = skin.mean() < 0.2
+    hair = _between(rng, HAIR[:4] if (dark and u() < 0.9) or u() < 0.55 else HAIR)
+    hat = u() < 0.07
+
+    if u() < 0.75:
+        lip_colour = skin * (0.95, 0.55, 0.55) * rng.uniform(0.75, 1.15)
+    else:
+        lip_colour = np.array([rng.uniform(0.15, 0.7), rng.uniform(0.06, 0.16),
+                               rng.uniform(0.08, 0.23)])  # fmt: skip
+    moustache = not feminine and u() < 0.12
+    beard_opacity = 0.0
+    if moustache:
+        beard_opacity = rng.uniform(0.4, 1.0)
+    elif not feminine and u() < 0.5:
+        beard_opacity = rng.uniform(0, 0.45) if u() < 0.6 else rng.uniform(0.6, 1.0)
+    # Thin, faint and absent brows force the net to read the skin around them too.
+    brow_opacity = np.clip(0.75 + 0.3 * rng.normal(), 0.12, 1) if u() < 0.9 else 0.12 * u()
+    uniforms: dict[str, float | np.ndarray] = {
+        "skin": skin,
+        "lip_colour": lip_colour,
+        "hair_colour": hair,
+        "brow_colour": hair * rng.uniform(0.4, 0.9),
+        "beard_colour": hair * rng.uniform(0.6, 1.1),
+        "cloth_colour": rng.random(3) ** 2 * rng.uniform(0.1, 1.0),
+        "iris_colour": _between(rng, IRIS),
+        "sclera_colour": _srgb(235, 230, 225) * rng.uniform(0.75, 1.05)
+        * (1 - np.array([0, 1, 1]) * 0.12 * u()),
+        "blush_colour": np.array([1.0, 0.72, 0.70]),
+        "shadow_colour": rng.random(3) * 0.4,
+        "tooth_colour": _srgb(240, 232, 215) * rng.uniform(0.6, 1.05),
+        "glasses_colour": rng.random(3) ** 3 * 0.4 if u() < 0.7 else _srgb(190, 160, 100),
+        "lips": np.array([rng.uniform(0.5, 1) if feminine else rng.uniform(0.25, 0.9),
+                          rng.uniform(0.12, 0.32), 0.3 * u() * feminine]),
+        "brow": np.array([rng.normal() * 0.009, 0.44 + 0.12 * rng.normal(),
+                          rng.uniform(0.08, 0.26), brow_opacity]),
+        "beard": np.array([beard_opacity, rng.uniform(3, 12), rng.uniform(0.3, 0.7),
+                           float(moustache)]),
+        "makeup": np.array([u() * 0.9, (u() < 0.25 * feminine) * u() * 0.8, 0.45 * u(),
+                            0.9 * u() if feminine and u() < 0.6 else 0.25 * u()]),
+        "blotches": np.array([rng.uniform(0.02, 0.1), rng.uniform(0.01, 0.07),
+                              0.005 + 0.06 * u() ** 2, (u() < 0.3) * u() * 0.7]),
+        "seed": rng.random(4),
+        "pupil": rng.uniform(0.17, 0.34),
+        "cloth_height": -11.0 - 4 * u(),
+        "hat": float(hat),
+        "gloss": np.array([0.03 + 0.32 * u() ** 1.5, rng.uniform(8, 38), rng.uniform(0.1, 0.45),
+                           rng.uniform(0.5, 1.0)]),
+    }  # fmt: skip
+
+    front = rng.normal(9.2, 1.3) if u() < 0.75 else rng.normal(6.4, 0.7)  # the rest are fringes
+    nape = rng.uniform(-3, 2) if u() < 0.7 else -14.0
+    uniforms["hairline"] = np.array([front, nape, rng.uniform(0.25, 0.85), rng.uniform(-0.5, 5.5)])
+    uniforms["hair_form"] = np.array([rng.uniform(3, 4.5), rng.uniform(2, 10),
+                                      (u() < 0.5) * u(), rng.uniform(0.5, 3)])  # fmt: skip
+    shells: tuple[float, ...] = ()
+    if hat:
+        uniforms["hairline"] = np.array([rng.normal(8.2, 0.6), rng.uniform(5, 7), 0.05, 6.0])
+        shells = (0.8,)
+    elif u() < 0.86:
+        thickness = rng.uniform(0.25, 1.45)
+        shells = (thickness * 0.5, thickness) if thickness > 0.6 else (thickness,)
+
+    # A third of the people hardly crease, so that the net must read the shape and not a drawn line;
+    # folds at rest, which look like AU06, 9, 14 or 17 and are not, belong to neutral faces too.
+    wrinkling = 0.0 if u() < 0.35 else rng.uniform(0.2, 1.4)
+    at_rest = rng.beta(1.0, 2.2, 8) * (rng.random(8) < 0.55)
+    at_rest *= (0.5, 0.45, 0.55, 0.4, 1.0, 0.5, 0.8, 0.4)
+    uniforms["fold_look"] = np.array(
+        [rng.uniform(0.08, 0.45), rng.uniform(0.0, 0.12), rng.uniform(0.0, 2.2), 0.0]
+    )
+    uniforms["fold_shift"] = rng.normal(size=2) * 0.008
+    uniforms.update(sample_light(rng))
+    return Person(
+        identity=identity,
+        uniforms=uniforms,
+        hair_shells=shells,
+        long_hair=feminine and bool(shells) and not hat and u() < 0.75,
+        glasses=u() < 0.2,
+        wrinkling=wrinkling,
+        resting_folds=at_rest,
+    )
+
+
+def sample_light(rng: np.random.Generator) -> dict[str, float | np.ndarray]:
+    """A key light with a shadow, a fill light, and sky and ground."""
+
+    def direction(azimuth_spread: float, elevation_spread: float) -> np.ndarray:
+        azimuth = rng.normal() * azimuth_spread
+        elevation = np.clip(0.55 + rng.normal() * elevation_spread, -0.5, 1.3)
+        flat = np.cos(elevation)
+        return np.array([np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat])
+
+    def tint(spread: float) -> np.ndarray:
+        return np.clip([1 + spread * rng.normal(), 1, 1 + spread * rng.normal()], 0.6, 1.5)
+
+    key = rng.uniform(0.35, 1.15)
+    ambient = rng.uniform(0.25, 0.85) * (1.35 - key * 0.5)
+    return {
+        "key_direction": direction(0.8, 0.4),
+        "key_colour": tint(0.08) * key * 1.15,
+        "fill_direction": direction(1.6, 0.6),
+        "fill_colour": tint(0.15) * rng.uniform(0, 0.5),
+        "sky_colour": tint(0.08) * ambient,
+        "ground_colour": tint(0.1) * ambient * rng.uniform(0.35, 0.85),
+        "shadow": (rng.random() < 0.75) * rng.uniform(0.35, 0.95),
+    }

@@ -1,0 +1,166 @@
+#version 330
+// SURFACE: 0 face skin, 1 head and neck, 2 eyes, lashes and mouth, 3 hair, 4 glasses
+#define SURFACE @SURFACE
+in vec3 view_position; in vec3 view_normal; in float open_sky; in vec2 at; flat in float kind;
+in vec3 rest_position; in vec4 light_position;
+uniform sampler2D mask_colour, mask_makeup, mask_upper, mask_lower, noise_map, shadow_map;
+uniform vec3 skin, lip_colour, hair_colour, brow_colour, beard_colour, cloth_colour, iris_colour;
+uniform vec3 sclera_colour, blush_colour, shadow_colour, tooth_colour, glasses_colour;
+uniform vec3 lips;          // strength, softness, gloss
+uniform vec4 brow;          // shift down, threshold, softness, opacity
+uniform vec4 beard;         // opacity, stubble frequency, threshold, moustache only
+uniform vec4 makeup;        // blush, eye shadow, rings under the eyes, liner
+uniform vec4 blotches;      // low, mid, high frequency, freckles
+uniform vec4 seed;
+uniform vec4 folds_upper;   // forehead, glabella, crow's feet, nose
+uniform vec4 folds_lower;   // nasolabial, chin, mouth corners, inner forehead
+uniform vec4 fold_look;     // darkening, bump, blur, unused
+uniform vec2 fold_shift;
+uniform vec4 hairline;      // front height, nape height, noise, side height
+uniform vec4 hair_form;     // depth where front becomes back, strand frequency, wave, wave frequency
+uniform vec3 key_direction, key_colour, fill_direction, fill_colour, sky_colour, ground_colour;
+uniform vec4 gloss;         // strength, power, subsurface, weight of openness
+uniform float pupil, shadow, cloth_height, hat, shell;
+out vec4 colour;
+
+float noise(vec2 p, int octave) { return (texture(noise_map, p)[octave] - 0.5) * 2.7; }
+
+void main() {
+    vec3 n = normalize(view_normal);
+    vec3 v = normalize(-view_position);
+    if (dot(n, v) < 0.0 && kind > 1.5) n = -n;
+    float shine = gloss.x, power = gloss.y, soft = gloss.z, open = open_sky, folds = 0.0;
+    vec3 albedo = vec3(1.0);
+    vec2 skin_at = vec2(rest_position.x * 0.06 + 0.5, rest_position.y * 0.06)
+                 + rest_position.z * vec2(0.013, 0.021) + seed.xy;
+#if SURFACE == 3
+    float y = rest_position.y, x = abs(rest_position.x), z = rest_position.z;
+    float front = smoothstep(hair_form.x - 2.0, hair_form.x + 3.0, z);
+    float wave = hair_form.z * sin(rest_position.x * hair_form.w + seed.z * 6.0)
+               + hairline.z * noise(vec2(rest_position.x * 0.05 + seed.z, seed.w), 0);
+    float edge = mix(hairline.y, hairline.x + wave, front);
+    if (x > 7.2 && z > -1.5 && y < 5.0) discard;  // the ears stay free
+    if (front > 0.02 && front < 0.999)
+        edge = mix(edge, hairline.w, smoothstep(6.0, 7.3, x) * (1.0 - front * 0.3));
+    float strand = noise(vec2(rest_position.x * hair_form.y * 0.05 + z * 0.02 + seed.x,
+                              y * 0.03 + z * 0.05), 2)
+                 + 0.3 * noise(vec2(rest_position.x * 0.9 + z * 0.4, y * 0.08 + z * 0.1), 3);
+    if (hat < 0.5) edge += 0.25 * noise(vec2(rest_position.x * 0.3 + seed.x, z * 0.3), 2)
+                         + 0.9 * shell * strand;  // strands end at different heights
+    if (y < edge) discard;
+    if (hat > 0.5) { albedo = hair_colour * (0.9 + 0.12 * noise(skin_at * 4.0, 1)); shine *= 0.15; }
+    else {
+        albedo = hair_colour * (1.0 + 0.38 * strand);
+        shine = 0.25 * (0.6 + 0.5 * strand); power = 25.0;
+        n = normalize(n + 0.25 * strand * vec3(0.7, 0.2, 0.0));
+    }
+    soft = 0.0; open = mix(0.55, 1.0, smoothstep(0.0, 0.8, y - edge));
+#elif SURFACE <= 1
+    albedo = skin;
+    float low = noise(skin_at, 0), mid = noise(skin_at * 1.7 + 0.3, 1);
+    float high = noise(skin_at * 3.1, 2), grain = noise(skin_at * 3.0, 3);
+    albedo *= 1.0 + blotches.x * low * vec3(0.5, 1, 1) + blotches.y * mid * vec3(0.6, 1, 1)
+                  + blotches.z * 0.6 * (high + grain);
+#if SURFACE == 0
+    vec4 base = texture(mask_colour, at), makeup_at = texture(mask_makeup, at);
+    vec2 fold_at = at + fold_shift;
+    vec4 upper = texture(mask_upper, fold_at, fold_look.z);
+    vec4 lower = texture(mask_lower, fold_at, fold_look.z);
+    float freckle = smoothstep(0.95, 1.5, noise(skin_at * 5.0 + 0.1, 2)) * makeup_at.z;
+    albedo *= 1.0 - blotches.w * freckle * vec3(0.5, 0.7, 0.8);
+    albedo = mix(albedo, albedo * blush_colour, base.w * makeup.x);
+    albedo = mix(albedo, shadow_colour * mix(vec3(1), skin, 0.6), makeup_at.x * makeup.y);
+    albedo *= 1.0 - makeup.z * makeup_at.y * vec3(0.8, 1, 0.9);
+    folds = dot(upper, folds_upper) + dot(lower, folds_lower);
+    float lip = smoothstep(0.5 - lips.y, 0.5 + lips.y, base.x + 0.05 * mid);
+    albedo = mix(albedo, lip_colour * (1.0 + 0.12 * high), lip * lips.x);
+    shine = mix(shine, shine * 1.5 + lips.z, lip); folds *= 1.0 - lip;
+    float hairs = noise(vec2(at.x * 3.0 + at.y * 0.6, at.y * 0.8 - at.x * 0.4) * 2.0 + seed.zw, 2);
+    float brow_field = texture(mask_colour, vec2(at.x, at.y - brow.x)).y;
+    float inside = step(0.05, brow_field);
+    float brow_hair = smoothstep(brow.y - brow.z, brow.y + brow.z,
+                                 brow_field + (0.16 * hairs + 0.06 * grain) * inside);
+    albedo = mix(albedo, brow_colour * (1.0 + 0.25 * hairs), brow_hair * brow.w);
+    shine *= 1.0 - 0.8 * brow_hair;
+    float stubble = noise(vec2(at.x, at.y * 0.6) * beard.y + seed.xw, 3) * 0.6
+                  + noise(at * beard.y * 0.7 + seed.yz, 2) * 0.4;
+    float field = base.z * (beard.w > 0.5 ? smoothstep(0.40, 0.44, at.y) : 1.0);
+    float hairy = smoothstep(beard.z - 0.25, beard.z + 0.25,
+                             field + 0.3 * low * field + 0.12 * stubble * step(0.02, field))
+                * (1.0 - lip) * smoothstep(0.0, 0.2, field);
+    albedo = mix(albedo, beard_colour * (1.0 + 0.3 * stubble),
+                 hairy * beard.x * clamp(0.75 + 0.5 * stubble, 0.0, 1.0));
+    shine *= 1.0 - 0.7 * hairy * beard.x;
+    albedo *= 1.0 - makeup.w * makeup_at.w;
+    albedo *= clamp(1.0 - fold_look.x * folds * vec3(0.75, 0.95, 1.0), 0.2, 1.0);
+#else
+    if (rest_position.y < cloth_height) {
+        albedo = cloth_colour * (1.0 + 0.15 * mid); shine *= 0.1; soft = 0.0;
+    }
+#endif
+#elif SURFACE == 2
+    if (kind < 2.5) {  // inside of the mouth
+        albedo = vec3(0.30, 0.08, 0.07); open *= rest_position.z < 8.5 ? 0.12 : 0.35;
+        shine *= 0.5; soft = 0.0;
+    } else if (kind < 3.5) { albedo = skin * vec3(0.8, 0.45, 0.4); open *= 0.5; }
+    else if (kind < 4.5) {  // gums and tongue
+        albedo = vec3(0.48, 0.16, 0.16); shine = 0.3; soft = 0.0;
+        open = smoothstep(4.5, 10.8, rest_position.z) * 0.75 + 0.05;
+    } else if (kind < 5.5) {  // teeth
+        albedo = tooth_colour; shine = 0.35; power = 40.0; soft = 0.0;
+        open = smoothstep(6.0, 10.9, rest_position.z) * 0.85
+             * (1.0 - 0.25 * smoothstep(1.5, 3.0, abs(rest_position.x))) + 0.05;
+    } else if (kind < 6.5) {  // eye
+        vec2 q = rest_position.xy - vec2(rest_position.x > 0.0 ? 3.17 : -3.17, 3.61);
+        float r = length(q), rim = 0.62;
+        albedo = sclera_colour * (1.0 - 0.25 * smoothstep(0.7, 1.4, r) * vec3(0.3, 1, 1));
+        vec3 ring = iris_colour * (0.8 + 0.35 * noise(vec2(atan(q.y, q.x) * 0.8, r * 0.15)
+                                   + seed.xy, 2) + 0.25 * (1.0 - r / rim));
+        ring *= mix(1.0, 0.35, smoothstep(rim * 0.72, rim, r));
+        ring = mix(ring, vec3(0.01), 1.0 - smoothstep(pupil - 0.05, pupil + 0.05, r));
+        albedo = mix(albedo, ring, 1.0 - smoothstep(rim - 0.05, rim + 0.05, r));
+        shine = 0.9; power = 120.0; soft = 0.0; open = 0.9;
+    } else {  // lashes
+        if (noise(at * vec2(14.0, 0.2), 3) < 0.35 - makeup.w * 0.6) discard;
+        albedo = hair_colour * 0.35; shine = 0.0; soft = 0.0; open = 0.6;
+    }
+#else
+    albedo = glasses_colour; shine = 0.6; power = 60.0; open = 1.0; soft = 0.0;
+#endif
+#if SURFACE == 0
+    if (fold_look.y > 0.0) {  // bump from the screen-space gradient of the fold height
+        vec3 dx = dFdx(view_position), dy = dFdy(view_position);
+        vec3 r1 = cross(dy, n), r2 = cross(n, dx);
+        float det = dot(dx, r1);
+        vec3 slope = sign(det) * (dFdx(folds) * r1 + dFdy(folds) * r2);
+        if (abs(det) > 1e-7) n = normalize(n + fold_look.y * slope / abs(det));
+    }
+#endif
+    float lit_by_key = 1.0;
+    if (shadow > 0.0) {
+        vec3 q = light_position.xyz / light_position.w * 0.5 + 0.5;
+        float sum = 0.0;
+        for (int i = 0; i < 2; i++) for (int j = 0; j < 2; j++) {
+            float depth = texture(shadow_map, q.xy + (vec2(i, j) - 0.5) * 0.007).x;
+            sum += clamp((depth - q.z + 0.010) * 200.0 + 1.0, 0.0, 1.0);
+        }
+        lit_by_key = mix(1.0, sum / 4.0, shadow);
+    }
+    vec3 wrap = soft * vec3(1.0, 0.45, 0.35);  // red light travels farthest under skin
+    float facing_key = dot(n, key_direction);
+    vec3 light = mix(ground_colour, sky_colour, n.y * 0.5 + 0.5) * mix(1.0, open, gloss.w);
+    light += key_colour * max((facing_key + wrap) / (1.0 + wrap), 0.0)
+           * mix(vec3(lit_by_key), vec3(1, lit_by_key, lit_by_key), soft * 0.25)
+           * mix(1.0, open, 0.5 * gloss.w);
+    light += fill_colour * max((dot(n, fill_direction) + wrap) / (1.0 + wrap), 0.0)
+           * mix(1.0, open, 0.6 * gloss.w);
+    float rim_light = 1.0 - max(dot(n, v), 0.0);
+    float fresnel = 0.35 + 0.65 * pow(rim_light, 4.0);
+    vec3 shone = albedo * light;
+    shone += shine * fresnel * open * step(0.0, facing_key + 0.2)
+           * (key_colour * lit_by_key * pow(max(dot(n, normalize(key_direction + v)), 0.0), power)
+              + fill_colour * pow(max(dot(n, normalize(fill_direction + v)), 0.0), power));
+    shone += shine * 0.12 * fresnel * sky_colour * pow(rim_light, 3.0) * open;
+    shone = shone / (1.0 + 0.18 * shone);
+    colour = vec4(pow(clamp(shone, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
+}

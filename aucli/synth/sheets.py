@@ -1,0 +1,76 @@
+"""Contact sheets: pictures to look at before training on them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from aucli.aus import SYNTHETIC_AUS
+from aucli.synth.face import Camera, FaceMaker, FaceSample
+from aucli.synth.facs import INDEX, neutral_expression
+from aucli.synth.ict import load_ict
+from aucli.synth.mesh import FaceMesh
+from aucli.synth.people import sample_person
+from aucli.synth.renderer import Renderer
+
+LEVELS = (0, 2, 5)
+
+
+GREY = (128, 132, 140)
+
+
+def over_background(sample: FaceSample, colour: tuple[int, int, int] = GREY) -> Image.Image:
+    alpha = sample.rgba[..., 3:].astype(np.float32) / 255
+    rgb = sample.rgba[..., :3] + np.array(colour) * (1 - alpha)
+    return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
+
+
+def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
+    """Each AU alone at 0, 2 and 5 on two people, a row an AU."""
+    size = maker.renderer.resolution
+    sheet = Image.new("RGB", (size * len(LEVELS) * 2 * 2, (len(SYNTHETIC_AUS) + 1) // 2 * size))
+    draw = ImageDraw.Draw(sheet)
+    people = []
+    for i in range(2):
+        person = sample_person(np.random.default_rng((seed, i)))
+        person.glasses, person.wrinkling = False, 0.8 * i
+        person.uniforms["hairline"][0] = 9.5
+        people.append(person)
+    for a, au in enumerate(SYNTHETIC_AUS):
+        for p, person in enumerate(people):
+            for column, level in enumerate(LEVELS):
+                expression = neutral_expression()
+                expression.intensities[INDEX[au]] = level
+                if au == "AU25":
+                    expression.shapes = {"mouthLowerDown": level / 5, "mouthUpperUp": level / 10}
+                sample = maker.render(
+                    person,
+                    expression,
+                    Camera(np.array([0.0, 0.15, 0.0]), scale=0.62),
+                    np.random.default_rng(seed),
+                )
+                at = ((a % 2 * 2 + p) * len(LEVELS) + column) * size, a // 2 * size
+                sheet.paste(over_background(sample), at)
+                draw.text((at[0] + 4, at[1] + 4), f"{au} {level}", fill="white")
+    return sheet
+
+
+def sample_sheet(
+    samples: list[FaceSample], columns: int = 8, landmarks: bool = False
+) -> Image.Image:
+    """Random faces as they go into training, optionally with their landmarks."""
+    size = samples[0].rgba.shape[0]
+    sheet = Image.new("RGB", (size * columns, -(-len(samples) // columns) * size))
+    for i, sample in enumerate(samples):
+        tile = over_background(sample)
+        if landmarks:
+            draw = ImageDraw.Draw(tile)
+            for (x, y), seen in zip(sample.landmarks, sample.visible, strict=True):
+                draw.ellipse([x - 1, y - 1, x + 1, y + 1], fill="lime" if seen else "red")
+        sheet.paste(tile, (i % columns * size, i // columns * size))
+    return sheet
+
+
+def draw_au_sheet(ict_folder: Path, path: Path) -> None:
+    """Write :func:`au_sheet` of a fresh renderer to a PNG."""
+    au_sheet(FaceMaker(Renderer(FaceMesh(load_ict(ict_folder))))).save(path)

@@ -1,0 +1,158 @@
+"""Rendering: skips without EGL and, for whole faces, without the face model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from aucli import aus
+from aucli.errors import AucliError, DataError
+
+pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
+
+from aucli.synth import facs
+from aucli.synth.face import Camera, FaceMaker
+from aucli.synth.generate import SynthConfig, generate, shard_path
+from aucli.synth.ict import LANDMARK_VERTICES, load_ict, read_obj, read_obj_folder
+from aucli.synth.mesh import FaceMesh
+from aucli.synth.people import sample_person
+from aucli.synth.renderer import Renderer
+
+
+@pytest.fixture(scope="module")
+def ict_folder(shared_dir: Path) -> Path:
+    return shared_dir / "ict"
+
+
+@pytest.fixture(scope="module")
+def maker(ict_folder: Path) -> FaceMaker:
+    mesh = FaceMesh(load_ict(ict_folder))
+    try:
+        return FaceMaker(Renderer(mesh))
+    except AucliError as error:
+        pytest.skip(str(error))
+
+
+def rendered(maker: FaceMaker, yaw: float = 0.0, **intensities: float):
+    person = sample_person(np.random.default_rng(3))
+    person.glasses = person.long_hair = False
+    expression = facs.neutral_expression()
+    for au, value in intensities.items():
+        expression.intensities[facs.INDEX[au]] = value
+    camera = Camera(np.array([0.0, yaw, 0.0]))
+    return maker.render(person, expression, camera, np.random.default_rng(0))
+
+
+def write_obj(path: Path, vertices: np.ndarray) -> None:
+    lines = [f"v {x} {y} {z}" for x, y, z in vertices]
+    lines += ["vt 0 0", "vt 1 0", "vt 0 1", "vt 1 1", "usemtl M_Face"]
+    lines += ["f 1/1 2/2 4/4 3/3", "usemtl M_Teeth", "f 1/1 2/2 3/3"]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_obj_importer_reads_polygons_uvs_and_materials(tmp_path: Path) -> None:
+    square = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], float)
+    write_obj(tmp_path / "generic_neutral_mesh.obj", square)
+    write_obj(tmp_path / "identity000.obj", square + 0.5)
+    for name in ("jawOpen", *("PupilDilate_L", "PupilDilate_R", "cheekRaiser_L", "cheekRaiser_R")):
+        write_obj(tmp_path / f"{name}.obj", square - [0, 0.25, 0])
+    (tmp_path / "vertex_indices.json").write_text(json.dumps({"expressions": ["jawOpen"]}))
+    arrays = read_obj_folder(tmp_path, identity_count=1)
+    assert arrays["F"].tolist() == [[0, 1, 3, 2], [0, 1, 2, 2]]
+    assert arrays["nsides"].tolist() == [4, 3]
+    assert arrays["mats"][arrays["FM"]].tolist() == ["M_Face", "M_Teeth"]
+    assert (arrays["ids"] == 0.5).all()
+    assert arrays["names"][0] == "jawOpen" and (arrays["ex"][0, :, 1] == -0.25).all()
+
+
+def test_a_missing_shape_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No ICT-FaceKit model in"):
+        load_ict(tmp_path)
+    (tmp_path / "vertex_indices.json").write_text('{"expressions": []}')
+    with pytest.raises(DataError, match=r"lacks generic_neutral_mesh\.obj"):
+        load_ict(tmp_path)
+
+
+def test_obj_files_of_the_public_model_give_the_arrays_of_its_cache(ict_folder: Path) -> None:
+    model = load_ict(ict_folder)
+    raw = ict_folder / "raw"
+    neutral = read_obj(raw / "generic_neutral_mesh.obj")
+    assert np.array_equal(neutral["V"], model.vertices)
+    assert np.array_equal(neutral["VT"], model.uv)
+    assert np.array_equal(neutral["F"], model.polygons)
+    assert np.array_equal(neutral["FU"], model.polygon_uvs)
+    assert np.array_equal(neutral["FM"], model.materials)
+    smile = read_obj(raw / "mouthSmile_R.obj")["V"] - neutral["V"]
+    stored = model.expressions[model.expression_names.index("mouthSmile_R")]
+    assert np.abs(smile - stored).max() < 1e-3
+    published = json.loads((raw / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+    assert LANDMARK_VERTICES.tolist() == published
+
+
+def test_every_au_has_shapes_and_scales_linearly() -> None:
+    assert set(facs.SHAPES) | {"AU25"} == set(aus.SYNTHETIC_AUS)
+    names = ("browDown_L", "browDown_R", "jawOpen")
+    expression = facs.neutral_expression()
+    expression.intensities[facs.INDEX["AU04"]] = (5.0, 2.5)
+    expression.intensities[facs.INDEX["AU26"]] = 2.0
+    full = facs.SHAPES["AU04"]["browDown"]
+    weights = facs.shape_weights(expression, names)
+    assert weights == pytest.approx([full, full / 2, 0.4 * facs.SHAPES["AU26"]["jawOpen"]])
+
+
+def test_sampled_expressions_stay_in_range_and_reach_every_au() -> None:
+    rng = np.random.default_rng(0)
+    seen = np.stack([facs.sample_expression(rng).intensities for _ in range(600)])
+    assert seen.min() == 0 and seen.max() <= 5
+    strong = (seen.mean(2) > 2).mean(0)
+    for au in facs.FREE_AUS:
+        assert strong[facs.INDEX[au]] > 0.02, au
+    smiling = seen[:, facs.INDEX["AU12"]].mean(1) > 2
+    assert (seen[smiling][:, facs.INDEX["AU06"]].mean(1) > 0.5).mean() > 0.45
+
+
+def test_a_face_is_drawn_where_its_landmarks_are(maker: FaceMaker) -> None:
+    face = rendered(maker)
+    assert face.rgba.shape == (192, 192, 4) and face.visible[17:].mean() > 0.85
+    column, row = np.round(face.landmarks[17:]).astype(int).T
+    assert (face.rgba[row, column, 3] == 255).all()
+    assert face.landmarks[48, 0] < face.landmarks[54, 0]  # the person's right is at smaller x
+    assert (face.rgba[..., :3].max(-1) <= face.rgba[..., 3]).all()  # premultiplied
+
+
+def test_labels_follow_the_shapes(maker: FaceMaker) -> None:
+    neutral, smile, gape = (rendered(maker, **a) for a in ({}, {"AU12": 5.0}, {"AU26": 5.0}))
+    width = [np.ptp(face.landmarks[[48, 54], 0]) for face in (neutral, smile)]
+    assert width[1] > 1.1 * width[0]
+    assert smile.intensities[facs.INDEX["AU12"]].tolist() == [5, 5]
+    assert neutral.intensities[facs.INDEX["AU25"]].max() < 0.5
+    assert gape.intensities[facs.INDEX["AU25"]].min() > 3
+    wink = rendered(maker, AU12=np.array([4.0, 0.0]))
+    moved = np.abs(wink.landmarks - neutral.landmarks).sum(1)
+    assert moved[54] > 3 * moved[48]  # L alone pulls the person's left corner
+
+
+def test_turning_hides_the_far_side(maker: FaceMaker) -> None:
+    left = rendered(maker, yaw=1.2)  # towards the person's left: image right
+    assert left.landmarks[30, 0] > left.landmarks[[36, 45], 0].mean()
+    assert not left.visible[11:16].any() and left.visible[3:6].all()
+
+
+def test_shards_are_deterministic_resumable_and_guarded(
+    maker: FaceMaker, ict_folder: Path, tmp_path: Path
+) -> None:
+    config = SynthConfig(count=5, seed=4, shard_size=2)
+    assert generate(ict_folder, tmp_path / "a", config, processes=1) == 5
+    generate(ict_folder, tmp_path / "b", SynthConfig(3, 4, 2), processes=1)
+    seen: list[int] = []
+    assert generate(ict_folder, tmp_path / "b", config, 1, seen.append) == 3
+    assert sum(seen) == 5
+    for shard in range(3):
+        a, b = (pq.read_table(shard_path(tmp_path / folder, shard)) for folder in "ab")
+        assert a.equals(b)
+    assert a["landmarks"][0].as_py().__len__() == 136
+    assert {f"{au}_{side}" for au in aus.SYNTHETIC_AUS for side in "LR"} <= set(a.column_names)
+    with pytest.raises(DataError, match="holds a set made with other settings"):
+        generate(ict_folder, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
