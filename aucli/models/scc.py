@@ -71,9 +71,7 @@ class SCC(nn.Module):
             scale = bn.weight * torch.rsqrt(var + bn.eps)
             du, dv = scale * du, scale * dv
             # The scale may be negative, so the winner is chosen after it: max picks the min there.
-            with torch.no_grad():
-                winner = _gather_nodes(dv, neighbours).argmax(2)  # (N, C, D)
-                winner = neighbours.gather(2, winner)
+            winner = _winners(dv, neighbours)
             return torch.relu(du + dv.gather(1, winner) + bn.bias)
 
     @torch.no_grad()
@@ -145,3 +143,19 @@ def _gather_nodes(v: Tensor, neighbours: Tensor) -> Tensor:
     first = torch.arange(0, n * c, c, device=v.device).view(n, 1, 1)
     rows = v.reshape(n * c, d).index_select(0, (neighbours + first).flatten())
     return rows.view(n, c, neighbours.shape[2], d)
+
+
+@torch.no_grad()
+def _winners(v: Tensor, neighbours: Tensor) -> Tensor:
+    """For v (N, C, D) and neighbours (N, C, k), the node with the largest value: (N, C, D) int64.
+
+    One neighbour at a time: argmax over a gathered (N, C, k, D) took two thirds of a step.
+    """
+    best = _gather_nodes(v, neighbours[..., :1])[:, :, 0]
+    winner = neighbours[..., :1].expand_as(best)
+    for rank in range(1, neighbours.shape[2]):
+        nodes = neighbours[..., rank : rank + 1]
+        rival = _gather_nodes(v, nodes)[:, :, 0]
+        winner = torch.where(rival > best, nodes, winner)
+        best = torch.maximum(best, rival)
+    return winner
