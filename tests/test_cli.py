@@ -1,11 +1,16 @@
 """Exit codes, and what goes to stdout and stderr."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 import aucli
+from aucli import weights
 from aucli.cli import app, info
 from aucli.errors import InputError
+from aucli.models.landmark import LandmarkNet
 
 
 def test_version() -> None:
@@ -21,6 +26,19 @@ def test_info_names_decoders_device_and_weights() -> None:
     assert sum(line.startswith("decoder ") for line in lines) == 2
     assert sum(line.startswith("device ") for line in lines) == 1
     assert any(line.startswith("weights ") for line in lines)
+
+
+def test_info_tells_altered_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = LandmarkNet()
+    path = weights.save_weights(tmp_path / "mine", net, {"provenance": "a test", "metrics": {}})
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    line = CliRunner().invoke(app, ["info"]).stdout.splitlines()[-1]
+    assert line.startswith("weights       mine: landmarks, ")
+    assert line.endswith(f" MB, sha256 {digest}, a test")
+    path.write_bytes(path.read_bytes() + b" ")
+    line = CliRunner().invoke(app, ["info"]).stdout.splitlines()[-1]
+    assert line.endswith(" (NOT the file that its card describes), a test")
 
 
 def test_wrong_usage_is_2() -> None:

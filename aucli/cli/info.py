@@ -2,7 +2,7 @@
 
 import platform
 from importlib import metadata
-from pathlib import Path
+from typing import Any
 
 import aucli
 
@@ -41,20 +41,24 @@ def _device() -> str:
 
 
 def _weights() -> list[str]:
-    """One line for each weights file: name, sha256, size and where it came from."""
+    """One line for each embedded network: name, kind, size, sha256 and where it came from."""
     import hashlib
-    import json
 
-    package = Path(aucli.__file__).parent
+    from aucli import weights
+
     lines = []
-    # In a wheel the weights are inside the package; in a checkout they are beside it.
-    for folder in (package / "_weights", package.parent / "weights"):
-        manifest = folder / "manifest.json"
-        entries = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else {}
-        for path in sorted(folder.glob("*.safetensors")):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            entry = entries.get(path.stem, {}) if isinstance(entries, dict) else {}
-            provenance = entry.get("provenance", "provenance not recorded")
-            size = path.stat().st_size / 1e6
-            lines.append(f"{path.stem}: {size:.1f} MB, sha256 {digest}, {provenance}")
+    for name in weights.list_embedded():
+        card = weights.read_card(name)
+        digest = hashlib.sha256(weights.resolve(name).read_bytes()).hexdigest()
+        state = "" if digest == card["sha256"] else " (NOT the file that its card describes)"
+        lines.append(
+            f"{name}: {card['kind']}, {card['bytes'] / 1e6:.1f} MB, sha256 {digest}{state}, "
+            f"{_one_line(card.get('provenance', 'provenance not recorded'))}"
+        )
     return lines
+
+
+def _one_line(provenance: Any) -> str:
+    if isinstance(provenance, dict):
+        return "; ".join(f"{key}: {value}" for key, value in provenance.items())
+    return str(provenance)
