@@ -5,11 +5,22 @@ import pytest
 import torch
 
 from aucli.align import face_boxes
+from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes, overlaps, suppress
+from aucli.faces.builtin import (
+    BuiltinDetector,
+    BuiltinLandmarker,
+    Confidence,
+    confidence_features,
+    load_builtin,
+)
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.mean_shape import MEAN_SHAPE
 from aucli.faces.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.weights import save_weights
 
 FPS = 25
 
@@ -88,6 +99,95 @@ def test_pose_residual_tells_faces_from_scatter():
     assert fit_pose(np.zeros((0, 68, 2))).residual.shape == (0,)
     with pytest.raises(ValueError, match=r"landmarks must be \(n, 68, 2\), got \(68, 2\)"):
         fit_pose(np.zeros((68, 2)))
+
+
+def small_nets() -> tuple[FaceDetectorNet, LandmarkNet]:
+    torch.manual_seed(0)
+    return FaceDetectorNet((4, 4, 4, 4, 4)).eval(), LandmarkNet((4, 4, 4, 4)).eval()
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_detector_boxes_return_to_frame_pixels(fine):
+    """A peak planted at the middle of the network's input lands at the middle of the frame."""
+
+    class Planted(torch.nn.Module):
+        def forward(self, x):
+            assert x.shape[2] % 32 == x.shape[3] % 32 == 0
+            output = torch.full((len(x), 5, x.shape[2] // 8, x.shape[3] // 8), 0.0)
+            output[:, 0] = -9.0
+            long_side = 640 if fine else 320
+            # Rows below 9/16 of the long side are padding.
+            row, column = (long_side * 9 // 16) // 16, long_side // 16
+            output[:, 0, row, column] = 5.0
+            output[:, 1, row, column] = -0.5  # half a cell back, onto the exact middle
+            output[:, 2, row, column] = -0.5 + (long_side * 9 // 16 / 16 - row)
+            return output
+
+    detector = BuiltinDetector(small_nets()[0])
+    detector.net = Planted()  # type: ignore[assignment]
+    frames = np.zeros((3, 720, 1280, 3), np.uint8)
+    frames.flags.writeable = False  # as some decoders give them
+    found = detector.detect(frames, fine=fine)
+    assert len(found) == 3
+    side = 32 * 1280 / (640 if fine else 320)
+    middle = np.array([639.5, 359.5] * 2)
+    expected = middle + np.array([-1, -1, 1, 1]) * side / 2
+    np.testing.assert_allclose(found[0][0], expected[None], atol=1e-3)
+
+
+def test_detector_takes_frames_of_different_sizes_and_none():
+    detector = BuiltinDetector(small_nets()[0], threshold=0.0)
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, s, np.uint8) for s in ((90, 60, 3), (90, 60, 3), (33, 71, 3))]
+    together = detector.detect(frames)
+    assert [len(b) > 0 for b, _ in together] == [True] * 3
+    alone = detector.detect(frames[2:])
+    np.testing.assert_allclose(together[2][0], alone[0][0], atol=1e-3)
+    assert detector.detect([]) == []
+
+
+def test_landmarker_batches_over_frames_and_follows():
+    landmarker = BuiltinLandmarker(small_nets()[1])
+    frames = np.random.default_rng(0).integers(0, 255, (3, 120, 160, 3), np.uint8)
+    boxes = [np.array([[20, 20, 80, 90], [60, 30, 150, 110]], np.float32), np.zeros((0, 4)),
+             np.array([[10, 10, 10, 10]], np.float32)]  # fmt: skip
+    found = landmarker.locate(frames, boxes)
+    assert [(s.shape, c.shape) for s, c in found] == [
+        ((2, 68, 2), (2,)), ((0, 68, 2), (0,)), ((1, 68, 2), (1,))
+    ]  # fmt: skip
+    assert all(((c >= 0) & (c <= 1)).all() and np.isfinite(s).all() for s, c in found)
+    alone = landmarker.locate(frames[:1], boxes[:1])
+    np.testing.assert_allclose(found[0][0], alone[0][0], atol=1e-2)
+    followed = landmarker.follow(frames[:1], [found[0][0]])
+    assert followed[0][0].shape == (2, 68, 2)
+    with pytest.raises(ValueError, match="3 frames with faces of 1"):
+        landmarker.locate(frames, boxes[:1])
+
+
+def test_confidence_reads_its_coefficients_from_the_card():
+    features = confidence_features(
+        np.array([2.0]), np.full((1, 68), 0.1), face_shape(50, 50)[None].astype(float)
+    )
+    np.testing.assert_allclose(features[0, :2], [2.0, np.log(0.101)])
+    assert Confidence.from_card({})(features) == pytest.approx(1 / (1 + np.exp(-2)))
+    card = {"confidence": {"bias": 1.0, "face_logit": 0.5, "spread": -1.0, "shape": 0.0}}
+    logit = 1 + 0.5 * 2 - np.log(0.101)
+    assert Confidence.from_card(card)(features) == pytest.approx(1 / (1 + np.exp(-logit)))
+
+
+def test_built_in_networks_load_from_files_and_refuse_swapped_ones(tmp_path):
+    detector_net, landmark_net = small_nets()
+    card = {"provenance": "test", "metrics": {}}
+    save_weights(tmp_path / "d", detector_net, {**card, "threshold": 0.25})
+    save_weights(tmp_path / "l", landmark_net, {**card, "confidence": {"bias": 1.5}})
+    first, second = str(tmp_path / "d"), str(tmp_path / "l")
+    detector, landmarker = load_builtin("cpu", first, second)
+    assert detector.threshold == 0.25
+    assert landmarker.confidence == Confidence(bias=1.5)
+    assert len(detector.sha256) == len(landmarker.sha256) == 64
+    with pytest.raises(WeightsError) as caught:
+        load_builtin("cpu", second, second)
+    assert str(caught.value) == "weights 'l' are no face detector; name other ones."
 
 
 class Scene:

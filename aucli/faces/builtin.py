@@ -15,6 +15,7 @@ from aucli.align import (
     square_matrices,
     warp_crops,
 )
+from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.pose import fit_pose
 from aucli.faces.protocols import Boxes, Frames, Shapes
@@ -22,6 +23,7 @@ from aucli.heatmaps import decode_landmarks
 from aucli.models.blocks import Net, fold_batch_norm
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
+from aucli.weights import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
 
 LONG_SIDE = 320
 FINE_LONG_SIDE = 640
@@ -38,7 +40,7 @@ RECENTRE_SHIFT = 0.10
 
 
 def _ready(net: Net, device: torch.device) -> Net:
-    """For inference: folded, and in the memory order in which CPUs run small convolutions fastest."""
+    """For inference: folded, in the memory order in which CPUs convolve fastest."""
     return fold_batch_norm(net.eval()).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -49,12 +51,18 @@ def _normalise(images: torch.Tensor) -> torch.Tensor:
 class BuiltinDetector:
     """:class:`FaceDetectorNet` on frames scaled to a long side of 320 px (640 for a fine search).
 
-    net: trained weights loaded. device: a torch device name. Frames of one size are batched.
+    net: trained weights loaded. device: a torch device name. threshold: least score of a
+    candidate. sha256: of the weights, for provenance. Frames of one size are batched.
     """
 
     def __init__(
-        self, net: FaceDetectorNet, device: str = "cpu", threshold: float = SCORE_THRESHOLD
+        self,
+        net: FaceDetectorNet,
+        device: str = "cpu",
+        threshold: float = SCORE_THRESHOLD,
+        sha256: str = "",
     ) -> None:
+        self.sha256 = sha256
         self.device = torch.device(device)
         self.net = _ready(net, self.device)
         self.threshold = threshold
@@ -94,7 +102,8 @@ class BuiltinDetector:
 
     def _shrink(self, frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         """(H, W, 3) uint8 -> (1, 3, h, w) uint8 on the device, anti-aliased."""
-        image = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        # A copy only where the decoder's array is read-only or turned; torch takes neither.
+        image = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(self.device)
         image = image.permute(2, 0, 1)[None]
         if self.device.type != "cpu":
             image = image.float()  # the uint8 kernel exists on CPUs only
@@ -148,8 +157,13 @@ class BuiltinLandmarker:
     """
 
     def __init__(
-        self, net: LandmarkNet, device: str = "cpu", confidence: Confidence | None = None
+        self,
+        net: LandmarkNet,
+        device: str = "cpu",
+        confidence: Confidence | None = None,
+        sha256: str = "",
     ) -> None:
+        self.sha256 = sha256
         self.device = torch.device(device)
         self.net = _ready(net, self.device)
         self.confidence = confidence or Confidence()
@@ -189,6 +203,28 @@ class BuiltinLandmarker:
             confidence[part] = self.confidence(features)
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, confidence
+
+
+def load_builtin(
+    device: str = "cpu", detector: str = DEFAULT_DETECTOR, landmarks: str = DEFAULT_LANDMARKS
+) -> tuple[BuiltinDetector, BuiltinLandmarker]:
+    """The two networks with their trained weights.
+
+    detector, landmarks: embedded names or paths, as for :func:`aucli.weights.load_weights`. The
+    detector's card may set "threshold", the landmark network's "confidence" (:class:`Confidence`).
+    Raises WeightsError.
+    """
+    found, placed = load_weights(detector), load_weights(landmarks)
+    if not isinstance(found.net, FaceDetectorNet):
+        raise WeightsError(f"weights {found.name!r} are no face detector; name other ones.")
+    if not isinstance(placed.net, LandmarkNet):
+        raise WeightsError(f"weights {placed.name!r} are no landmark network; name other ones.")
+    threshold = float(found.card.get("threshold", SCORE_THRESHOLD))
+    confidence = Confidence.from_card(placed.card)
+    return (
+        BuiltinDetector(found.net, device, threshold, found.sha256),
+        BuiltinLandmarker(placed.net, device, confidence, placed.sha256),
+    )
 
 
 def _numpy(x: torch.Tensor) -> np.ndarray:

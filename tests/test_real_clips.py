@@ -1,0 +1,76 @@
+"""The built-in weights on real clips whose faces were counted by eye."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aucli.faces.builtin import load_builtin
+from aucli.faces.detect import detect_faces
+from aucli.faces.finder import FaceFinder, FinderConfig
+from aucli.video import open_video
+
+pytestmark = pytest.mark.slow
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+@pytest.fixture(scope="module")
+def networks():
+    for name in ("builtin-detector", "builtin-landmarks"):
+        if not (WEIGHTS / f"{name}.safetensors").exists():
+            pytest.skip(f"no weights/{name}.safetensors")
+    return load_builtin()
+
+
+@pytest.fixture(scope="module")
+def clips(shared_dir):
+    folder = shared_dir / "clips"
+    if not folder.is_dir():
+        pytest.skip("no shared/clips folder")
+    return folder
+
+
+def followed(networks, path, **config):
+    finder = FaceFinder(*networks, FinderConfig(**config))
+    return [faces for _, found in finder.find(open_video(path)) for faces in found]
+
+
+def test_one_man_in_every_frame(networks, clips):
+    found = followed(networks, clips / "smile.mp4", faces=None)
+    assert [[face.face_id for face in faces] for faces in found] == [[0]] * 72
+    assert min(faces[0].face_score for faces in found) > 0.5
+    # He sits still: his landmarks do not jump, and he looks into the camera.
+    centres = np.array([faces[0].landmarks.mean(0) for faces in found])
+    assert np.abs(np.diff(centres, axis=0)).max() < 12
+    pose = np.degrees([faces[0].pose_radians for faces in found])
+    assert np.abs(np.median(pose[:, 1:], axis=0)).max() < 20
+
+
+def test_every_frame_on_its_own_agrees_with_following(networks, clips):
+    batch = next(iter(open_video(clips / "smile.mp4")))
+    alone = detect_faces(batch.frames[:8], *networks)
+    together = FaceFinder(*networks).push(batch.frames[:8], batch.pts_seconds[:8])
+    for (landmarks, _), faces in zip(alone, together, strict=True):
+        assert len(landmarks) == len(faces) == 1
+        eyes = np.linalg.norm(landmarks[0, 36] - landmarks[0, 45])
+        assert np.abs(landmarks[0] - faces[0].landmarks).mean() < 0.03 * eyes
+
+
+def test_one_woman_in_every_frame(networks, clips):
+    found = followed(networks, clips / "emotions.mp4", faces=None)
+    # From 96 to 140 a hand covers half of her face.
+    open_face = [faces for i, faces in enumerate(found) if not 96 <= i <= 140]
+    assert sum(len(faces) == 1 for faces in open_face) >= 0.98 * len(open_face)
+    assert {face.face_id for faces in found for face in faces} == {0}
+
+
+def test_five_people(networks, clips):
+    finder = FaceFinder(*networks, FinderConfig(faces=None, independent=True))
+    ((_, (faces,)),) = finder.find(open_video(clips / "five_faces.jpg"))
+    assert [face.face_id for face in faces] == [0, 1, 2, 3, 4]
+
+
+def test_no_people(networks, clips):
+    found = followed(networks, clips / "no_face.mp4", faces=None)
+    assert sum(len(faces) for faces in found) == 0
