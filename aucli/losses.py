@@ -4,37 +4,43 @@ import torch
 from torch.nn import functional as F
 
 from aucli.aus import MAX_INTENSITY
-from aucli.heatmaps import cells_to_px, render_heatmaps
+from aucli.heatmaps import STRIDE, cells_to_px, render_heatmaps
 
 LANDMARK_SIGMA_PX = 5.0
 AU_SIGMA_CELLS = 1.5
 
 
-def _gaussians(points: torch.Tensor, cells: int, sigma: float) -> torch.Tensor:
-    """Separable Gaussians of height 1 around points (..., 2) crop px -> (..., cells, cells)."""
+def _axes(points: torch.Tensor, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gaussian profiles (N, K, cells) along x and y around points (N, K, 2) px, each of sum 1."""
     centres = cells_to_px(torch.arange(cells, device=points.device, dtype=points.dtype))
-    across = torch.exp(-((points[..., 0, None] - centres) ** 2) / (2 * sigma**2))
-    down = torch.exp(-((points[..., 1, None] - centres) ** 2) / (2 * sigma**2))
-    return down[..., :, None] * across[..., None, :]
+    x, y = (
+        torch.softmax(-((points[..., axis, None] - centres) ** 2) / (2 * LANDMARK_SIGMA_PX**2), 2)
+        for axis in (0, 1)
+    )
+    return x, y
 
 
 def _landmark_terms(
     logits: torch.Tensor, points: torch.Tensor, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy to a Gaussian and L1 px of the soft-argmax, means over weighted landmarks."""
-    cells = logits.shape[-1]
-    span = 4 * cells
-    inside = ((points > -2) & (points < span + 1)).all(2)
-    weights = weights * inside
-    target = _gaussians(points.clamp(0, span - 1), cells, LANDMARK_SIGMA_PX).flatten(2)
-    target = target / target.sum(2, keepdim=True)
-    log_p = F.log_softmax(logits.float().flatten(2), 2)  # (N, 68, cells * cells)
-    p = log_p.exp().unflatten(2, (cells, cells))
+    """Cross-entropy to a Gaussian and L1 px of the soft-argmax, means over weighted landmarks.
+
+    The Gaussian is a product of its axes and sums to 1, so that the cross-entropy is
+    logsumexp(z) - y' z x: neither the target nor the log-probabilities are ever written out.
+    """
+    z = logits.float()  # (N, 68, h, w)
+    cells = z.shape[-1]
+    span = STRIDE * cells
+    weights = weights * ((points > -2) & (points < span + 1)).all(2)
+    x, y = _axes(points.clamp(0, span - 1), cells)
+    along = torch.matmul(z, x[..., None])[..., 0]  # (N, 68, h)
+    entropy = torch.logsumexp(z.flatten(2), 2) - (along * y).sum(2)
+    p = torch.softmax(z.flatten(2), 2).view_as(z)
     centres = cells_to_px(torch.arange(cells, device=p.device, dtype=p.dtype))
-    found = torch.stack([(p.sum(2) * centres).sum(2), (p.sum(3) * centres).sum(2)], 2)
+    found = torch.stack([p.sum(2) @ centres, p.sum(3) @ centres], 2)  # (N, 68, 2)
     total = weights.sum() + 1
-    entropy = -((target * log_p).sum(2) * weights).sum() / total
-    return entropy, ((found - points).abs().mean(2) * weights).sum() / total
+    l1 = (found - points).abs().mean(2)
+    return (entropy * weights).sum() / total, (l1 * weights).sum() / total
 
 
 def landmark_loss(
@@ -75,26 +81,28 @@ def au_loss(
     error is reached by answering 0 for ever. The amplitude under the Gaussian gives a slope
     everywhere near the point, where the peak gives one in a single cell.
     """
-    maps = heatmaps.float().unflatten(1, (-1, 2)) / MAX_INTENSITY  # (N, A, 2, h, w)
-    wanted = intensities / MAX_INTENSITY
-    ones = torch.ones_like(intensities).flatten(1)
-    shape = render_heatmaps(au_points.flatten(1, 2), ones, maps.shape[-1], AU_SIGMA_CELLS)
-    shape = shape.unflatten(1, (-1, 2))  # (N, A, 2, h, w), highest cell 1
-    share = weights / weights.mean().clamp(min=1e-6)
-    on_map = ((1 + 8 * shape) * (maps - shape * wanted[..., None, None]) ** 2).mean((3, 4))
+    maps = heatmaps.float().unflatten(1, (-1, 2))  # (N, A, 2, h, w)
+    with torch.no_grad():
+        ones = torch.ones_like(intensities).flatten(1)
+        shape = render_heatmaps(au_points.flatten(1, 2), ones, maps.shape[-1], AU_SIGMA_CELLS)
+        shape = shape.unflatten(1, (-1, 2))  # (N, A, 2, h, w), highest cell 1
+        share = weights / weights.mean().clamp(min=1e-6) / MAX_INTENSITY**2
+        target = shape * intensities[..., None, None]
+        root = (1 + 8 * shape).mul_(share[..., None, None]).sqrt_()
+        energy = shape.square().sum((3, 4))
+    residual = ((maps - target) * root).flatten()
+    on_map = residual.dot(residual) / residual.numel()
     peak = maps.flatten(3).amax(3)
-    # Least-squares amplitude; the added 1 bounds it where the point lies outside the crop.
-    full = (shape * shape).sum((3, 4))
-    amplitude = (maps * shape).sum((3, 4)) / (full + 1)
-    on_map = (on_map * share).mean()
-    on_peak = ((peak - wanted) ** 2 * share).mean()
-    on_amplitude = ((amplitude - wanted * full / (full + 1)) ** 2 * share).mean()
+    on_peak = ((peak - intensities) ** 2 * share).mean()
+    # Least-squares amplitude under the Gaussian.
+    amplitude = (maps * shape).sum((3, 4)) / energy
+    on_amplitude = ((amplitude - intensities) ** 2 * share).mean()
     entropy, _ = _landmark_terms(landmark_logits, landmarks, landmark_weights)
     loss = 60 * on_map + 10 * on_peak + 10 * on_amplitude + 0.15 * entropy
     with torch.no_grad():
-        error = (peak - wanted).abs().mean() * MAX_INTENSITY
+        error = (peak - intensities).abs().mean()
         # Spread of the answers against the spread of the labels: 0 is the "all zero" trap.
-        alive = peak.std(0).mean() / wanted.std(0).mean().clamp(min=1e-6)
+        alive = peak.std(0).mean() / intensities.std(0).mean().clamp(min=1e-6)
     return loss, {"maps": on_map, "peak": on_peak, "mae": error, "spread": alive}
 
 

@@ -1,0 +1,139 @@
+"""Synthetic shards: splits, batches that depend on the seed and their number alone, targets."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from synthetic_faces import write_shards
+from torch.utils.data import DataLoader
+
+from aucli.aus import SYNTHETIC_AUS
+from aucli.datasets import synthetic
+from aucli.datasets.synthetic import FaceStore, au_batches, landmark_batches, scene_batches
+from aucli.errors import DataError
+from aucli.synth import backgrounds
+from aucli.synth.scenes import scene_targets
+
+SMILE = SYNTHETIC_AUS.index("AU12")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), shards=2, faces=24)
+
+
+@pytest.fixture(autouse=True)
+def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = backgrounds.BackgroundPool(6, seed=1)
+    monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
+
+
+def test_splits_share_no_identity(root: Path) -> None:
+    train, test = FaceStore(root), FaceStore(root, "test")
+    assert len(train) == 44 and len(test) == 4
+    assert set(test.identity.tolist()) == {0, 20}
+    assert not set(train.identity.tolist()) & set(test.identity.tolist())
+    assert len(FaceStore(root, limit=5)) == 5
+
+
+def test_faces_are_premultiplied_and_decoded_once(root: Path) -> None:
+    store = FaceStore(root)
+    face = store.face(3)
+    assert face.shape == (192, 192, 4) and face[..., 3].max() == 255
+    assert (face[..., :3] <= face[..., 3:]).all()
+    files = sorted((root / "decoded").iterdir())
+    assert [f.name for f in files] == ["shard-00000.rgba", "shard-00001.rgba"]
+    before = [f.stat().st_mtime_ns for f in files]
+    FaceStore(root)
+    assert [f.stat().st_mtime_ns for f in files] == before
+
+
+def test_missing_shards_and_columns(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No shard"):
+        FaceStore(tmp_path)
+    write_shards(tmp_path, shards=1, faces=2)
+    shard = tmp_path / "shard-00000.parquet"
+    pq.write_table(pq.read_table(shard).drop_columns(["AU12_L"]), shard)
+    with pytest.raises(DataError, match="lacks the columns AU12_L; render it again"):
+        FaceStore(tmp_path)
+
+
+def test_active_faces_are_drawn_more_often(root: Path) -> None:
+    store = FaceStore(root)
+    smiling = store.sides[:, SMILE].sum(1) > 0
+    weights = store.au_weights()
+    assert weights.sum() == pytest.approx(1)
+    assert weights[smiling].min() > 2 * weights[~smiling].max()
+
+
+@pytest.mark.parametrize("series", [landmark_batches, au_batches, scene_batches])
+def test_batch_number_decides_the_batch(root: Path, series) -> None:
+    store = FaceStore(root)
+    first = list(itertools.islice(series(store, 4, seed=7), 3))
+    later = next(iter(series(store, 4, seed=7, start=2)))
+    for a, b in zip(first[2], later, strict=True):
+        assert torch.equal(a.nan_to_num(-1), b.nan_to_num(-1))
+    assert not torch.equal(first[0].images, first[1].images)
+
+
+def test_two_loaders_keep_the_order(root: Path) -> None:
+    store = FaceStore(root)
+    alone = list(itertools.islice(landmark_batches(store, 4, seed=1), 3))
+    loader = DataLoader(landmark_batches(store, 4, seed=1), batch_size=None, num_workers=2)
+    for a, b in zip(alone, itertools.islice(loader, 3), strict=True):
+        assert torch.equal(a.images, b.images)
+
+
+def test_landmark_batch(root: Path) -> None:
+    batch = next(iter(landmark_batches(FaceStore(root), 64, seed=0)))
+    assert batch.images.shape == (64, 3, 128, 128) and batch.images.dtype == torch.uint8
+    assert batch.landmarks.shape == (64, 68, 2) and batch.weights.shape == (64, 68)
+    assert 0.6 < batch.is_face.mean() < 0.9
+    extent = (batch.landmarks.amax(1) - batch.landmarks.amin(1)).amax(1)[batch.is_face > 0]
+    assert extent.min() > 55 and extent.max() < 135
+    # The person's right mouth corner keeps the smaller x, mirrored or not.
+    face = batch.landmarks[batch.is_face > 0]
+    assert (face[:, 48, 0] < face[:, 54, 0]).all()
+
+
+def test_au_batch_keeps_sides(root: Path) -> None:
+    batch = next(iter(au_batches(FaceStore(root), 32, seed=0)))
+    assert batch.intensities.shape == batch.weights.shape == (32, len(SYNTHETIC_AUS), 2)
+    left, right = batch.intensities[:, SMILE].unbind(1)
+    smiling = (left + right) > 0
+    # The drawn faces smile with the left; about half of them are mirrored.
+    assert set((left / right)[smiling].tolist()) == {0.5, 2.0}
+    places = batch.au_points[:, SMILE]  # (N, 2, 2)
+    assert (places[:, 0, 0] > places[:, 1, 0]).all()
+    eyes = batch.landmarks[:, 36:42].mean(1)
+    assert (eyes - torch.tensor([45.0, 38.0])).norm(dim=1).mean() < 6
+
+
+def test_scene_targets_say_where_and_how_large() -> None:
+    targets = scene_targets(np.array([[40.0, 60, 80, 120]]), 256)
+    assert targets.shape == (7, 32, 32)
+    row, column = np.unravel_index(targets[0].argmax(), (32, 32))
+    assert targets[0].max() == 1 and (row, column) == (11, 7)
+    assert 8 * column + 3.5 + 8 * targets[2, row, column] == pytest.approx(60)
+    assert 8 * row + 3.5 + 8 * targets[3, row, column] == pytest.approx(90)
+    assert np.exp(targets[4:6, row, column]) * 32 == pytest.approx([40, 60])
+    cut = scene_targets(np.array([[-30.0, 60, 30, 120]]), 256)
+    assert cut[0].max() == 0 and cut[1].min() == 0
+
+
+def test_scene_views_are_mirrored(root: Path) -> None:
+    batch = next(iter(scene_batches(FaceStore(root), 8, seed=2)))
+    assert batch.images.shape == (8, 3, 256, 256) and batch.targets.shape == (8, 7, 32, 32)
+    for n in range(0, 8, 2):
+        one, two = batch.boxes[n], batch.boxes[n + 1]
+        assert torch.allclose(255 - one[:, 0], two[:, 2], equal_nan=True)
+        assert torch.equal(one[:, 1].nan_to_num(-1), two[:, 1].nan_to_num(-1))
+
+
+def test_photographs_show_no_people() -> None:
+    used = set(backgrounds.TRAIN_PHOTOGRAPHS) | set(backgrounds.HELD_OUT_PHOTOGRAPHS)
+    assert not used & {"astronaut.png", "camera.png", "coins.png", "lfw_subset.npy"}
+    assert not set(backgrounds.TRAIN_PHOTOGRAPHS) & set(backgrounds.HELD_OUT_PHOTOGRAPHS)
