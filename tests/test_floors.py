@@ -1,9 +1,9 @@
 """The layout is kept: imports point down, and the command line starts without heavy modules."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -78,13 +78,11 @@ def test_command_line_loads_nothing_heavy() -> None:
 
 
 def test_help_is_quick() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "aucli", "--help"]
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run = subprocess.run(command, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - start)
-        assert run.returncode == 0, run.stderr
-        assert "info" in run.stdout
-    # 0.2 s on an idle core; the bound leaves room for a busy one and still catches torch (1.4 s).
-    assert min(seconds) < 1.0
+    run = subprocess.run(command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run.returncode == 0, run.stderr
+    assert "info" in run.stdout
+    # Processor time, which other work on the computer hardly changes; importing torch takes 1.4 s.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.6
