@@ -131,7 +131,7 @@ def builtin() -> Find:
 
 def dlib_hog(upsample: int) -> Find:
     try:
-        import dlib
+        import dlib  # type: ignore
     except ImportError:
         sys.exit("compare_detectors: dlib is missing; pip install dlib-bin, or give --no-dlib.")
     detector = dlib.get_frontal_face_detector()

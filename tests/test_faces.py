@@ -146,6 +146,19 @@ def test_detector_takes_frames_of_different_sizes_and_none():
     assert detector.detect([]) == []
 
 
+@pytest.mark.gpu
+def test_gpu_and_cpu_agree():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    nets = small_nets()
+    frames = np.random.default_rng(0).integers(0, 255, (2, 90, 160, 3), np.uint8)
+    boxes = [np.array([[20, 20, 80, 80]], np.float32)] * 2
+    located = [BuiltinLandmarker(nets[1], d).locate(frames, boxes) for d in ("cpu", "cuda")]
+    np.testing.assert_allclose(located[0][1][0], located[1][1][0], atol=0.5)
+    maps = [BuiltinDetector(nets[0], d, threshold=0.0).detect(frames) for d in ("cpu", "cuda")]
+    assert abs(maps[0][0][1][0] - maps[1][0][1][0]) < 1e-2
+
+
 def test_landmarker_batches_over_frames_and_follows():
     landmarker = BuiltinLandmarker(small_nets()[1])
     frames = np.random.default_rng(0).integers(0, 255, (3, 120, 160, 3), np.uint8)

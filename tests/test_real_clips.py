@@ -32,7 +32,7 @@ def clips(shared_dir):
 
 
 def followed(networks, path, **config):
-    finder = FaceFinder(*networks, FinderConfig(**config))
+    finder = FaceFinder(*networks, config=FinderConfig(**config))
     return [faces for _, found in finder.find(open_video(path)) for faces in found]
 
 
@@ -66,7 +66,7 @@ def test_one_woman_in_every_frame(networks, clips):
 
 
 def test_five_people(networks, clips):
-    finder = FaceFinder(*networks, FinderConfig(faces=None, independent=True))
+    finder = FaceFinder(*networks, config=FinderConfig(faces=None, independent=True))
     ((_, (faces,)),) = finder.find(open_video(clips / "five_faces.jpg"))
     assert [face.face_id for face in faces] == [0, 1, 2, 3, 4]
 

@@ -109,14 +109,14 @@ class FaceFinder:
         ]
 
     def _detect(
-        self, frames: Frames, fine: bool = True, known: np.ndarray | None = None
+        self, frames: Frames, thorough: bool = True, known: np.ndarray | None = None
     ) -> list[Shapes]:
         return detect_faces(
             frames,
             self.detector,
             self.landmarker,
             self.config.min_confidence,
-            fine,
+            thorough,
             None if known is None else [known],
         )
 
@@ -141,7 +141,7 @@ class FaceFinder:
             lost = any(t.lost_at is not None for t in tracks)
             if lost or not tracks or sure.sum() < len(before):
                 known = face_boxes(followed[0][sure])
-                detected = self._detect([frame], fine=False, known=known)[0]
+                detected = self._detect([frame], thorough=False, known=known)[0]
             else:
                 detected = _EMPTY
         landmarks, confidence = merge_shapes(
