@@ -1,8 +1,8 @@
 """The vocabulary of facial Action Units: names, places on the face, dataset sets.
 
-An AU is written ``AU06`` everywhere. Places are weighted sums of the 68 iBUG landmarks (0-based), so
-one row per AU describes it fully. L and R are the person's own left and right: on an unmirrored
-image the person's right side has the smaller x.
+An AU is written ``AU06`` everywhere. Places are means of the 68 iBUG landmarks (0-based) plus a
+shift, so one row per AU describes it fully. L and R are the person's own left and right: on an
+unmirrored image the person's right side has the smaller x.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,9 @@ MIRROR_68 = np.array(
 class Place:
     """A point as a mean of landmarks plus a shift along the face's own axes.
 
-    The point is written for the person's RIGHT side (smaller x); the left one mirrors it. ``down`` and ``out``
-    are in units of the distance between the eye centres: towards the chin, and away from the
-    midline towards the person's right.
+    The point is written for the person's RIGHT side (smaller x); the left one mirrors it. ``down``
+    and ``out`` are in units of the distance between the eye centres: towards the chin, and away
+    from the midline towards the person's right.
     """
 
     landmarks: tuple[int, ...]

@@ -2,7 +2,7 @@
 
     python examples/make_demo.py --ict FaceXModel
 
-writes demo.mp4 and demo_truth.csv beside this script: for each frame, the exact intensity of every AU.
+writes demo.mp4 and demo_truth.csv beside this script: the exact intensity of every AU by frame.
 Needs the extra `synth` and the ICT-FaceKit model.
 """
 

@@ -72,7 +72,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class FaceSample:
-    """rgba: (R, R, 4) uint8 premultiplied. landmarks: (68, 2) float32 px, pixel centres at integers.
+    """rgba: (R, R, 4) uint8 premultiplied. landmarks: (68, 2) float32 px, centres at integers.
 
     visible: (68,) bool. intensities: (A, 2) float32 0-5 in the order of SYNTHETIC_AUS, L and R.
     """
@@ -164,11 +164,11 @@ class FaceMaker:
     def _lip_gap(self, vertices: np.ndarray, weights: np.ndarray) -> float:
         above = LANDMARK_VERTICES[list(INNER_LIPS_ABOVE)]
         below = LANDMARK_VERTICES[list(INNER_LIPS_BELOW)]
-        gap = vertices[above] - vertices[below]  # (3, 3)
+        gap = vertices[above, 1] - vertices[below, 1]  # (3,)
         for i in self._rolls:
             if weights[i]:
                 shape = self.model.expressions[i]
-                gap = gap - weights[i] * (shape[above] - shape[below])
+                gap = gap - weights[i] * (shape[above, 1] - shape[below, 1])
         return float(gap.mean())
 
     def _project(

@@ -11,7 +11,7 @@ import numpy as np
 
 from aucli.aus import SYNTHETIC_AUS
 
-# Shapes without a side suffix in the model (pucker, funnel, rolls, jaw) take the mean of both sides.
+# Shapes without sides in the model (pucker, funnel, rolls, jaw) take the mean of both sides.
 SHAPES = {
     "AU01": {"browInnerUp": 1.35},
     "AU02": {"browOuterUp": 1.25},
@@ -35,7 +35,7 @@ SHAPES = {
 }
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
-# A person's resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
+# A resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
 TONIC_SPREAD = {
     "browInnerUp": 0.14, "browOuterUp": 0.14, "browDown": 0.16, "eyeWide": 0.18, "eyeSquint": 0.2,
     "mouthSmile": 0.10, "mouthFrown": 0.14, "mouthUpperUp": 0.08, "noseSneer": 0.10,

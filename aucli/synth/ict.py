@@ -1,4 +1,4 @@
-"""Reads the ICT-FaceKit face model: the public folder of .obj files, or the npz cache made from it."""
+"""Reads the ICT-FaceKit model: the public folder of .obj files, or the npz cache made from it."""
 
 import json
 from dataclasses import dataclass

@@ -144,7 +144,7 @@ def face_masks(landmark_uv: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def noise_texture(rng: np.random.Generator, size: int = 256) -> np.ndarray:
-    """Tiling noise (size, size, 4) uint8: three mixtures of octaves from coarse to fine, and grain."""
+    """Tiling noise (size, size, 4) uint8: three mixtures of octaves, and grain."""
     channels = []
     for base in (4, 12, 40):
         total = np.zeros((size, size))
