@@ -194,9 +194,7 @@ def _small_and_back(rng: np.random.Generator, images: torch.Tensor) -> torch.Ten
     """Down to 30-90 % of the size and back: a face that was far away or strongly compressed."""
     size = images.shape[-2:]
     factor = rng.uniform(0.3, 0.9)
-    small = F.interpolate(
-        images, [int(s * factor) for s in size], mode="bilinear", antialias=True
-    )
+    small = F.interpolate(images, [int(s * factor) for s in size], mode="bilinear", antialias=True)
     return F.interpolate(small, size, mode="bilinear")
 
 

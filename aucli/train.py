@@ -244,7 +244,9 @@ class Trainer:
             torch.save(state, part)
             os.replace(part, path)
         except OSError as error:
-            raise OutputError(f"Cannot write {path} ({error.strerror}); free some space.") from error
+            raise OutputError(
+                f"Cannot write {path} ({error.strerror}); free some space."
+            ) from error
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same kind of network."""

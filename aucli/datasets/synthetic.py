@@ -224,9 +224,7 @@ class Batches(IterableDataset):
         return augment.photometric(rng, images), visible
 
 
-def _landmark_matrix(
-    rng: np.random.Generator, landmarks: np.ndarray, kind: str
-) -> np.ndarray:
+def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str) -> np.ndarray:
     """(2, 3) face px -> crop px. kind: 'face', 'off', 'far' or 'near'."""
     low, high = landmarks.min(0), landmarks.max(0)
     extent, centre = float((high - low).max()), (low + high) / 2

@@ -207,9 +207,7 @@ class BackgroundPool:
         self.tiles = np.empty((count, tile, tile, 3), np.uint8)
         for i in range(count):
             photo = bool(images) and rng.random() < 0.45
-            self.tiles[i] = (
-                photograph_tile(rng, images, tile) if photo else drawn_tile(rng, tile)
-            )
+            self.tiles[i] = photograph_tile(rng, images, tile) if photo else drawn_tile(rng, tile)
 
     def cut(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """(size, size, 3) uint8, a new array. size: at most the tile's side, px."""

@@ -6,9 +6,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from aucli.synth.backgrounds import skin_colour
 
 
-def shuffle_parts(
-    rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray
-) -> np.ndarray:
+def shuffle_parts(rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """The rectangle around the landmarks cut into 2-4 parts a side and put together wrongly.
 
     image: (H, W, C) uint8. landmarks: (68, 2) px. Returns a new array; unchanged where the

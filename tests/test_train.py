@@ -1,0 +1,188 @@
+"""The trainer: losses fall, a killed run resumes exactly, the command writes usable weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic_faces import write_shards
+from typer.testing import CliRunner
+
+import aucli.train as trainer_module
+from aucli import evaluate
+from aucli.aus import SYNTHETIC_AUS
+from aucli.datasets import synthetic
+from aucli.errors import OutputError, WeightsError
+from aucli.heatmaps import render_heatmaps
+from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
+from aucli.synth import backgrounds
+from aucli.synth.scenes import scene_targets
+from aucli.train import TrainConfig, load_by_name, train
+
+TINY = (8, 16, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), shards=1, faces=24)
+
+
+@pytest.fixture(autouse=True)
+def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = backgrounds.BackgroundPool(6, seed=1)
+    monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
+    monkeypatch.setattr(evaluate, "held_out_pool", lambda: pool)
+
+
+def config(root: Path, out: Path, kind: str, **changes) -> TrainConfig:
+    small = TrainConfig(
+        kind, root, out, steps=12, batch_size=4, warmup_steps=2, widths=TINY, evaluations=1,
+        evaluation_faces=4, log_every=1, k=3,
+    )  # type: ignore[arg-type]  # fmt: skip
+    if kind == "detector":
+        changes = {"widths": (4, 4, 8, 8, 8)} | changes
+    return replace(small, **changes)
+
+
+def losses(out: Path) -> list[float]:
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row["values"]["loss"] for row in rows if row["event"] == "train"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "score"), [("landmarks", "nme"), ("au", "icc31"), ("detector", "ap")]
+)
+def test_loss_falls(root: Path, tmp_path: Path, kind: str, score: str) -> None:
+    seen = []
+    longer = config(root, tmp_path, kind, steps=40, batch_size=8, lr=5e-3)
+    scores = train(longer, on_progress=seen.append)
+    curve = losses(tmp_path)
+    assert len(curve) == 40 and np.mean(curve[-10:]) < 0.95 * np.mean(curve[:5])
+    assert score in scores and seen[-1].event == "eval" and seen[-1].share == 1
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    card = json.loads((tmp_path / "weights.json").read_text())
+    assert card["steps"] == 40 and card["samples"] == 320 and card["kind"] == kind
+    assert card.get("aus", list(SYNTHETIC_AUS)) == list(SYNTHETIC_AUS)
+
+
+def test_killed_run_resumes_exactly(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    train(config(root, whole, "landmarks", evaluations=0))
+    advance = trainer_module.Trainer.advance
+
+    def stop_at_seven(self, batch):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        return advance(self, batch)
+
+    monkeypatch.setattr(trainer_module.Trainer, "advance", stop_at_seven)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(root, halved, "landmarks", evaluations=0))
+    monkeypatch.undo()
+    small = backgrounds.BackgroundPool(6, seed=1)
+    monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: small)
+    train(config(root, halved, "landmarks", evaluations=0), resume=True)
+    assert losses(halved) == losses(whole)
+    one, two = (trainer_module.read_state(p / "checkpoint.pt") for p in (whole, halved))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_second_run_does_not_overwrite_the_first(root: Path, tmp_path: Path) -> None:
+    train(config(root, tmp_path, "landmarks", steps=1, evaluations=0))
+    with pytest.raises(OutputError, match="exists already; use --resume or another --out"):
+        train(config(root, tmp_path, "landmarks", steps=1, evaluations=0))
+    with pytest.raises(WeightsError, match="is a landmarks run, not detector"):
+        train(config(root, tmp_path, "detector", steps=1, evaluations=0), resume=True)
+
+
+def test_au_net_starts_from_the_landmark_net(root: Path, tmp_path: Path) -> None:
+    train(config(root, tmp_path / "lm", "landmarks", steps=1, evaluations=0))
+    weights = tmp_path / "lm" / "weights.safetensors"
+    net = trainer_module.build_net(config(root, tmp_path, "au", init=weights))
+    given = trainer_module.read_state(weights)
+    own = net.state_dict()
+    shared = [k for k in given if k in own]
+    assert "landmark_head.weight" in shared and len(shared) > 0.9 * (len(given) - 4)
+    assert all(torch.equal(own[k], given[k]) for k in shared)
+    with pytest.raises(WeightsError, match="shares no tensor"):
+        load_by_name(torch.nn.Linear(2, 2), weights)
+
+
+def test_perfect_answers_cost_nothing() -> None:
+    torch.manual_seed(0)
+    points = torch.rand(2, 5, 2, 2) * 100 + 12
+    intensities = torch.rand(2, 5, 2) * 5
+    maps = render_heatmaps(points.flatten(1, 2), intensities.flatten(1), 32, AU_SIGMA_CELLS)
+    nothing = torch.zeros(2, 68, 32, 32)
+    landmarks, ignored = torch.full((2, 68, 2), 64.0), torch.zeros(2, 68)
+    weights = torch.ones(2, 5, 2)
+    loss, parts = au_loss(maps, nothing, points, intensities, weights, landmarks, ignored)
+    assert float(loss) == pytest.approx(0, abs=1e-5)
+    assert float(parts["spread"]) == pytest.approx(1, abs=1e-3)
+    zero, _ = au_loss(0 * maps, nothing, points, intensities, weights, landmarks, ignored)
+    assert float(zero) > 1
+
+
+def test_landmark_loss_ignores_crops_without_a_face() -> None:
+    logits = torch.randn(2, 68, 32, 32, generator=torch.Generator().manual_seed(0))
+    points, weights = torch.full((2, 68, 2), 60.0), torch.ones(2, 68)
+    answers, is_face = torch.tensor([9.0, -9.0]), torch.tensor([1.0, 0.0])
+    loss, parts = landmark_loss(logits, answers, points, weights, is_face)
+    other = logits.clone()
+    other[1] = 0
+    assert float(landmark_loss(other, answers, points, weights, is_face)[0]) == float(loss)
+    assert float(parts["face"]) < 1e-3 and float(parts["face_right"]) == 1
+
+
+def test_detector_scores_of_perfect_answers() -> None:
+    boxes = [np.array([[40.0, 60, 80, 120], [150, 100, 200, 170]]), np.zeros((0, 4))]
+    targets = torch.from_numpy(np.stack([scene_targets(b, 256) for b in boxes]))
+
+    class Perfect(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            score = torch.where(targets[:, :1] > 0.999, 9.0, -9.0)
+            return torch.cat([score, targets[:, 2:6]], 1)
+
+    scenes = evaluate.HeldOutScenes(np.zeros((2, 256, 256, 3), np.uint8), boxes)
+    scores = evaluate.detector_scores(Perfect(), scenes)
+    assert scores == pytest.approx({"ap": 1.0, "recall_95": 1.0, "mean_iou": 1.0}, abs=1e-5)
+    loss, _ = detector_loss(Perfect()(targets), targets)
+    assert float(loss) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": None}, "set either steps or minutes, got steps=None, minutes=None"),
+        ({"kind": "cats"}, "kind must be one of detector, landmarks, au, got 'cats'"),
+        ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+    ],
+)
+def test_config_is_checked(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(
+            **{"kind": "landmarks", "root": tmp_path, "out": tmp_path, "steps": 1} | changes
+        )
+
+
+def test_command(root: Path, tmp_path: Path) -> None:
+    import typer
+
+    from aucli.cli.train import train as command
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(command)
+    options = ["--root", str(root), "--model", "landmarks", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, [*options, "--steps", "2", "--batch-size", "2"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("weights.safetensors")
+    both = CliRunner().invoke(app, [*options, "--steps", "2", "--minutes", "1"])
+    assert both.exit_code == 2 and "give either --minutes or --steps" in both.stderr
