@@ -2,7 +2,8 @@
 
 Batches are a function of (seed, number), so a run that is killed and resumed from its checkpoint
 goes through the same losses as one that never stopped (exactly so for a run counted in steps; one
-counted in minutes schedules its learning rate by the clock).
+counted in minutes schedules its learning rate by the clock). Under ``torchrun`` every process takes
+its share of the batches and the gradients are averaged; the first one writes the files.
 """
 
 import copy
@@ -16,19 +17,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.utils.data import DataLoader
 
-from aucli import evaluate
+from aucli import evaluate, weights
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import (
     AUBatch,
+    AUBatches,
     FaceStore,
     LandmarkBatch,
+    LandmarkBatches,
     SceneBatch,
-    au_batches,
-    landmark_batches,
-    scene_batches,
+    SceneBatches,
 )
 from aucli.errors import DataError, OutputError, WeightsError
 from aucli.evaluate import normalise
@@ -192,13 +193,14 @@ class Trainer:
         )
         self.step = 0
         self.seconds = 0.0
+        self.clock = 0.0  # the seconds that all processes agree on
 
     @property
     def share(self) -> float:
         """How much of the run is done, 0-1, by steps or by the clock."""
         if self.config.steps is not None:
             return min(1.0, self.step / self.config.steps)
-        return min(1.0, self.seconds / (60 * self.config.minutes))  # type: ignore[operator]
+        return min(1.0, self.clock / (60 * self.config.minutes))  # type: ignore[operator]
 
     def learning_rate(self) -> float:
         """Linear warm-up, a tenth of the run at full rate, then a cosine to nearly nothing."""
@@ -213,11 +215,29 @@ class Trainer:
         loss, parts = step_loss(self.net, batch, self.device, self.bf16)
         self.optimizer.zero_grad()
         loss.backward()
+        self._share_gradients()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
         self.optimizer.step()
         self.step += 1
         self._average()
         return {"loss": loss.detach()} | {k: v.detach() for k, v in parts.items()}
+
+    @torch.no_grad()
+    def _share_gradients(self) -> None:
+        """Mean over all training processes, of the gradients and of the clock that ends the run."""
+        if not distributed.is_initialized():
+            self.clock = self.seconds
+            return
+        gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
+        clock = torch.tensor([self.seconds], device=self.device)
+        flat = torch.cat([g.flatten() for g in gradients] + [clock])
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        for gradient, mean in zip(
+            gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(mean.view_as(gradient))
+        self.clock = float(flat[-1])
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -261,6 +281,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
+        self.clock = self.seconds
 
 
 def _plain(value: Any) -> Any:
@@ -304,6 +325,8 @@ def train(
     evaluation and at the end). resume: go on from checkpoint.pt if there is one.
     """
     torch.set_num_threads(config.threads)
+    rank, world = join_processes()
+    leads = rank == 0
     config.out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.out / "checkpoint.pt"
     trainer = Trainer(config)
@@ -311,15 +334,15 @@ def train(
         trainer.load(checkpoint)
     elif checkpoint.exists():
         raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
-    (config.out / "config.json").write_text(
-        json.dumps({k: _plain(v) for k, v in asdict(config).items()}, indent=1)
-    )
     log = config.out / "log.jsonl"
-    _cut_log(log, trainer.step)
-    score = _evaluator(config)
+    if leads:
+        resolved = {k: _plain(v) for k, v in asdict(config).items()}
+        (config.out / "config.json").write_text(json.dumps(resolved, indent=1))
+        _cut_log(log, trainer.step)
+    score = _evaluator(config) if leads else None
     store = FaceStore(config.root, "train", config.faces)
-    series = {"detector": scene_batches, "landmarks": landmark_batches, "au": au_batches}
-    batches = series[config.kind](store, config.batch_size, config.seed, trainer.step)
+    series = {"detector": SceneBatches, "landmarks": LandmarkBatches, "au": AUBatches}
+    batches = series[config.kind](store, config.batch_size, config.seed, trainer.step, rank, world)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -330,6 +353,8 @@ def train(
     scores: dict[str, float] = {}
 
     def tell(report: Report) -> None:
+        if not leads:
+            return
         with log.open("a") as stream:
             stream.write(json.dumps(asdict(report)) + "\n")
         if on_progress is not None:
@@ -337,6 +362,8 @@ def train(
 
     def examine() -> None:
         nonlocal scores
+        if not leads:
+            return
         if score is not None:
             began = time.monotonic()
             scores = score(trainer.ema)
@@ -363,10 +390,10 @@ def train(
                 values = {k: float(v) / count for k, v in sums.items()}
                 if not math.isfinite(values["loss"]):
                     raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
-                pace = count * config.batch_size / max(trainer.seconds - logged, 1e-9)
+                pace = count * config.batch_size * world / max(trainer.seconds - logged, 1e-9)
                 tell(Report(trainer.step, trainer.share, trainer.seconds, pace, values))
                 sums, count, logged = {}, 0, trainer.seconds
-            if now - saved > 60 * config.checkpoint_minutes:
+            if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
             due = math.floor(trainer.share * max(1, config.evaluations))
@@ -377,11 +404,23 @@ def train(
                 last = time.monotonic()
     finally:
         # Also on Ctrl-C: nothing that was learnt is lost.
-        trainer.save(checkpoint)
+        if leads:
+            trainer.save(checkpoint)
         del stream, loader
     examine()
-    draw_curves(log, config.out / "curves.png")
+    if leads:
+        draw_curves(log, config.out / "curves.png")
     return scores
+
+
+def join_processes() -> tuple[int, int]:
+    """(rank, number) of this process among those that ``torchrun`` started; (0, 1) alone."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return distributed.get_rank(), world
 
 
 def _one_thread(_: int) -> None:
@@ -396,28 +435,24 @@ def _cut_log(log: Path, step: int) -> None:
 
 
 def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
-    """The EMA as weights.safetensors with a readable card beside it; the path of the former."""
-    from safetensors.torch import save_file
+    """The EMA as weights.safetensors with its readable card, as ``analyze --model`` takes them.
 
+    float32, so that a run can start from them; the embedded ones are stored in half the size.
+    """
     config = trainer.config
-    path = config.out / "weights.safetensors"
-    state = {k: v.detach().cpu().contiguous() for k, v in trainer.ema.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(state, part)
-    os.replace(part, path)
     card: dict[str, Any] = {
-        "kind": config.kind,
-        "steps": trainer.step,
-        "samples": trainer.step * config.batch_size,
-        "minutes": round(trainer.seconds / 60, 2),
-        "scores": scores,
-        "config": {k: _plain(v) for k, v in asdict(config).items()},
+        "metrics": {k: round(v, 4) for k, v in scores.items() if math.isfinite(v)},
+        "provenance": {
+            "data": "synthetic faces of aucli synth",
+            "steps": trainer.step,
+            "samples": trainer.step * config.batch_size,
+            "minutes": round(trainer.seconds / 60, 2),
+            "training": {k: _plain(v) for k, v in asdict(config).items()},
+        },
     }
-    if isinstance(trainer.ema, SCCHeatmapNet):
-        card["network"] = trainer.ema.config.to_dict()
+    if config.kind == "au":
         card["aus"] = list(SYNTHETIC_AUS)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1))
-    return path
+    return weights.save_weights(config.out / "weights", trainer.ema, card, half=False)
 
 
 def draw_curves(log: Path, path: Path) -> bool:

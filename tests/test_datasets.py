@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets import synthetic
-from aucli.datasets.synthetic import FaceStore, au_batches, landmark_batches, scene_batches
+from aucli.datasets.synthetic import AUBatches, FaceStore, LandmarkBatches, SceneBatches
 from aucli.errors import DataError
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
@@ -69,7 +69,7 @@ def test_active_faces_are_drawn_more_often(root: Path) -> None:
     assert weights[smiling].min() > 2 * weights[~smiling].max()
 
 
-@pytest.mark.parametrize("series", [landmark_batches, au_batches, scene_batches])
+@pytest.mark.parametrize("series", [LandmarkBatches, AUBatches, SceneBatches])
 def test_batch_number_decides_the_batch(root: Path, series) -> None:
     store = FaceStore(root)
     first = list(itertools.islice(series(store, 4, seed=7), 3))
@@ -81,14 +81,14 @@ def test_batch_number_decides_the_batch(root: Path, series) -> None:
 
 def test_two_loaders_keep_the_order(root: Path) -> None:
     store = FaceStore(root)
-    alone = list(itertools.islice(landmark_batches(store, 4, seed=1), 3))
-    loader = DataLoader(landmark_batches(store, 4, seed=1), batch_size=None, num_workers=2)
+    alone = list(itertools.islice(LandmarkBatches(store, 4, seed=1), 3))
+    loader = DataLoader(LandmarkBatches(store, 4, seed=1), batch_size=None, num_workers=2)
     for a, b in zip(alone, itertools.islice(loader, 3), strict=True):
         assert torch.equal(a.images, b.images)
 
 
 def test_landmark_batch(root: Path) -> None:
-    batch = next(iter(landmark_batches(FaceStore(root), 64, seed=0)))
+    batch = next(iter(LandmarkBatches(FaceStore(root), 64, seed=0)))
     assert batch.images.shape == (64, 3, 128, 128) and batch.images.dtype == torch.uint8
     assert batch.landmarks.shape == (64, 68, 2) and batch.weights.shape == (64, 68)
     assert 0.6 < batch.is_face.mean() < 0.9
@@ -100,7 +100,7 @@ def test_landmark_batch(root: Path) -> None:
 
 
 def test_au_batch_keeps_sides(root: Path) -> None:
-    batch = next(iter(au_batches(FaceStore(root), 32, seed=0)))
+    batch = next(iter(AUBatches(FaceStore(root), 32, seed=0)))
     assert batch.intensities.shape == batch.weights.shape == (32, len(SYNTHETIC_AUS), 2)
     left, right = batch.intensities[:, SMILE].unbind(1)
     smiling = (left + right) > 0
@@ -125,7 +125,7 @@ def test_scene_targets_say_where_and_how_large() -> None:
 
 
 def test_scene_views_are_mirrored(root: Path) -> None:
-    batch = next(iter(scene_batches(FaceStore(root), 8, seed=2)))
+    batch = next(iter(SceneBatches(FaceStore(root), 8, seed=2)))
     assert batch.images.shape == (8, 3, 256, 256) and batch.targets.shape == (8, 7, 32, 32)
     for n in range(0, 8, 2):
         one, two = batch.boxes[n], batch.boxes[n + 1]

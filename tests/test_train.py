@@ -1,6 +1,8 @@
 """The trainer: losses fall, a killed run resumes exactly, the command writes usable weights."""
 
 import json
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import aucli.train as trainer_module
 from aucli import evaluate
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets import synthetic
+from aucli.datasets.synthetic import LandmarkBatch
 from aucli.errors import OutputError, WeightsError
 from aucli.heatmaps import render_heatmaps
 from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
-from aucli.train import TrainConfig, load_by_name, train
+from aucli.train import TrainConfig, Trainer, join_processes, load_by_name, train
 
 TINY = (8, 16, 16, 16)
 
@@ -63,7 +66,8 @@ def test_loss_falls(root: Path, tmp_path: Path, kind: str, score: str) -> None:
     assert score in scores and seen[-1].event == "eval" and seen[-1].share == 1
     assert (tmp_path / "curves.png").stat().st_size > 1000
     card = json.loads((tmp_path / "weights.json").read_text())
-    assert card["steps"] == 40 and card["samples"] == 320 and card["kind"] == kind
+    made = card["provenance"]
+    assert made["steps"] == 40 and made["samples"] == 320 and card["kind"] == kind
     assert card.get("aus", list(SYNTHETIC_AUS)) == list(SYNTHETIC_AUS)
 
 
@@ -186,3 +190,39 @@ def test_command(root: Path, tmp_path: Path) -> None:
     assert result.stdout.strip().endswith("weights.safetensors")
     both = CliRunner().invoke(app, [*options, "--steps", "2", "--minutes", "1"])
     assert both.exit_code == 2 and "give either --minutes or --steps" in both.stderr
+
+
+def _one_of_two(rank: int, settings: TrainConfig, port: int, out: Path) -> None:
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    assert join_processes() == (rank, 2)
+    trainer = Trainer(settings)
+    for step in range(3):
+        rng = torch.Generator().manual_seed(10 * step + rank)  # each process has its own batches
+        images = torch.randint(0, 255, (4, 3, 128, 128), generator=rng, dtype=torch.uint8)
+        points = torch.rand((4, 68, 2), generator=rng) * 120
+        trainer.advance(LandmarkBatch(images, points, torch.ones(4, 68), torch.ones(4)))
+    torch.save(list(trainer.net.parameters()), out / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_keep_the_same_weights(root: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = config(root, tmp_path, "landmarks")
+    torch.multiprocessing.spawn(_one_of_two, (settings, port, tmp_path), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    fresh = list(Trainer(settings).net.parameters())
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(first, fresh, strict=True))
+
+
+def test_processes_share_the_series_of_batches(root: Path) -> None:
+    store = synthetic.FaceStore(root)
+    for rank in (0, 1):
+        shared = next(iter(synthetic.LandmarkBatches(store, 2, 0, 3, rank, 2)))
+        alone = next(iter(synthetic.LandmarkBatches(store, 2, 0, 6 + rank)))
+        assert torch.equal(shared.images, alone.images)

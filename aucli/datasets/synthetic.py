@@ -3,7 +3,7 @@
 Faces are decoded once into flat files beside the shards (``decoded/``) and memory-mapped from
 there, so that several loader processes share one copy. Batch number n depends on the seed and on n
 alone: any number of loader processes gives the same batches, and a resumed run sees what an
-undisturbed one would have seen.
+undisturbed one would have seen. Of several training processes, each takes its share of the series.
 """
 
 import io
@@ -39,7 +39,8 @@ BELOW = 96
 
 
 class LandmarkBatch(NamedTuple):
-    """images (N, 3, 128, 128) uint8; landmarks (N, 68, 2) crop px; weights (N, 68); is_face (N,)."""
+    """images (N, 3, 128, 128) uint8; landmarks (N, 68, 2) crop px; weights (N, 68); is_face (N,)
+    0 or 1."""
 
     images: torch.Tensor
     landmarks: torch.Tensor
@@ -201,8 +202,17 @@ def over(front: np.ndarray, ground: np.ndarray, light: np.ndarray) -> np.ndarray
 class Batches(IterableDataset):
     """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes."""
 
-    def __init__(self, store: FaceStore, batch_size: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        store: FaceStore,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.store, self.batch_size, self.seed, self.start = store, batch_size, seed, start
+        self.rank, self.world = rank, world
         self.backgrounds = BackgroundPool(seed=seed)
         self.sprites = sprite_pool(seed=seed)
 
@@ -213,7 +223,8 @@ class Batches(IterableDataset):
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in itertools.count(self.start + first, step):
-            yield self.make(np.random.default_rng([self.seed, number]))
+            mine = number * self.world + self.rank
+            yield self.make(np.random.default_rng([self.seed, mine]))
 
     def _finish(
         self, rng: np.random.Generator, images: torch.Tensor, landmarks: torch.Tensor, visible
@@ -300,8 +311,8 @@ class LandmarkBatches(Batches):
 class AUBatches(Batches):
     """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
 
-    def __init__(self, store: FaceStore, batch_size: int, seed: int, start: int = 0) -> None:
-        super().__init__(store, batch_size, seed, start)
+    def __init__(self, store: FaceStore, *args: int, **kwargs: int) -> None:
+        super().__init__(store, *args, **kwargs)
         # Inverse transform sampling: ``choice`` with weights would sum them anew for every batch.
         self._cumulative = np.cumsum(store.au_weights())
 
@@ -377,18 +388,3 @@ class SceneBatches(Batches):
             torch.from_numpy(np.stack(targets)),
             torch.from_numpy(boxes),
         )
-
-
-def landmark_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
-    """Endless :class:`LandmarkBatch` series, an iterable dataset."""
-    return LandmarkBatches(store, batch_size, seed, start)
-
-
-def au_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
-    """Endless :class:`AUBatch` series, an iterable dataset."""
-    return AUBatches(store, batch_size, seed, start)
-
-
-def scene_batches(store: FaceStore, batch_size: int, seed: int, start: int = 0):
-    """Endless :class:`SceneBatch` series, an iterable dataset."""
-    return SceneBatches(store, batch_size, seed, start)
