@@ -1,4 +1,4 @@
-"""Random changes of training images: light, colour, sharpness, compression, shadows, things in front.
+"""Random changes of training images: light, colour, sharpness, shadows, things in front.
 
 Images are float tensors (N, 3, H, W), RGB, 0-255, unless a docstring says otherwise. Every function
 draws its parameters from the numpy Generator it is given and from nothing else, so one seed gives
@@ -132,7 +132,7 @@ def occlude(
 def cast_shadows(
     rng: np.random.Generator, images: torch.Tensor, share: float = 0.2
 ) -> torch.Tensor:
-    """Darken one side of a soft, wavy edge on a share of the images, as a lamp or a hat brim does."""
+    """Darken one side of a soft, wavy edge on a share of the images, as a hat brim does."""
     chosen = np.flatnonzero(rng.random(len(images)) < share)
     if not len(chosen):
         return images

@@ -189,7 +189,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def detector_scores(net: nn.Module, scenes: HeldOutScenes) -> dict[str, float]:
     """``ap`` at IoU .5, ``recall_95`` (recall where 95 % of the detections are right) and
-    ``mean_iou`` of the hits. Faces cut by more than half by the frame are left out on both sides."""
+    ``mean_iou`` of the hits. Faces centred outside the frame are left out on both sides."""
     maps = torch.from_numpy(_run(net, scenes.images, lambda out: out))
     size = scenes.images.shape[1]
     hits: list[tuple[float, bool]] = []

@@ -78,7 +78,7 @@ def _waves(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def draw_text(rng: np.random.Generator, picture: Image.Image) -> None:
-    """Lettering in place; a third of it glossy: outlined, shaded down the letters, with a shadow."""
+    """Lettering in place; a third of it glossy: shaded down the letters, with a shadow."""
     width, height = picture.size
     font = ImageFont.load_default(int(np.exp(rng.uniform(np.log(9), np.log(height * 0.45)))))
     letters = list(string.ascii_letters + string.digits + ".,:!?&@%OCQ0 ")

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
-from aucli.align import apply_matrices, face_boxes
+from aucli.align import face_boxes
 from aucli.augment import warp_rgba
 from aucli.aus import MIRROR_68
 from aucli.synth.backgrounds import BackgroundPool, any_colour, as_ink, draw_shape, draw_text
@@ -32,7 +32,7 @@ class Faces(Protocol):
 
 
 def _paste(canvas: np.ndarray, rgba: np.ndarray, matrix: np.ndarray, gain: np.ndarray) -> None:
-    """Premultiplied ``rgba`` through ``matrix`` (image px -> canvas px) over the canvas, in place."""
+    """Premultiplied ``rgba`` through ``matrix`` (image px -> canvas px) onto the canvas."""
     size = canvas.shape[0]
     h, w = rgba.shape[:2]
     corners = np.array([[0, 0], [w, 0], [0, h], [w, h]], np.float64) @ matrix[:, :2].T
