@@ -23,6 +23,7 @@ from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import CROP_SIZE, RESOLUTION, FaceStore, composite
 from aucli.faces.boxes import decode_boxes
 from aucli.heatmaps import decode_landmarks, read_intensities
+from aucli.metrics import icc31, mae, pcc
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
@@ -117,22 +118,6 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     }
 
 
-def _icc31(predicted: np.ndarray, true: np.ndarray) -> float:
-    """ICC(3,1) of Shrout and Fleiss 1979, two raters: (BMS - EMS) / (BMS + EMS)."""
-    rows = np.stack([predicted, true], 1).astype(np.float64)
-    between = 2 * ((rows.mean(1) - rows.mean()) ** 2).sum() / max(len(rows) - 1, 1)
-    rest = rows - rows.mean(1, keepdims=True) - rows.mean(0, keepdims=True) + rows.mean()
-    error = (rest**2).sum() / max(len(rows) - 1, 1)
-    return float((between - error) / (between + error)) if between + error > 1e-12 else 0.0
-
-
-def _pcc(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Pearson correlation; 0 where either side is constant."""
-    a, b = predicted - predicted.mean(), true - true.mean()
-    spread = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / spread) if spread > 1e-9 else 0.0
-
-
 def au_scores(
     net: nn.Module, held_out: HeldOut, landmark_net: nn.Module | None = None
 ) -> dict[str, float]:
@@ -153,12 +138,11 @@ def au_scores(
     scores: dict[str, float] = {}
     flat = 0
     for a, au in enumerate(SYNTHETIC_AUS):
-        scores[f"icc31.{au}"] = _icc31(predicted[:, a], true[:, a])
-        scores[f"pcc.{au}"] = _pcc(predicted[:, a], true[:, a])
-        scores[f"mae.{au}"] = float(np.abs(predicted[:, a] - true[:, a]).mean())
+        for name, metric in (("icc31", icc31), ("pcc", pcc), ("mae", mae)):
+            scores[f"{name}.{au}"] = metric(predicted[:, a], true[:, a])
         flat += bool(true[:, a].std() > 0.1 and predicted[:, a].std() < 0.1 * true[:, a].std())
     for name in ("icc31", "pcc", "mae"):
-        scores[name] = float(np.mean([scores[f"{name}.{au}"] for au in SYNTHETIC_AUS]))
+        scores[name] = float(np.nanmean([scores[f"{name}.{au}"] for au in SYNTHETIC_AUS]))
     return scores | {"flat": float(flat)}
 
 

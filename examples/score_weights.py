@@ -1,0 +1,46 @@
+"""Score the embedded networks on rendered people that none of them was trained on.
+
+    python examples/score_weights.py --shards FOLDER
+
+FOLDER is what `aucli synth` wrote; every twentieth identity in it is held out of training. Prints
+one JSON object: the metrics of the cards in weights/.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from aucli.datasets.synthetic import FaceStore
+from aucli.evaluate import (
+    au_scores,
+    detector_scores,
+    held_out_frames,
+    held_out_scenes,
+    landmark_scores,
+)
+from aucli.weights import DEFAULT_AU_MODEL, DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=Path, required=True)
+    parser.add_argument("--faces", type=int, default=1200)
+    parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--model", default=DEFAULT_AU_MODEL)
+    arguments = parser.parse_args()
+    store = FaceStore(arguments.shards, "test")
+    frames = held_out_frames(store, arguments.faces)
+    landmark_net = load_weights(DEFAULT_LANDMARKS).net
+    report = {
+        "faces": len(frames.frames),
+        DEFAULT_DETECTOR: detector_scores(
+            load_weights(DEFAULT_DETECTOR).net, held_out_scenes(store, arguments.scenes)
+        ),
+        DEFAULT_LANDMARKS: landmark_scores(landmark_net, frames),
+        arguments.model: au_scores(load_weights(arguments.model).net, frames, landmark_net),
+    }
+    print(json.dumps(report, indent=1, default=float))
+
+
+if __name__ == "__main__":
+    main()
