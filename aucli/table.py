@@ -2,7 +2,7 @@
 
 One row for every face in every analysed frame, and one row for a frame without a face. What was not
 measured is null, never zero: a frame without a face has null ``face_id``, ``confidence``, box, pose
-and AUs. Columns, in order:
+and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
 
     video, frame (1-based), timestamp (seconds from the stream start), face_id (0-based),
     success, confidence (0-1), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
@@ -63,7 +63,7 @@ class Columns:
         fields = [
             pa.field("video", pa.string(), nullable=False),
             pa.field("frame", pa.int64(), nullable=False),
-            pa.field("timestamp", pa.float64(), nullable=False),
+            pa.field("timestamp", pa.float64()),
             pa.field("face_id", pa.int32()),
             pa.field("success", pa.bool_(), nullable=False),
             pa.field("confidence", f32),
@@ -85,7 +85,8 @@ class Columns:
 class Rows:
     """N rows as arrays; NaN, and -1 in ``face_id``, where there is nothing to say.
 
-    frame_index: (N,) int64, 0-based. pts_seconds: (N,) float64. face_id: (N,) int32.
+    frame_index: (N,) int64, 0-based. pts_seconds: (N,) float64, NaN for pictures of a folder.
+    face_id: (N,) int32.
     success: (N,) bool. confidence: (N,) float32. bbox_xyxy_px: (N, 4). pose_radians: (N, 3).
     landmarks: (N, 68, 2) frame px. intensities: (N, A), 0-5. sides: (N, A, 2), L then R.
     places: (N, A, 2) frame px. All of these float32.
@@ -119,7 +120,7 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
     arrays = [
         pa.array([video] * count, pa.string()),
         pa.array(rows.frame_index + 1, pa.int64()),
-        pa.array(rows.pts_seconds, pa.float64()),
+        pa.array(rows.pts_seconds, pa.float64(), mask=~np.isfinite(rows.pts_seconds)),
         pa.array(rows.face_id, pa.int32(), mask=rows.face_id < 0),
         pa.array(rows.success, pa.bool_()),
         _floats(rows.confidence),
@@ -312,7 +313,9 @@ def _as_csv(batch: pa.RecordBatch) -> bytes:
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())  # readers of OpenFace files filter success == 1
         elif pa.types.is_floating(column.type):
-            column = pc.add(pc.round(column, _decimals(name)), pa.scalar(0.0, column.type))  # no -0
+            rounded = pc.call_function("round", [column], pc.RoundOptions(_decimals(name)))
+            # Adding zero turns -0 into 0.
+            column = pc.call_function("add", [rounded, pa.scalar(0.0, column.type)])
         columns.append(column)
     sink = pa.BufferOutputStream()
     options = pyarrow.csv.WriteOptions(include_header=False)

@@ -88,6 +88,13 @@ def test_a_frame_without_a_face_is_null_where_nothing_was_measured():
     assert known == {"video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False}
 
 
+def test_pictures_of_a_folder_have_no_time():
+    rows = make_rows()
+    rows.pts_seconds[:] = np.nan
+    batch = to_record_batch(Columns(AUS), "folder", rows)
+    assert batch["timestamp"].to_pylist() == [None, None, None]
+
+
 def test_parquet_round_trip_keeps_rows_and_provenance(tmp_path):
     target = tmp_path / "deep" / "a.parquet"
     columns = Columns(AUS, landmarks=True)

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import aucli
-from aucli.cli import info, synth, train
+from aucli.cli import analyze, info, synth, train
 from aucli.errors import AucliError
 
 
@@ -55,6 +55,7 @@ def _options(
     """Facial Action Unit intensities, frame by frame, from videos."""
 
 
+app.command()(analyze.analyze)
 app.command()(train.train)
 app.command()(synth.synth)
 app.command()(info.info)

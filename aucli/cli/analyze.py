@@ -1,0 +1,182 @@
+"""``aucli analyze``: videos and pictures to tables of AU intensity."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aucli.cli import options as shared
+from aucli.cli.inputs import Input, find_inputs, plan_targets, table_format
+from aucli.errors import AucliError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aucli.cli.progress import Reporter
+    from aucli.pipeline.analysis import Analysis, AnalyzeOptions, Models
+
+
+def analyze(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Videos, pictures, folders, glob patterns; '-' reads a list from stdin.",
+        ),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Table, or folder for several inputs; '-' is stdout. Default: the current folder.",
+        ),
+    ] = None,
+    format_: shared.TableFormat = None,
+    model: shared.Model = "scc-small",
+    faces: Annotated[
+        str, typer.Option(help="Faces of each frame: largest, all, or a number.")
+    ] = "largest",
+    every: Annotated[int, typer.Option(min=1, help="Analyse each Nth frame.")] = 1,
+    device: shared.Device = "auto",
+    batch_size: shared.BatchSize = 16,
+    threads: shared.Threads = 0,
+    decoder: shared.Decoder = "auto",
+    sides: Annotated[
+        bool, typer.Option("--sides", help="Add AU12_L, AU12_R: the person's left and right.")
+    ] = False,
+    places: Annotated[
+        bool, typer.Option("--places", help="Add AU12_x, AU12_y: where each AU acts, frame px.")
+    ] = False,
+    presence: Annotated[
+        bool, typer.Option("--presence", help="Add AU12_c: 1 where AU12_r is 1 or more.")
+    ] = False,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: the 68 landmarks, frame px.")
+    ] = False,
+    overwrite: shared.Overwrite = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Write a table of AU intensities, 0-5: one row a face and frame.
+
+    A frame without a face has a row too, with success false and no intensities. A damaged file
+    keeps the rows that could be decoded and counts as failed.
+    """
+    found, problems = find_inputs(inputs, sys.stdin)
+    if not found and not problems:
+        raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
+    targets = plan_targets(found, out, format_)
+
+    from aucli.cli.progress import Reporter
+    from aucli.faces.finder import parse_faces
+    from aucli.pipeline.analysis import AnalyzeOptions
+    from aucli.pipeline.loading import load_models, resolve_device
+    from aucli.table import refuse_existing
+
+    try:
+        parse_faces(faces)
+        device = resolve_device(device)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    chosen = AnalyzeOptions(
+        model=model,
+        faces=faces,
+        every=every,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        decoder=decoder,
+        sides=sides,
+        places=places,
+        presence=presence,
+        landmarks=landmarks,
+    )
+    reporter = Reporter(len(found) + len(problems), quiet)
+    for problem in problems:
+        reporter.failed(problem)
+    jobs = []
+    # Mistakes that need no network are told before the networks are loaded.
+    for item, target in zip(found, targets, strict=True):
+        try:
+            if not item.path.exists():
+                raise InputError(f"{item.path} does not exist; check the name.")
+            if target is not None:
+                refuse_existing(target, overwrite)
+            jobs.append((item, target))
+        except AucliError as error:
+            reporter.failed(str(error))
+    if jobs:
+        run = _Run(load_models(chosen), chosen, table_format(format_, out), overwrite, reporter)
+        with reporter:
+            if out == "-":
+                run.to_stdout([item for item, _ in jobs])
+            else:
+                for item, target in jobs:
+                    run.to_file(item, target, alone=len(found) == 1)
+        reporter.close_with_summary()
+    raise typer.Exit(reporter.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What all inputs of one command share."""
+
+    models: "Models"
+    options: "AnalyzeOptions"
+    table_format: str
+    overwrite: bool
+    reporter: "Reporter"
+
+    def to_file(self, item: Input, target: "Path", alone: bool) -> None:
+        """One input into a table of its own; a failure is told and the batch goes on."""
+        from aucli.table import TableWriter
+
+        with self._going_on(item, alone), self._open(item) as analysis:
+            schema = analysis.columns.schema()
+            with TableWriter(target, schema, self.table_format, self.overwrite) as writer:
+                for batch in analysis:
+                    writer.write(batch)
+                writer.provenance = analysis.provenance()
+            self.reporter.done(item.label, str(target), analysis.summary)
+
+    def to_stdout(self, items: list[Input]) -> None:
+        """All inputs into one stream; rows that are out stay out when their input fails."""
+        from aucli.pipeline.analysis import columns_for
+        from aucli.table import TableWriter
+
+        schema = columns_for(self.models.au, self.options).schema()
+        told = []
+        with TableWriter(None, schema, self.table_format) as writer:
+            for item in items:
+                with self._going_on(item, len(items) == 1), self._open(item) as analysis:
+                    for batch in analysis:
+                        writer.write(batch)
+                    told.append(analysis.provenance())
+                    self.reporter.done(item.label, "stdout", analysis.summary)
+            writer.provenance = told[0] if len(told) == 1 else {"inputs": told}
+
+    def _open(self, item: Input) -> "Analysis":
+        from aucli.pipeline.analysis import analyze_video
+
+        on_progress = self.reporter.begin(item.label)
+        return analyze_video(item.path, self.models, self.options, on_progress, item.label)
+
+    @contextmanager
+    def _going_on(self, item: Input, alone: bool) -> Iterator[None]:
+        try:
+            yield
+        except AucliError as error:
+            self.reporter.failed(str(error))
+        except BrokenPipeError:
+            raise
+        except Exception:
+            # A bug: with one input it is raised as it is, in a batch the others still count.
+            if alone:
+                raise
+            traceback.print_exc()
+            self.reporter.failed(f"{item.label}: failed by a bug in aucli, see above.")

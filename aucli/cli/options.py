@@ -1,0 +1,28 @@
+"""Options that several commands share, declared once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+Device = Annotated[
+    str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 ...", show_default=True)
+]
+Model = Annotated[
+    str, typer.Option(help="AU weights: a name of 'aucli weights list' or a .safetensors file.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads of the networks; 0: one for each core.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+Decoder = Annotated[
+    Literal["auto", "decord", "pyav"],
+    typer.Option(help="Both give the same pixels; auto takes decord for clips that fit in memory."),
+]
+TableFormat = Annotated[
+    Literal["parquet", "csv", "jsonl"] | None,
+    typer.Option(
+        "--format", help="By default what OUT's suffix says, else parquet (csv to stdout)."
+    ),
+]

@@ -1,0 +1,121 @@
+"""What ``aucli analyze`` shows while it works and when it is done; all of it on stderr."""
+
+import time
+from collections.abc import Callable
+
+from rich import box
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from aucli.cli.console import console, note, warn
+from aucli.pipeline.analysis import Summary
+
+
+class Reporter:
+    """Counts what went well and what did not, with a bar where stderr is a terminal.
+
+    A context manager around the work. quiet: errors only.
+    """
+
+    def __init__(self, total: int, quiet: bool = False) -> None:
+        self.total = total
+        self.quiet = quiet
+        self.failures = 0
+        self._summaries: list[Summary] = []
+        self._begun = 0
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[fps]:>6.1f} fps"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all went well, 1 where an input failed or is damaged."""
+        return 1 if self.failures else 0
+
+    def __enter__(self) -> "Reporter":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, label: str) -> Callable[[int, int], None]:
+        """Start the bar of the next input; returns its ``on_progress``."""
+        self._begun += 1
+        count = f"[{self._begun}/{self.total}] " if self.total > 1 else ""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        task = self._task = self._progress.add_task(count + label, total=None, fps=0.0)
+        start = time.perf_counter()
+
+        def on_progress(done: int, declared: int) -> None:
+            fps = done / max(time.perf_counter() - start, 1e-9)
+            # A declared number that turns out too small would freeze the bar at its end.
+            total = declared if declared >= done else None
+            self._progress.update(task, completed=done, total=total, fps=fps)
+
+        return on_progress
+
+    def failed(self, sentence: str) -> None:
+        """Tell why an input has no table."""
+        self.failures += 1
+        note(f"aucli: {sentence}")
+
+    def done(self, label: str, where: str, summary: Summary | None) -> None:
+        """Tell what came of an input; one with damage counts as failed."""
+        assert summary is not None
+        self._summaries.append(summary)
+        if summary.damage:
+            self.failures += 1
+            warn(f"{label}: {summary.damage}; the rows that could be decoded are in {where}.")
+        if not self.quiet:
+            note(
+                f"{label}: {summary.frames} frames, {summary.face_frames} with a face, "
+                f"{summary.fps:.1f} fps -> {where}"
+            )
+
+    def close_with_summary(self) -> None:
+        """Print the AUs over all inputs, the shares of the stages and the count of failures."""
+        if self.quiet:
+            return
+        faces = sum(s.face_rows for s in self._summaries)
+        if faces:
+            console.print(_intensities(self._summaries, faces))
+        if self._summaries:
+            note(_work(self._summaries))
+        if self.total > 1:
+            note(f"{self.total - self.failures} of {self.total} inputs done.")
+
+
+def _intensities(summaries: list[Summary], faces: int) -> Table:
+    """Mean over all rows with a face and peak of each AU."""
+    with_faces = [s for s in summaries if s.face_rows]
+    table = Table("AU", box=box.SIMPLE_HEAD)
+    table.add_column("mean", justify="right")
+    table.add_column("peak", justify="right")
+    for au in with_faces[0].mean:
+        mean = sum((s.mean[au] or 0.0) * s.face_rows for s in with_faces) / faces
+        peak = max(s.peak[au] or 0.0 for s in with_faces)
+        table.add_row(au, f"{mean:.2f}", f"{peak:.2f}")
+    return table
+
+
+def _work(summaries: list[Summary]) -> str:
+    """Frames, speed and each stage's share of the work."""
+    frames = sum(s.frames for s in summaries)
+    seconds = sum(s.seconds for s in summaries)
+    spent = {
+        name: sum(s.stage_seconds[name] for s in summaries) for name in ("decode", "faces", "aus")
+    }
+    whole = sum(spent.values()) or 1.0
+    shares = ", ".join(f"{name} {100 * value / whole:.0f}%" for name, value in spent.items())
+    return (
+        f"{frames} frames in {seconds:.1f} s, {frames / max(seconds, 1e-9):.1f} fps; work: {shares}"
+    )

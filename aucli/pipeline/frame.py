@@ -1,0 +1,56 @@
+"""``aucli.analyze``: a video as a pandas table, for notebooks and scripts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from aucli.pipeline.analysis import AnalyzeOptions, analyze_video
+from aucli.pipeline.loading import load_models
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Group = Literal["sides", "places", "presence", "landmarks"]
+
+
+def analyze(
+    path: Path | str,
+    *,
+    model: str = "scc-small",
+    faces: str | int = "largest",
+    every: int = 1,
+    device: str = "auto",
+    groups: Sequence[Group] = (),
+) -> "pd.DataFrame":
+    """AU intensities of a video, a picture or a folder of pictures: one row a face and frame.
+
+    faces: 'largest', 'all' or a number. every: analyse each Nth frame. groups: more columns. The
+    columns are those of :mod:`aucli.table`; ``face_id`` and ``AU.._c`` are nullable integers.
+    ``attrs["provenance"]`` tells how the rows came to be; a damaged file says so in
+    ``attrs["provenance"]["input"]``.
+
+    Raises:
+        InputError: the file is missing, or nothing in it can be decoded.
+        WeightsError: the model is not there or altered.
+    """
+    import pandas as pd
+
+    options = AnalyzeOptions(
+        model=model,
+        faces=str(faces),
+        every=every,
+        device=device,
+        sides="sides" in groups,
+        places="places" in groups,
+        presence="presence" in groups,
+        landmarks="landmarks" in groups,
+    )
+    with analyze_video(path, load_models(options), options) as analysis:
+        table = pa.Table.from_batches(analysis, analysis.columns.schema())
+        provenance = analysis.provenance()
+    nullable = {pa.int32(): pd.Int32Dtype(), pa.int8(): pd.Int8Dtype()}
+    frame = table.to_pandas(types_mapper=nullable.get)
+    frame.attrs["provenance"] = provenance
+    return frame

@@ -1,0 +1,156 @@
+"""Faces to rows: crops collected over frames, AU networks on full batches, totals of a video."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from aucli.align import align_matrices, apply_matrices, invert_matrices, warp_crops
+from aucli.models.predict import AUModel, predict_crops
+from aucli.records import Face, FrameBatch
+from aucli.table import Rows
+
+# Rows that wait for a full batch of crops: twenty seconds without a face, then they go.
+MAX_PENDING_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row to be: a face of a frame with its crop, or a frame without a face.
+
+    crop: (S, S, 3) uint8. matrix: (2, 3) frame px -> crop px.
+    """
+
+    frame_index: int
+    pts_seconds: float
+    face: Face | None = None
+    crop: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+
+
+def rows_in_order(
+    found: Iterable[tuple[FrameBatch, list[list[Face]]]], model: AUModel, batch_size: int
+) -> Iterator[Rows]:
+    """Run the AU networks over frames with their faces; one row a face, or one for none.
+
+    The model sees ``batch_size`` crops at a time, gathered over frames; fewer only at the end and
+    after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone.
+    """
+    pending: list[Found] = []
+    crops = 0
+    for batch, faces in found:
+        for row in crop_faces(batch, faces, model):
+            pending.append(row)
+            crops += row.face is not None
+            if crops == batch_size or len(pending) == MAX_PENDING_ROWS:
+                yield predict_rows(pending, model)
+                pending, crops = [], 0
+        if pending and crops == 0:
+            yield predict_rows(pending, model)
+            pending = []
+    if pending:
+        yield predict_rows(pending, model)
+
+
+def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> list[Found]:
+    """Align every face of a batch of frames; (S, S, 3) crops for the model's template."""
+    where = [i for i, own in enumerate(faces) for _ in own]
+    crops = matrices = np.empty(0)
+    if where:
+        landmarks = np.stack([face.landmarks for own in faces for face in own])  # (F, 68, 2)
+        matrices = align_matrices(landmarks, model.template, model.crop_size)  # (F, 2, 3)
+        crops = warp_crops([batch.frames[i] for i in where], matrices, model.crop_size)
+    rows = []
+    at = 0
+    for i, own in enumerate(faces):
+        index, pts = int(batch.frame_index[i]), float(batch.pts_seconds[i])
+        if not own:
+            rows.append(Found(index, pts))
+        for face in own:
+            rows.append(Found(index, pts, face, crops[at], matrices[at]))
+            at += 1
+    return rows
+
+
+def predict_rows(pending: list[Found], model: AUModel) -> Rows:
+    """Intensities and places of the faces among ``pending``, as one block of rows."""
+    count, aus = len(pending), len(model.aus)
+
+    def nothing(*shape: int) -> np.ndarray:
+        return np.full((count, *shape), np.nan, np.float32)
+
+    rows = Rows(
+        frame_index=np.array([row.frame_index for row in pending], np.int64),
+        pts_seconds=np.array([row.pts_seconds for row in pending], np.float64),
+        face_id=np.full(count, -1, np.int32),
+        success=np.zeros(count, bool),
+        confidence=nothing(),
+        bbox_xyxy_px=nothing(4),
+        pose_radians=nothing(3),
+        landmarks=nothing(68, 2),
+        intensities=nothing(aus),
+        sides=nothing(aus, 2),
+        places=nothing(aus, 2),
+    )
+    at = [i for i, row in enumerate(pending) if row.face is not None]
+    if not at:
+        return rows
+    for i in at:
+        face = pending[i].face
+        assert face is not None
+        rows.face_id[i] = face.face_id
+        rows.confidence[i] = face.face_score
+        rows.bbox_xyxy_px[i] = face.bbox_xyxy_px
+        rows.pose_radians[i] = face.pose_radians
+        rows.landmarks[i] = face.landmarks
+    prediction = predict_crops(model, np.stack([pending[i].crop for i in at]))  # pyright: ignore
+    rows.intensities[at] = prediction.intensities
+    rows.sides[at] = prediction.sides
+    rows.success[at] = np.isfinite(prediction.intensities).all(1)
+    stronger = prediction.sides.argmax(2)[:, :, None, None]  # (F, A, 1, 1): L or R
+    places = np.take_along_axis(prediction.places, stronger, axis=2)[:, :, 0]  # (F, A, 2) crop px
+    back = invert_matrices(np.stack([pending[i].matrix for i in at]))  # pyright: ignore
+    rows.places[at] = apply_matrices(places, back)
+    return rows
+
+
+class Totals:
+    """Counts, mean and peak over the rows of a video, kept while they pass."""
+
+    def __init__(self, aus: tuple[str, ...]) -> None:
+        self.aus = aus
+        self.frames = 0
+        self.face_frames = 0
+        self.face_rows = 0
+        self._sum = np.zeros(len(aus))
+        self._peak = np.full(len(aus), -np.inf)
+        self._last = -1
+        self._last_face = -1
+
+    def add(self, rows: Rows) -> None:
+        """Take in the next rows; those of one frame follow each other."""
+        index = rows.frame_index
+        self.frames += int(np.count_nonzero(np.diff(index, prepend=self._last)))
+        self._last = int(index[-1])
+        with_face = index[rows.success]
+        if not len(with_face):
+            return
+        self.face_frames += int(np.count_nonzero(np.diff(with_face, prepend=self._last_face)))
+        self._last_face = int(with_face[-1])
+        self.face_rows += len(with_face)
+        self._sum += rows.intensities[rows.success].sum(0, dtype=np.float64)
+        self._peak = np.maximum(self._peak, rows.intensities[rows.success].max(0))
+
+    def mean(self) -> dict[str, float | None]:
+        """Mean intensity of each AU over the rows with a face, 0-5; None where there is none."""
+        return {
+            au: float(total / self.face_rows) if self.face_rows else None
+            for au, total in zip(self.aus, self._sum, strict=True)
+        }
+
+    def peak(self) -> dict[str, float | None]:
+        """Largest intensity of each AU, 0-5; None where no row has a face."""
+        return {
+            au: float(value) if self.face_rows else None
+            for au, value in zip(self.aus, self._peak, strict=True)
+        }
