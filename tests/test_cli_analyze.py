@@ -252,14 +252,14 @@ def run_script(*arguments: object) -> subprocess.Popen:
 def test_ctrl_c_leaves_nothing_and_ends_with_130(tmp_path):
     clip = write_clip(tmp_path / "long.mp4", [ONE] * 1000)
     out = tmp_path / "out"
-    with run_script(clip, "-o", out / "t.parquet") as process:
-        deadline = time.monotonic() + 60
+    with run_script(clip, "-o", out / "t.parquet", "--threads", "1") as process:
+        deadline = time.monotonic() + 180
         while not (out.is_dir() and tables(out)):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.02)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert stderr == b"aucli: interrupted\n"
     assert tables(out) == []
@@ -267,11 +267,11 @@ def test_ctrl_c_leaves_nothing_and_ends_with_130(tmp_path):
 
 def test_a_reader_that_leaves_ends_the_run_without_a_traceback(tmp_path):
     clip = write_clip(tmp_path / "long.mp4", [ONE] * 200)
-    with run_script(clip, "-o", "-", "--batch-size", "4") as process:
+    with run_script(clip, "-o", "-", "--batch-size", "4", "--threads", "1") as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith(b"video,frame,")
         process.stdout.close()
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=180) == 1
         assert b"Traceback" not in process.stderr.read()
 
 
