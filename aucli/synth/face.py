@@ -126,7 +126,7 @@ class FaceMaker:
         camera: Camera,
         rng: np.random.Generator,
     ) -> FaceSample:
-        weights = shape_weights(expression, self.names)
+        weights = shape_weights(expression, self.names, person.resting_shapes)
         identity = person.identity @ self._identities
         offsets = identity + weights @ self._expressions
         vertices = self.model.vertices + offsets.reshape(-1, 3)  # (V, 3)

@@ -13,8 +13,8 @@ from aucli.aus import SYNTHETIC_AUS
 
 # Shapes without sides in the model (pucker, funnel, rolls, jaw) take the mean of both sides.
 SHAPES = {
-    "AU01": {"browInnerUp": 1.35},
-    "AU02": {"browOuterUp": 1.25},
+    "AU01": {"browInnerUp": 1.8},
+    "AU02": {"browOuterUp": 1.5},
     "AU04": {"browDown": 1.4},
     "AU05": {"eyeWide": 1.4},
     "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
@@ -33,6 +33,9 @@ SHAPES = {
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
     "AU45": {"eyeBlink": 1.0},
 }
+# In AU01 + AU04 (worry, grief) the inner brow rises all the same: the raiser wins there, and what
+# remains of the lowerer draws the brows together. Adding both shapes would cancel them.
+LOWERER_YIELDS = 0.85
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
 # A resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
@@ -69,8 +72,10 @@ def neutral_expression() -> Expression:
     return Expression(np.zeros((len(SYNTHETIC_AUS), 2)), {}, np.zeros(2))
 
 
-def shape_weights(expression: Expression, names: tuple[str, ...]) -> np.ndarray:
-    """Blend weights (E,) float32 for the model's expression shapes."""
+def shape_weights(
+    expression: Expression, names: tuple[str, ...], resting_shapes: dict[str, float] | None = None
+) -> np.ndarray:
+    """Blend weights (E,) float32 for the model's expression shapes, on top of those at rest."""
     index = {name: i for i, name in enumerate(names)}
     weights = np.zeros(len(names), np.float32)
 
@@ -82,12 +87,16 @@ def shape_weights(expression: Expression, names: tuple[str, ...]) -> np.ndarray:
             weights[index[shape + "_R"]] += right
 
     for au, shapes in SHAPES.items():
-        left, right = expression.intensities[INDEX[au]] / 5
+        level = expression.intensities[INDEX[au]] / 5
+        if au == "AU04":
+            level = level * (1 - LOWERER_YIELDS * expression.intensities[INDEX["AU01"]] / 5)
+        left, right = level
         if left or right:
             for shape, weight in shapes.items():
                 add(shape, weight * left, weight * right)
-    for shape, weight in expression.shapes.items():
-        add(shape, weight, weight)
+    for shapes in (expression.shapes, resting_shapes or {}):
+        for shape, weight in shapes.items():
+            add(shape, weight, weight)
     return weights
 
 

@@ -1,6 +1,7 @@
 """Random people: face, skin, hair, glasses, light. What they look like never tells their AUs."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,16 +30,18 @@ class Person:
 
     identity: (100,) face shape coefficients. uniforms: shader inputs by name. hair_shells: heights
     of the hair layers above the scalp, outermost last. wrinkling: 0-1, how much expressions crease
-    the skin.
+    the skin. resting_folds: (8,) strength of each fold without an expression. resting_shapes:
+    weights of face shapes at rest, such as high brows.
     """
 
     identity: np.ndarray
-    uniforms: dict[str, float | np.ndarray]
+    uniforms: dict[str, Any]
     hair_shells: tuple[float, ...] = ()
     long_hair: bool = False
     glasses: bool = False
     wrinkling: float = 0.0
     resting_folds: np.ndarray = field(default_factory=lambda: np.zeros(8))
+    resting_shapes: dict[str, float] = field(default_factory=dict)
 
     def fold_uniforms(self, expression: Expression) -> dict[str, np.ndarray]:
         """Strength of each fold for an expression: resting folds plus what the AUs crease."""
@@ -93,7 +96,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         beard_opacity = rng.uniform(0, 0.45) if u() < 0.6 else rng.uniform(0.6, 1.0)
     # Thin, faint and absent brows force the net to read the skin around them too.
     brow_opacity = np.clip(0.75 + 0.3 * rng.normal(), 0.12, 1) if u() < 0.9 else 0.12 * u()
-    uniforms: dict[str, float | np.ndarray] = {
+    uniforms: dict[str, Any] = {
         "skin": skin,
         "lip_colour": lip_colour,
         "hair_colour": hair,
@@ -148,6 +151,11 @@ def sample_person(rng: np.random.Generator) -> Person:
     )
     uniforms["fold_shift"] = rng.normal(size=2) * 0.008
     uniforms.update(sample_light(rng))
+    # Some people's brows are high or low all their life; that is neither AU01 nor AU04.
+    resting_shapes = {}
+    if u() < 0.3:
+        inner = rng.normal(0.15, 0.22)
+        resting_shapes = {"browInnerUp": inner, "browOuterUp": 0.7 * inner + 0.1 * rng.normal()}
     return Person(
         identity=identity,
         uniforms=uniforms,
@@ -156,10 +164,11 @@ def sample_person(rng: np.random.Generator) -> Person:
         glasses=u() < 0.2,
         wrinkling=wrinkling,
         resting_folds=at_rest,
+        resting_shapes=resting_shapes,
     )
 
 
-def sample_light(rng: np.random.Generator) -> dict[str, float | np.ndarray]:
+def sample_light(rng: np.random.Generator) -> dict[str, Any]:
     """A key light with a shadow, a fill light, and sky and ground."""
 
     def direction(azimuth_spread: float, elevation_spread: float) -> np.ndarray:
