@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from aucli import evaluate, weights
@@ -166,7 +167,8 @@ def step_loss(net: nn.Module, batch: Any, device: torch.device, bf16: bool):
     if isinstance(batch, AUBatch):
         return au_loss(heatmaps, landmark_logits, *batch[1:])
     if isinstance(batch, LandmarkBatch):
-        return landmark_loss(*output, *batch[1:])
+        logits, face_logit = output
+        return landmark_loss(logits, face_logit, *batch[1:])
     assert isinstance(batch, SceneBatch)
     return detector_loss(output, batch.targets)
 
@@ -244,7 +246,8 @@ class Trainer:
         decay = min(self.config.ema, self.step / (self.step + 19))
         mean, now = self.ema.state_dict(), self.net.state_dict()
         smooth = [k for k, v in mean.items() if v.is_floating_point()]
-        torch._foreach_lerp_([mean[k] for k in smooth], [now[k] for k in smooth], 1 - decay)
+        blend = get_ema_multi_avg_fn(decay)
+        blend([mean[k] for k in smooth], [now[k] for k in smooth], None)
         for k in mean.keys() - set(smooth):
             mean[k].copy_(now[k])
 

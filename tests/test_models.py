@@ -41,6 +41,7 @@ def make_scc(k: int, *, seed: int = 0) -> SCC:
     with torch.no_grad():
         layer.bn.weight.uniform_(-1.5, 1.5)
         layer.bn.bias.normal_()
+        assert layer.bn.running_mean is not None and layer.bn.running_var is not None
         layer.bn.running_mean.normal_()
         layer.bn.running_var.uniform_(0.2, 3.0)
     assert (layer.bn.weight < 0).any() and (layer.bn.weight > 0).any()
@@ -152,7 +153,7 @@ def test_shapes() -> None:
     detector = FaceDetectorNet().eval()
     out = detector(torch.zeros(1, 3, 64, 96))
     assert out.shape == (1, 5, 8, 12)
-    assert detector.head[1].bias.tolist() == [-4.0, 0.0, 0.0, 0.0, 0.0]
+    assert detector.state_dict()["head.1.bias"].tolist() == [-4.0, 0.0, 0.0, 0.0, 0.0]
     assert SCCHeatmapNet(SMALL_RESNET).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 10, 16, 16)
     assert ResNet("resnet50").eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 2048, 2, 2)
 
@@ -173,7 +174,8 @@ def test_config_round_trip() -> None:
 
 
 def test_bfloat16_channels_last_training_step() -> None:
-    net = SCCHeatmapNet(SCCHeatmapConfig(maps=4)).to(memory_format=torch.channels_last)
+    net = SCCHeatmapNet(SCCHeatmapConfig(maps=4))
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(2, 3, 128, 128).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         heatmaps, logits = net(x, with_landmarks=True)
@@ -216,6 +218,7 @@ def test_folding_batch_norm_keeps_outputs(make) -> None:
     net = make()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     with pytest.raises(ValueError, match=r"^batch norm folds only in eval mode"):

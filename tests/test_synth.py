@@ -49,7 +49,7 @@ def maker(toy_folder: Path) -> FaceMaker:
     return open_maker(toy_folder)
 
 
-def rendered(maker: FaceMaker, yaw: float = 0.0, **intensities: float):
+def rendered(maker: FaceMaker, yaw: float = 0.0, **intensities: float | np.ndarray):
     person = sample_person(np.random.default_rng(3))
     person.glasses = person.long_hair = False
     expression = facs.neutral_expression()

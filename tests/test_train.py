@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_faces import write_shards
+from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 import aucli.train as trainer_module
@@ -22,7 +23,7 @@ from aucli.heatmaps import render_heatmaps
 from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
-from aucli.train import TrainConfig, Trainer, join_processes, load_by_name, train
+from aucli.train import Kind, TrainConfig, Trainer, join_processes, load_by_name, train
 
 TINY = (8, 16, 16, 16)
 
@@ -39,11 +40,11 @@ def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "held_out_pool", lambda: pool)
 
 
-def config(root: Path, out: Path, kind: str, **changes) -> TrainConfig:
+def config(root: Path, out: Path, kind: Kind, **changes) -> TrainConfig:
     small = TrainConfig(
         kind, root, out, steps=12, batch_size=4, warmup_steps=2, widths=TINY, evaluations=1,
         evaluation_faces=4, log_every=1, k=3,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     if kind == "detector":
         changes = {"widths": (4, 4, 8, 8, 8)} | changes
     return replace(small, **changes)
@@ -57,7 +58,7 @@ def losses(out: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("kind", "score"), [("landmarks", "nme"), ("au", "icc31"), ("detector", "ap")]
 )
-def test_loss_falls(root: Path, tmp_path: Path, kind: str, score: str) -> None:
+def test_loss_falls(root: Path, tmp_path: Path, kind: Kind, score: str) -> None:
     seen = []
     longer = config(root, tmp_path, kind, steps=40, batch_size=8, lr=5e-3)
     scores = train(longer, on_progress=seen.append)
@@ -212,7 +213,7 @@ def test_two_processes_keep_the_same_weights(root: Path, tmp_path: Path) -> None
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = config(root, tmp_path, "landmarks")
-    torch.multiprocessing.spawn(_one_of_two, (settings, port, tmp_path), nprocs=2)
+    spawn(_one_of_two, (settings, port, tmp_path), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     fresh = list(Trainer(settings).net.parameters())
     for a, b in zip(first, second, strict=True):

@@ -1,7 +1,8 @@
 """A stand-in for the face model: an egg with the model's vertex numbering, made from nothing.
 
 The face's 9409 vertices are a 97 x 97 grid bent over the front of an egg; the 68 landmark vertices
-are moved to plausible places on it. Enough to run every line of the renderer without the real model.
+are moved to plausible places on it. Enough to run every line of the renderer without the real
+model.
 """
 
 from pathlib import Path

@@ -5,7 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-KINDS = {"detector": "detector", "landmarks": "landmarks", "scc-small": "au"}
+KINDS: dict[str, Literal["detector", "landmarks", "au"]] = {
+    "detector": "detector",
+    "landmarks": "landmarks",
+    "scc-small": "au",
+}
 
 
 def train(
@@ -43,7 +47,7 @@ def train(
         kind=KINDS[model], root=root, out=out, steps=steps, minutes=minutes, init=init,
         batch_size=batch_size, lr=lr, k=k, threads=threads, workers=workers, faces=faces,
         seed=seed, device=device,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     columns = (
         TextColumn(model), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
     )  # fmt: skip

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -199,7 +199,10 @@ def over(front: np.ndarray, ground: np.ndarray, light: np.ndarray) -> np.ndarray
     return (lit + ground * (1 - alpha / 255)).astype(np.uint8)
 
 
-class Batches(IterableDataset):
+Batch = TypeVar("Batch", bound=NamedTuple)
+
+
+class Batches(IterableDataset[Batch]):
     """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes."""
 
     def __init__(
@@ -216,10 +219,10 @@ class Batches(IterableDataset):
         self.backgrounds = BackgroundPool(seed=seed)
         self.sprites = sprite_pool(seed=seed)
 
-    def make(self, rng: np.random.Generator) -> NamedTuple:
+    def make(self, rng: np.random.Generator) -> Batch:
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[NamedTuple]:
+    def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in itertools.count(self.start + first, step):
@@ -262,7 +265,7 @@ def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str)
     return np.column_stack([turn, (CROP_SIZE - 1) / 2 - turn @ centre])
 
 
-class LandmarkBatches(Batches):
+class LandmarkBatches(Batches[LandmarkBatch]):
     """Loosely cropped faces, and a quarter of crops that are none."""
 
     negatives = 0.25
@@ -308,7 +311,7 @@ class LandmarkBatches(Batches):
         return over(front, crop, face_light(rng))
 
 
-class AUBatches(Batches):
+class AUBatches(Batches[AUBatch]):
     """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
 
     def __init__(self, store: FaceStore, *args: int, **kwargs: int) -> None:
@@ -358,7 +361,7 @@ class AUBatches(Batches):
         return weights
 
 
-class SceneBatches(Batches):
+class SceneBatches(Batches[SceneBatch]):
     """Scenes for the detector. Each drawn scene is used ``views`` times in a row of batches,
     mirrored and with other light: drawing costs more than the network's own step."""
 

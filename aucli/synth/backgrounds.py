@@ -184,7 +184,7 @@ def photograph_tile(
     part = Image.fromarray(np.ascontiguousarray(image[y : y + side, x : x + side]))
     tile = np.asarray(part.resize((size, size), Image.Resampling.BICUBIC))
     if rng.random() < 0.25:
-        tile = np.rot90(tile, rng.integers(1, 4))
+        tile = np.rot90(tile, int(rng.integers(1, 4)))
     if rng.random() < 0.3:
         tile = tile[..., rng.permutation(3)]
     if rng.random() < 0.1:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def load_ict(folder: Path) -> IctModel:
     if not cache.exists():
         arrays = read_obj_folder(folder)
         try:
-            np.savez(cache, **arrays)
+            np.savez(cache, **cast(dict[str, Any], arrays))
         except OSError:
             return _model(arrays)
     with np.load(cache) as stored:

@@ -20,7 +20,7 @@ class _Canvas:
     """A float mask (SIZE*2)^2 that shapes are drawn on, mirrored unless told otherwise."""
 
     def __init__(self) -> None:
-        self.image = Image.new("L", (SIZE * OVERSAMPLE,) * 2)
+        self.image = Image.new("L", (SIZE * OVERSAMPLE, SIZE * OVERSAMPLE))
         self.draw = ImageDraw.Draw(self.image)
 
     def _pixels(self, points: Points) -> list[tuple[float, float]]:
@@ -151,7 +151,8 @@ def noise_texture(rng: np.random.Generator, size: int = 256) -> np.ndarray:
         frequency, amplitude = base, 1.0
         while frequency <= 128:
             coarse = np.pad(rng.normal(size=(frequency, frequency)), 2, mode="wrap")
-            fine = zoom(coarse, size / frequency, order=3, mode="grid-wrap", grid_mode=True)
+            enlarged = zoom(coarse, size / frequency, order=3, mode="grid-wrap", grid_mode=True)
+            fine = np.asarray(enlarged)
             margin = round(2 * size / frequency)
             total += amplitude * fine[margin : margin + size, margin : margin + size]
             frequency, amplitude = frequency * 2, amplitude * 0.55

@@ -94,14 +94,14 @@ class FaceMesh:
         edges = edges[edges[:, 0] != edges[:, 1]]
         ones = np.ones(len(edges), np.float32)
         near = sp.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
-        near = ((near + near.T) > 0).astype(np.float32) + sp.eye(count, dtype=np.float32)
+        near = ((near + near.T) > 0).astype(np.float32) + sp.identity(count, "f4")
         degree = np.asarray(near.sum(1)).ravel()
-        return (sp.diags((1 / degree).astype(np.float32)) @ near).tocsr()
+        return sp.csr_matrix(sp.diags((1 / degree).astype(np.float32)) @ near)
 
     @cached_property
     def _smooth(self) -> sp.csr_matrix:
         ring = self._ring_mean(SKIN_VERTICES)
-        return (ring @ ring).tocsr()
+        return sp.csr_matrix(ring @ ring)
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
         """Area-weighted unit normals (V, 3) float32 of posed vertices (V, 3)."""

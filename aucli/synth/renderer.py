@@ -2,6 +2,7 @@
 
 import os
 from importlib.resources import files
+from typing import Any
 
 # One thread of Mesa's software renderer per process: parallelism is over processes.
 os.environ.setdefault("LP_NUM_THREADS", "1")
@@ -28,6 +29,14 @@ def _source(name: str) -> str:
     return (files("aucli.synth") / "shaders" / name).read_text()
 
 
+def _open_context() -> Any:
+    """A moderngl.Context; Any, as its stubs miss ``backend`` and the uniforms of a program."""
+    import moderngl
+
+    settings: dict[str, Any] = {"backend": "egl"}
+    return moderngl.create_context(standalone=True, **settings)
+
+
 class Renderer:
     """An OpenGL context with the face's fixed buffers; draws one face at a time.
 
@@ -42,7 +51,7 @@ class Renderer:
         self.resolution = resolution
         self.size = round(resolution * OVERSAMPLING)
         try:
-            self.context = context = moderngl.create_context(standalone=True, backend="egl")
+            self.context = context = _open_context()
         except Exception as error:
             raise AucliError(
                 "No OpenGL device for rendering: install a GPU driver with EGL or Mesa "
@@ -197,7 +206,7 @@ class Renderer:
             self._draw_glasses(glasses)
         pixels = np.frombuffer(target.read(components=4), np.uint8)
         image = Image.fromarray(pixels.reshape(self.size, self.size, 4)[::-1], "RGBa")
-        small = image.resize((self.resolution,) * 2, Image.Resampling.BOX)
+        small = image.resize((self.resolution, self.resolution), Image.Resampling.BOX)
         return np.asarray(small), depth
 
     def _shell(self, height: float) -> None:

@@ -104,7 +104,8 @@ def draw_sprite(rng: np.random.Generator, kind: str | None = None) -> np.ndarray
     if rng.random() < 0.4:
         picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 2.5))))
     small = np.asarray(picture.reduce(_OVERSAMPLING)).astype(np.float32)
-    light = np.linspace(*rng.uniform(0.75, 1.2, 2), SPRITE)[:, None, None]
+    first, last = rng.uniform(0.75, 1.2, 2)
+    light = np.linspace(first, last, SPRITE)[:, None, None]
     if rng.random() < 0.5:
         light = light.transpose(1, 0, 2)
     alpha = small[..., 3:]
