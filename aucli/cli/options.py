@@ -8,7 +8,7 @@ Device = Annotated[
     str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 ...", show_default=True)
 ]
 Model = Annotated[
-    str, typer.Option(help="AU weights: a name of 'aucli weights list' or a .safetensors file.")
+    str, typer.Option(help="AU weights: a name of 'aucli info' or a .safetensors file.")
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
 Threads = Annotated[
