@@ -2,9 +2,9 @@
 
     python examples/check_clips.py FOLDER
 
-FOLDER holds smile.mp4 (72 frames: neutral, then a broad smile) and emotions.mp4 (472 frames: crying,
-worry, laughter). Frames are 0-based; what is not listed below was not judged. Prints the mean
-intensities before and during the smile, and the area under the ROC curve of each judged AU.
+FOLDER holds smile.mp4 (72 frames: neutral, then a broad smile) and emotions.mp4 (472 frames:
+crying, worry, laughter). Frames are 0-based; what is not listed below was not judged. Prints the
+mean intensities before and during the smile, and the area under the ROC curve of each judged AU.
 """
 
 import sys
