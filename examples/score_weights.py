@@ -21,6 +21,21 @@ from aucli.evaluate import (
 from aucli.weights import DEFAULT_AU_MODEL, DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
 
 
+def score(shards: Path, faces: int, scenes: int, model: str) -> dict:
+    """Scores of the embedded detector and landmark network and of an AU network, by name."""
+    store = FaceStore(shards, "test")
+    frames = held_out_frames(store, faces)
+    landmark_net = load_weights(DEFAULT_LANDMARKS).net
+    return {
+        "faces": len(frames.frames),
+        DEFAULT_DETECTOR: detector_scores(
+            load_weights(DEFAULT_DETECTOR).net, held_out_scenes(store, scenes)
+        ),
+        DEFAULT_LANDMARKS: landmark_scores(landmark_net, frames),
+        model: au_scores(load_weights(model).net, frames, landmark_net),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=Path, required=True)
@@ -28,18 +43,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--model", default=DEFAULT_AU_MODEL)
     arguments = parser.parse_args()
-    store = FaceStore(arguments.shards, "test")
-    frames = held_out_frames(store, arguments.faces)
-    landmark_net = load_weights(DEFAULT_LANDMARKS).net
-    report = {
-        "faces": len(frames.frames),
-        DEFAULT_DETECTOR: detector_scores(
-            load_weights(DEFAULT_DETECTOR).net, held_out_scenes(store, arguments.scenes)
-        ),
-        DEFAULT_LANDMARKS: landmark_scores(landmark_net, frames),
-        arguments.model: au_scores(load_weights(arguments.model).net, frames, landmark_net),
-    }
-    print(json.dumps(report, indent=1, default=float))
+    report = score(arguments.shards, arguments.faces, arguments.scenes, arguments.model)
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
