@@ -1,0 +1,291 @@
+"""Fit what the landmark network's face confidence means, and write it to the weights' cards.
+
+    python examples/fit_confidence.py --shards DIR [--dry-run]
+
+DIR is what `aucli synth` wrote. A face's probability is a logistic function of the network's face
+logit, of how spread its heatmaps are and of how far its landmarks are from a face's shape
+(`Confidence` in aucli/faces/builtin.py). The coefficients are fitted on people whom the networks
+were not trained on; the other half of those people tells how much a probability can be believed:
+AUC, and how many of the crops called "80 %" are faces. Only drawn pictures take part, no real one.
+
+The detector's threshold is set too: the highest one that loses at most 5 % of the verified faces.
+
+Two kinds of crops: the face detector's candidates in scenes and in pictures without faces,
+re-centred as in use, and loose crops, of which a quarter are hands, shuffled or covered faces,
+parts of faces and backgrounds.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aucli.align import face_boxes
+from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
+from aucli.evaluate import normalise
+from aucli.faces.boxes import overlaps
+from aucli.faces.builtin import (
+    BuiltinDetector,
+    BuiltinLandmarker,
+    Confidence,
+    confidence_features,
+    load_builtin,
+)
+from aucli.faces.detect import MIN_CONFIDENCE
+from aucli.heatmaps import decode_landmarks
+from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
+from aucli.synth.scenes import draw_scene
+from aucli.synth.sprites import sprite_pool
+from aucli.weights import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, resolve
+
+# A candidate that overlaps a face by more is that face, by less is none; between, either is right.
+IS_FACE_IOU, NO_FACE_IOU = 0.4, 0.2
+CANDIDATES = 12
+CROP_BATCH = 50
+RIDGE = 1e-3
+LOST_FACES = 0.05
+THRESHOLDS = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5])
+BINS = 5
+TILES, SPRITES = 150, 60
+
+
+class HalfOfFaces:
+    """The faces of every second held-out identity. store: the split 'test'. half: 0 or 1."""
+
+    def __init__(self, store: FaceStore, half: int) -> None:
+        self.rows = np.flatnonzero(store.identity // TEST_EVERY % 2 == half)
+        self.landmarks = store.landmarks[self.rows]
+        self.visible = store.visible[self.rows]
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def face(self, index: int) -> np.ndarray:
+        """(192, 192, 4) uint8 premultiplied RGBA."""
+        return self.store.face(self.rows[index])
+
+
+class HeldOutCrops(LandmarkBatches):
+    """The crops of landmark training, from other people, backgrounds and occluders."""
+
+    def __init__(self, faces: HalfOfFaces, pool: BackgroundPool, sprites: np.ndarray) -> None:
+        self.store, self.batch_size = cast(FaceStore, faces), CROP_BATCH
+        self.backgrounds, self.sprites = pool, sprites
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder(Confidence):
+    """Keeps the features that it is asked about and answers with their row numbers."""
+
+    rows: list[np.ndarray] = field(default_factory=list)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        start = sum(map(len, self.rows))
+        self.rows.append(features)
+        return np.arange(start, start + len(features), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Crops of one kind: features (n, 3) of ``confidence_features``, is_face (n,) bool and, of the
+    detector's candidates, its scores (n,) 0-1."""
+
+    features: np.ndarray
+    is_face: np.ndarray
+    scores: np.ndarray
+
+
+def candidate_sample(
+    detector: BuiltinDetector,
+    landmarker: BuiltinLandmarker,
+    faces: HalfOfFaces,
+    pool: BackgroundPool,
+    sprites: np.ndarray,
+    count: int,
+    seed: int,
+) -> Sample:
+    """The detector's candidates in ``count`` scenes and half as many pictures without faces, their
+    landmarks found as in use. Where no face is, the fine search takes part as it does in use."""
+    rng = np.random.default_rng(seed)
+    recorder = Recorder()
+    before, landmarker.confidence = landmarker.confidence, recorder
+    threshold, detector.threshold = detector.threshold, THRESHOLDS[0]
+    kept, labels, scored = [], [], []
+    for i in range(count + count // 2):
+        if i < count:
+            image, boxes = draw_scene(rng, faces, pool, sprites)
+        else:
+            picture = Image.fromarray(pool.cut(rng, TILE))
+            if i % 2:
+                draw_text(rng, picture)
+            image, boxes = np.array(picture), np.zeros((0, 4), np.float32)
+        for fine in (False, True)[: 1 if len(boxes) else 2]:
+            candidates, scores = detector.detect([image], fine)[0]
+            landmarks, row = landmarker.locate([image], [candidates[:CANDIDATES]])[0]
+            union = overlaps(face_boxes(landmarks), boxes)[0].max(1, initial=0)
+            clear = (union > IS_FACE_IOU) | (union < NO_FACE_IOU)
+            kept.append(row[clear].astype(int))
+            labels.append(union[clear] > IS_FACE_IOU)
+            scored.append(scores[:CANDIDATES][clear])
+    landmarker.confidence, detector.threshold = before, threshold
+    features = np.concatenate(recorder.rows)[np.concatenate(kept)]
+    return Sample(features, np.concatenate(labels), np.concatenate(scored))
+
+
+def crop_sample(
+    landmarker: BuiltinLandmarker,
+    faces: HalfOfFaces,
+    pool: BackgroundPool,
+    sprites: np.ndarray,
+    count: int,
+    seed: int,
+) -> Sample:
+    """``count`` loose crops, one pass of the network on each."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    crops = HeldOutCrops(faces, pool, sprites)
+    features, labels = [], []
+    for _ in range(-(-count // CROP_BATCH)):
+        batch = crops.make(rng)
+        with torch.inference_mode():
+            logits, face_logit = landmarker.net(normalise(batch.images))
+        points, spread = decode_landmarks(logits)
+        features.append(confidence_features(face_logit.numpy(), spread.numpy(), points.numpy()))
+        labels.append(batch.is_face.numpy() > 0.5)
+    return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))
+
+
+def fit(features: np.ndarray, is_face: np.ndarray) -> Confidence:
+    """Logistic regression by Newton's method. features: (n, 3). is_face: (n,) bool."""
+    x = np.column_stack([np.ones(len(features)), features])
+    w = np.array([0.0, 1.0, 0.0, 0.0])
+    ridge = RIDGE * len(x) * np.diag([0, 1, 1, 1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
+        gradient = x.T @ (p - is_face) + ridge @ w
+        step = np.linalg.solve(
+            (x * (p * (1 - p))[:, None]).T @ x + ridge + 1e-9 * np.eye(4), gradient
+        )
+        # Far from the optimum a full step of nearly separable data overshoots.
+        w -= step / max(1.0, np.abs(step).max() / 2)
+        if np.abs(step).max() < 1e-8:
+            break
+    return Confidence(*(round(float(v), 4) for v in w))
+
+
+def area_under_curve(score: np.ndarray, is_face: np.ndarray) -> float:
+    """Chance that a face scores higher than what is none; ties count half."""
+    _, rank, count = np.unique(score, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - (count - 1) / 2
+    positive = int(is_face.sum())
+    above = middle[rank][is_face].sum() - positive * (positive + 1) / 2
+    return float(above / (positive * (len(score) - positive)))
+
+
+def calibration(score: np.ndarray, is_face: np.ndarray) -> list[tuple[int, float, float]]:
+    """For BINS equal ranges of the score: crops, mean score, share of faces."""
+    place = np.minimum((score * BINS).astype(int), BINS - 1)
+    nothing = (0, float("nan"), float("nan"))
+    return [
+        (int(sel.sum()), float(score[sel].mean()), float(is_face[sel].mean()))
+        if sel.any()
+        else nothing
+        for sel in (place == b for b in range(BINS))
+    ]
+
+
+def report(title: str, sample: Sample, confidence: Confidence) -> dict[str, float]:
+    """Print the reliability of one sample; its AUC and expected calibration error."""
+    score, is_face = confidence(sample.features).astype(np.float64), sample.is_face
+    auc = area_under_curve(score, is_face)
+    rows = calibration(score, is_face)
+    error = sum(n * abs(mean - share) for n, mean, share in rows if n) / len(score)
+    missed, false = (
+        (score[is_face] < MIN_CONFIDENCE).sum(),
+        (score[~is_face] >= MIN_CONFIDENCE).sum(),
+    )
+    print(
+        f"\n{title}: {is_face.sum()} faces, {(~is_face).sum()} others; AUC {auc:.4f}, "
+        f"calibration error {error:.4f}; at 0.5 {missed} missed, {false} false"
+    )
+    print(f"{'score':>12}{'crops':>8}{'mean score':>12}{'are faces':>12}")
+    for b, (n, mean, share) in enumerate(rows):
+        print(f"{b / BINS:>7.1f}-{(b + 1) / BINS:.1f}{n:>9}{mean:>12.3f}{share:>12.3f}")
+    return {"auc": round(auc, 5), "calibration_error": round(float(error), 5)}
+
+
+def best_threshold(sample: Sample, confidence: Confidence) -> float:
+    """The highest least score of the detector that loses few of the verified faces.
+
+    The two networks err independently of each other, so a stricter detector spares false alarms on
+    what neither was trained with, which drawn pictures alone would not show.
+    """
+    sure = confidence(sample.features) >= MIN_CONFIDENCE
+    print(f"\n{'threshold':>12}{'faces':>8}{'false':>8}   (candidates, fitted half)")
+    best, least = THRESHOLDS[0], 0.0
+    for threshold in THRESHOLDS:
+        taken = sure & (sample.scores >= threshold)
+        faces, false = int((taken & sample.is_face).sum()), int((taken & ~sample.is_face).sum())
+        print(f"{threshold:>12.2f}{faces:>8}{false:>8}")
+        least = least or (1 - LOST_FACES) * faces
+        best = threshold if faces >= least else best
+    return float(best)
+
+
+def write_card(path: Path, entries: dict[str, Any]) -> None:
+    """Add entries to a card; the tensors and their sha256 stay as they are."""
+    card = json.loads(path.read_text("utf-8")) | entries
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--shards", type=Path, required=True, help="folder made by `aucli synth`")
+    parser.add_argument("--landmarks", default=DEFAULT_LANDMARKS, help="weights to fit")
+    parser.add_argument("--scenes", type=int, default=300, help="scenes of each half")
+    parser.add_argument("--crops", type=int, default=1500, help="loose crops of each half")
+    parser.add_argument("--dry-run", action="store_true", help="print only; leave the card alone")
+    args = parser.parse_args()
+
+    detector, landmarker = load_builtin(landmarks=args.landmarks)
+    store = FaceStore(args.shards, "test")
+    halves: list[tuple[Sample, Sample]] = []
+    for half in (0, 1):
+        faces = HalfOfFaces(store, half)
+        pool = BackgroundPool(TILES, seed=70_001 + half)
+        sprites = sprite_pool(SPRITES, seed=70_011 + half)
+        scenes = candidate_sample(
+            detector, landmarker, faces, pool, sprites, args.scenes, 21 + half
+        )
+        crops = crop_sample(landmarker, faces, pool, sprites, args.crops, 31 + half)
+        halves.append((scenes, crops))
+    fitted = fit(
+        np.concatenate([s.features for s in halves[0]]),
+        np.concatenate([s.is_face for s in halves[0]]),
+    )
+    print(f"before: {landmarker.confidence}\nfitted: {fitted}")
+    threshold = best_threshold(halves[0][0], fitted)
+    print(f"detector's threshold: {detector.threshold} before, {threshold} now")
+    reliability: dict[str, Any] = {}
+    for title, sample in zip(("detector's candidates", "loose crops"), halves[1], strict=True):
+        report(f"{title}, before", sample, landmarker.confidence)
+        reliability[title] = report(f"{title}, fitted", sample, fitted)
+    if not args.dry_run:
+        path = resolve(args.landmarks).with_suffix(".json")
+        names = ("bias", "face_logit", "spread", "shape")
+        coefficients = {name: getattr(fitted, name) for name in names}
+        write_card(path, {"confidence": coefficients, "confidence_reliability": reliability})
+        write_card(resolve(DEFAULT_DETECTOR).with_suffix(".json"), {"threshold": threshold})
+
+
+if __name__ == "__main__":
+    main()
