@@ -163,21 +163,37 @@ def crop_sample(
 
 
 def fit(features: np.ndarray, is_face: np.ndarray) -> Confidence:
-    """Logistic regression by Newton's method. features: (n, 3). is_face: (n,) bool."""
-    x = np.column_stack([np.ones(len(features)), features])
-    w = np.array([0.0, 1.0, 0.0, 0.0])
-    ridge = RIDGE * len(x) * np.diag([0, 1, 1, 1])
+    """Logistic regression by Newton's method. features: (n, 3). is_face: (n,) bool.
+
+    A wider spread or a worse shape never speaks for a face: where the few undecided crops would
+    say so, that feature is left out.
+    """
+    used = np.ones(4, bool)
+    while True:
+        weights = np.zeros(4)
+        weights[used] = _newton(
+            np.column_stack([np.ones(len(features)), features])[:, used], is_face
+        )
+        wrong = (weights[2:] > 0).nonzero()[0]
+        if not len(wrong):
+            return Confidence(*(round(float(v), 4) for v in weights))
+        used[2 + wrong] = False
+
+
+def _newton(x: np.ndarray, is_face: np.ndarray) -> np.ndarray:
+    """Weights (m,) of the columns of x (n, m), of which the first is the constant."""
+    w = np.zeros(x.shape[1])
+    ridge = RIDGE * len(x) * np.diag([0.0] + [1.0] * (len(w) - 1))
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
         gradient = x.T @ (p - is_face) + ridge @ w
-        step = np.linalg.solve(
-            (x * (p * (1 - p))[:, None]).T @ x + ridge + 1e-9 * np.eye(4), gradient
-        )
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + ridge + 1e-9 * np.eye(len(w))
+        step = np.linalg.solve(curvature, gradient)
         # Far from the optimum a full step of nearly separable data overshoots.
         w -= step / max(1.0, np.abs(step).max() / 2)
         if np.abs(step).max() < 1e-8:
             break
-    return Confidence(*(round(float(v), 4) for v in w))
+    return w
 
 
 def area_under_curve(score: np.ndarray, is_face: np.ndarray) -> float:
