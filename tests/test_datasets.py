@@ -1,6 +1,7 @@
 """Synthetic shards: splits, batches that depend on the seed and their number alone, targets."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,16 @@ def test_batch_number_decides_the_batch(root: Path, series) -> None:
     assert not torch.equal(first[0].images, first[1].images)
 
 
-def test_two_loaders_keep_the_order(root: Path) -> None:
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a loader process: the order of a sum, and so its last bit, depends on the threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_loaders_keep_the_order(root: Path, one_thread: None) -> None:
     store = FaceStore(root)
     alone = list(itertools.islice(LandmarkBatches(store, 4, seed=1), 3))
     loader = DataLoader(LandmarkBatches(store, 4, seed=1), batch_size=None, num_workers=2)
