@@ -22,8 +22,9 @@ from aucli.align import (
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import CROP_SIZE, RESOLUTION, FaceStore, composite
 from aucli.faces.boxes import decode_boxes
-from aucli.heatmaps import decode_landmarks, read_intensities
+from aucli.heatmaps import decode_landmarks
 from aucli.metrics import icc31, mae, pcc
+from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
@@ -119,7 +120,7 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
 
 
 def au_scores(
-    net: nn.Module, held_out: HeldOut, landmark_net: nn.Module | None = None
+    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
 ) -> dict[str, float]:
     """ICC(3,1), PCC and MAE of every AU (``icc31.AU12`` ...) and their means (``icc31`` ...).
 
@@ -131,10 +132,11 @@ def au_scores(
         landmarks = held_out.landmarks
     else:
         landmarks = predict_landmarks(landmark_net, held_out.frames, held_out.boxes)
-    matrices = align_matrices(landmarks, "eyes-nose", CROP_SIZE)
-    crops = warp_crops(held_out.frames, matrices, CROP_SIZE)
-    sides = _run(net, crops, read_intensities).reshape(len(crops), -1, 2)
-    predicted, true = sides.mean(2).clip(0, 5), held_out.intensities.mean(2)
+    matrices = align_matrices(landmarks, model.template, model.crop_size)
+    crops = warp_crops(held_out.frames, matrices, model.crop_size)
+    batches = np.split(crops, range(BATCH, len(crops), BATCH))
+    predicted = np.concatenate([predict_crops(model, batch).intensities for batch in batches])
+    true = held_out.intensities.mean(2)
     scores: dict[str, float] = {}
     flat = 0
     for a, au in enumerate(SYNTHETIC_AUS):

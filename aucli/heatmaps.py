@@ -9,6 +9,7 @@ from typing import Literal, overload
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aucli.aus import MAX_INTENSITY
@@ -82,6 +83,35 @@ def render_heatmaps(
 def read_intensities(heatmaps: Tensor, scale: float = 1.0) -> Tensor:
     """Peak of every map, unclamped: (N, K, h, w) -> (N, K) float32, in intensity units."""
     return heatmaps.float().amax((2, 3)) / scale
+
+
+def match_gaussian(heatmaps: Tensor, sigma: float) -> Tensor:
+    """Least-squares height of a Gaussian around every cell: a matched filter.
+
+    heatmaps: (N, K, h, w). sigma: in cells, that of the training targets. Returns the same shape,
+    float32. A Gaussian map keeps its height (within 6 % where its centre lies between cells), while
+    the noise of an empty map, whose highest cell is always above 0, averages out.
+    """
+    n, k, h, w = heatmaps.shape
+    reach = math.ceil(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, device=heatmaps.device, dtype=torch.float32)
+    taps = torch.exp(-0.5 * (steps / sigma).square())
+    maps = heatmaps.float().reshape(n * k, 1, h, w)
+    found = F.conv2d(maps, taps[None, None, None, :], padding=(0, reach))
+    found = F.conv2d(found, taps[None, None, :, None], padding=(reach, 0))
+    # At the border only the part of the Gaussian that lies inside counts.
+    energy_y, energy_x = (
+        F.conv1d(taps.new_ones(1, 1, side), taps.square()[None, None], padding=reach)[0, 0]
+        for side in (h, w)
+    )
+    return (found / (energy_y[:, None] * energy_x)).view(n, k, h, w)
+
+
+def place_windows(places: Tensor, radius_px: float, size: int) -> Tensor:
+    """Cells within a radius of each place. places: (K, 2) crop px -> (K, size, size) bool."""
+    cells = cells_to_px(torch.arange(size, device=places.device, dtype=torch.float32))
+    dx, dy = (cells - places[:, axis, None] for axis in (0, 1))  # (K, size) each
+    return dx.square()[:, None, :] + dy.square()[:, :, None] <= radius_px**2
 
 
 def read_places(heatmaps: Tensor) -> Tensor:

@@ -34,10 +34,13 @@ from aucli.datasets.synthetic import (
 )
 from aucli.errors import DataError, OutputError, WeightsError
 from aucli.evaluate import normalise
-from aucli.losses import au_loss, detector_loss, landmark_loss
+from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+
+# An AU lies within this of its usual place in an aligned crop; 95 % of them within 12 px.
+PLACE_RADIUS_PX = 14.0
 
 Kind = Literal["detector", "landmarks", "au"]
 MAIN_SCORE = {"detector": "ap", "landmarks": "nme", "au": "icc31"}
@@ -308,6 +311,7 @@ def _evaluator(config: TrainConfig) -> Callable[[nn.Module], dict[str, float]] |
     held_out = evaluate.held_out_frames(store, config.evaluation_faces)
     if config.kind == "landmarks":
         return lambda net: evaluate.landmark_scores(net, held_out)
+    readout = au_readout(store)
     landmark_net = None
     if config.init is not None:
         state = read_state(config.init)
@@ -315,7 +319,19 @@ def _evaluator(config: TrainConfig) -> Callable[[nn.Module], dict[str, float]] |
         if state.keys() == candidate.state_dict().keys():
             candidate.load_state_dict(state)
             landmark_net = candidate.eval()
-    return lambda net: evaluate.au_scores(net, held_out, landmark_net)
+    aus = {"aus": list(SYNTHETIC_AUS), "readout": readout}
+
+    def score_aus(net: nn.Module) -> dict[str, float]:
+        model = weights.au_model(net, weights.complete_card(net, aus))
+        return evaluate.au_scores(model, held_out, landmark_net)
+
+    return score_aus
+
+
+def au_readout(store: FaceStore) -> dict[str, Any]:
+    """How the AU maps are read: see :func:`aucli.weights.au_model`."""
+    places = store.usual_places().round(1).tolist()
+    return {"sigma_cells": AU_SIGMA_CELLS, "radius_px": PLACE_RADIUS_PX, "places": places}
 
 
 def train(
@@ -344,6 +360,7 @@ def train(
         _cut_log(log, trainer.step)
     score = _evaluator(config) if leads else None
     store = FaceStore(config.root, "train", config.faces)
+    readout = au_readout(store) if config.kind == "au" else None
     series = {"detector": SceneBatches, "landmarks": LandmarkBatches, "au": AUBatches}
     batches = series[config.kind](store, config.batch_size, config.seed, trainer.step, rank, world)
     loader = DataLoader(
@@ -372,7 +389,7 @@ def train(
             scores = score(trainer.ema)
             spent = time.monotonic() - began
             tell(Report(trainer.step, trainer.share, spent, 0.0, scores, "eval"))
-        save_weights(trainer, scores)
+        save_weights(trainer, scores, readout)
 
     last = saved = time.monotonic()
     sums: dict[str, torch.Tensor] = {}
@@ -437,7 +454,9 @@ def _cut_log(log: Path, step: int) -> None:
         log.write_text("".join(line + "\n" for line in lines) if step else "")
 
 
-def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
+def save_weights(
+    trainer: Trainer, scores: dict[str, float], readout: dict[str, Any] | None
+) -> Path:
     """The EMA as weights.safetensors with its readable card, as ``analyze --model`` takes them.
 
     float32, so that a run can start from them; the embedded ones are stored in half the size.
@@ -454,7 +473,7 @@ def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
         },
     }
     if config.kind == "au":
-        card["aus"] = list(SYNTHETIC_AUS)
+        card |= {"aus": list(SYNTHETIC_AUS), "readout": readout}
     return weights.save_weights(config.out / "weights", trainer.ema, card, half=False)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from aucli.align import TEMPLATES
 from aucli.errors import WeightsError
+from aucli.heatmaps import STRIDE, place_windows
 from aucli.models.blocks import fold_batch_norm
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
@@ -136,25 +137,10 @@ def save_weights(
     stored as float16, half the size; statistics and biases stay float32. Returns the
     .safetensors path. Raises ValueError for an unknown network or a card of another kind.
     """
-    name = type(net).__name__
-    if name not in ARCHITECTURES:
-        raise ValueError(f"cannot save a {name}; known are {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[name]
-    if card.get("kind", architecture.kind) != architecture.kind:
-        raise ValueError(f"a {name} is of kind {architecture.kind!r}, not {card['kind']!r}")
+    full = complete_card(net, card)
     stem = Path(path_stem)
     blob = pack_tensors({key: _stored(t, half) for key, t in net.state_dict().items()})
-    full = {
-        "kind": architecture.kind,
-        "architecture": name,
-        "config": architecture.describe(net),
-        "mean": [PIXEL_MEAN] * 3,
-        "std": [PIXEL_STD] * 3,
-        **_defaults(net, card),
-        **card,
-        "sha256": hashlib.sha256(blob).hexdigest(),
-        "bytes": len(blob),
-    }
+    full |= {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
     stem.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     for path, content in ((_tensors(stem), blob), (_card(stem), text.encode())):
@@ -162,6 +148,25 @@ def save_weights(
         part.write_bytes(content)
         os.replace(part, path)
     return _tensors(stem)
+
+
+def complete_card(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+    """A card with what follows from the network filled in, where it does not say otherwise."""
+    name = type(net).__name__
+    if name not in ARCHITECTURES:
+        raise ValueError(f"cannot save a {name}; known are {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[name]
+    if card.get("kind", architecture.kind) != architecture.kind:
+        raise ValueError(f"a {name} is of kind {architecture.kind!r}, not {card['kind']!r}")
+    return {
+        "kind": architecture.kind,
+        "architecture": name,
+        "config": architecture.describe(net),
+        "mean": [PIXEL_MEAN] * 3,
+        "std": [PIXEL_STD] * 3,
+        **_defaults(net, card),
+        **card,
+    }
 
 
 def _defaults(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
@@ -277,30 +282,46 @@ def _check_fit(
 def load_au_model(name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL) -> AUModel:
     """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError."""
     loaded = load_weights(name_or_path)
-    card = loaded.card
-    if card["kind"] != "au":
+    if loaded.card["kind"] != "au":
         raise WeightsError(
-            f"weights {loaded.name!r} are of kind {card['kind']!r}, not AU weights; "
+            f"weights {loaded.name!r} are of kind {loaded.card['kind']!r}, not AU weights; "
             "name a model of kind 'au'"
         )
+    return au_model(loaded.net, loaded.card, loaded.name, loaded.sha256)
+
+
+def au_model(
+    net: nn.Module, card: dict[str, Any], name: str = "this network", sha256: str = ""
+) -> AUModel:
+    """An AU network in eval mode with what its complete card says of feeding and reading it.
+
+    ``card["readout"]``, where there is one, holds sigma_cells (of the training targets), places
+    ((A, 2, 2) usual places [L, R] in crop px) and radius_px around them. Raises WeightsError.
+    """
     try:
         if card["template"] not in TEMPLATES:
             raise ValueError(f"unknown template {card['template']!r}")
+        size, readout, windows = int(card["crop_size"]), card.get("readout", {}), None
+        if readout:
+            places = torch.tensor(readout["places"], dtype=torch.float32).reshape(-1, 2)
+            windows = place_windows(places, float(readout["radius_px"]), size // STRIDE)
         return AUModel(
-            net=fold_batch_norm(loaded.net).to(memory_format=torch.channels_last),  # type: ignore
+            net=fold_batch_norm(net).to(memory_format=torch.channels_last),  # type: ignore
             aus=tuple(card["aus"]),
             sides=bool(card["sides"]),
-            crop_size=int(card["crop_size"]),
+            crop_size=size,
             template=card["template"],
             mean=tuple(card["mean"]),
             std=tuple(card["std"]),
             scale=np.array(card["scale"], np.float32),
             offset=np.array(card["offset"], np.float32),
             heatmap_scale=float(card.get("heatmap_scale", 1.0)),
-            name=loaded.name,
-            sha256=loaded.sha256,
+            match_sigma=float(readout.get("sigma_cells", 0.0)),
+            windows=windows,
+            name=name,
+            sha256=sha256,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the card of weights {loaded.name!r} cannot be used ({error}); restore it"
+            f"the card of weights {name!r} cannot be used ({error}); restore it"
         ) from error

@@ -24,7 +24,7 @@ from aucli.weights import (
 
 NAMES = {"detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS, "au": DEFAULT_AU_MODEL}
 # What a card keeps of the run's own, and settings that only concern the machine it ran on.
-KEPT = ("aus", "threshold", "confidence")
+KEPT = ("aus", "readout")
 LOCAL = ("root", "out", "init", "device", "threads", "workers", "faces")
 
 

@@ -18,7 +18,13 @@ from aucli.evaluate import (
     held_out_scenes,
     landmark_scores,
 )
-from aucli.weights import DEFAULT_AU_MODEL, DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
+from aucli.weights import (
+    DEFAULT_AU_MODEL,
+    DEFAULT_DETECTOR,
+    DEFAULT_LANDMARKS,
+    load_au_model,
+    load_weights,
+)
 
 
 def score(shards: Path, faces: int, scenes: int, model: str) -> dict:
@@ -32,7 +38,7 @@ def score(shards: Path, faces: int, scenes: int, model: str) -> dict:
             load_weights(DEFAULT_DETECTOR).net, held_out_scenes(store, scenes)
         ),
         DEFAULT_LANDMARKS: landmark_scores(landmark_net, frames),
-        model: au_scores(load_weights(model).net, frames, landmark_net),
+        model: au_scores(load_au_model(model), frames, landmark_net),
     }
 
 

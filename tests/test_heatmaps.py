@@ -8,6 +8,8 @@ import torch
 from aucli.heatmaps import (
     cells_to_px,
     decode_landmarks,
+    match_gaussian,
+    place_windows,
     px_to_cells,
     read_intensities,
     read_places,
@@ -110,3 +112,28 @@ def test_landmarks_decode_between_cells() -> None:
     torch.testing.assert_close(spread, torch.full_like(spread, expected), rtol=0.01, atol=0)
     _, spread = decode_landmarks(torch.zeros(1, 1, 32, 32))
     assert spread.item() == pytest.approx(1.0)
+
+
+def test_matched_filter_keeps_heights_and_averages_noise_out() -> None:
+    points = torch.tensor([[[61.5, 41.5], [33.5, 77.5], [1.5, 125.5]]])  # cell centres, a corner
+    levels = torch.tensor([[1.0, 3.0, 5.0]])
+    maps = render_heatmaps(points, levels, 32, sigma=1.5)
+    found = match_gaussian(maps, 1.5)
+    torch.testing.assert_close(read_intensities(found), levels, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(read_places(found)[:, :2], points[:, :2], atol=0.05, rtol=0)
+    between = render_heatmaps(points + 2.0, levels, 32, sigma=1.5)
+    ratio = read_intensities(match_gaussian(between, 1.5))[:, :2] / levels[:, :2]
+    assert ratio.min() >= 1 and ratio.max() < 1.065
+    noise = torch.randn(1, 50, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain, matched = read_intensities(noise), read_intensities(match_gaussian(noise, 1.5))
+    assert matched.mean() < 0.5 * plain.mean()
+
+
+def test_place_windows_are_discs() -> None:
+    windows = place_windows(torch.tensor([[41.5, 61.5], [1.5, 1.5]]), 4.0, 32)
+    assert windows.shape == (2, 32, 32) and windows.dtype == torch.bool
+    rows, columns = torch.nonzero(windows[0]).T
+    assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [
+        (14, 10), (15, 9), (15, 10), (15, 11), (16, 10),
+    ]  # fmt: skip
+    assert windows[1].sum() == 3

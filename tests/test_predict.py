@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from aucli.heatmaps import render_heatmaps
+from aucli.heatmaps import place_windows, render_heatmaps
 from aucli.models.predict import AUModel, predict_crops
 
 POINTS = torch.tensor([[[20.0, 30.0], [90.0, 31.0], [60.0, 100.0], [64.0, 99.0]]])
@@ -93,3 +93,13 @@ def test_misuse() -> None:
         predict_crops(model(net=Fixed(4)), crops(0))
     with pytest.raises(ValueError, match=r"^scale must be \(2,\), one per AU, got \(3,\)$"):
         model(scale=np.ones(3))
+
+
+def test_windows_leave_out_peaks_elsewhere() -> None:
+    windows = place_windows(POINTS[0], 8.0, 32)
+    seen = predict_crops(model(windows=windows), crops(0))
+    np.testing.assert_allclose(seen.sides, [[[1, 3], [4, 5]]], atol=1e-5)
+    hidden = predict_crops(model(windows=windows.flip(2)), crops(0))
+    assert hidden.intensities[0, 0] < 0.1
+    matched = predict_crops(model(match_sigma=2.0, windows=windows), crops(0))
+    np.testing.assert_allclose(matched.sides, [[[1, 3], [4, 5]]], rtol=0.065)

@@ -31,6 +31,7 @@ from aucli.synth.sprites import sprite_pool
 
 RESOLUTION = 192
 CROP_SIZE = 128
+TEMPLATE = "eyes-nose"
 SCENE_SIZE = 256
 TEST_EVERY = 20
 # Where a landmark is hidden, its place can be guessed but not seen.
@@ -157,6 +158,11 @@ class FaceStore:
         """(192, 192, 4) uint8 premultiplied RGBA, read-only memory."""
         shard, row = self._rows[index]
         return self._images[shard][row]
+
+    def usual_places(self) -> np.ndarray:
+        """(A, 2, 2) mean place of every AU [L, R] in aligned crops, crop px."""
+        matrices = align_matrices(self.landmarks, TEMPLATE, CROP_SIZE)
+        return synthetic_points(apply_matrices(self.landmarks, matrices)).mean(0)
 
     def au_weights(self) -> np.ndarray:
         """(N,) sampling weights: active faces more often, rare AUs more often still; sum 1."""
@@ -325,7 +331,7 @@ class AUBatches(Batches[AUBatch]):
         true = store.landmarks[index]
         eyes = np.linalg.norm(true[:, 36] - true[:, 45], axis=1)[:, None, None]
         noise = rng.normal(0, 0.02, true.shape) + rng.normal(0, 0.025, (count, 1, 2))
-        aligned = align_matrices((true + eyes * noise).astype(np.float32), "eyes-nose", CROP_SIZE)
+        aligned = align_matrices((true + eyes * noise).astype(np.float32), TEMPLATE, CROP_SIZE)
         jitter = augment.jitter_matrices(rng, count, CROP_SIZE)
         turn = jitter[:, :, :2] @ aligned[:, :, :2]
         move = jitter[:, :, :2] @ aligned[:, :, 2:] + jitter[:, :, 2:]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from aucli.aus import MAX_INTENSITY
-from aucli.heatmaps import read_intensities, read_places
+from aucli.heatmaps import match_gaussian, read_intensities, read_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,9 @@ class AUModel:
     column. sides: K = 2 A maps ordered (AU, L then R) if true, else K = A maps, both sides on one.
     crop_size S in px. template: of ``align.TEMPLATES``. mean, std: RGB, a pixel 0-255 enters as
     (pixel - mean) / std. scale, offset: (A,) float32; intensity = scale * reading + offset.
-    heatmap_scale: map value of intensity 1. name, sha256: of the weights, for provenance.
+    heatmap_scale: map value of intensity 1. match_sigma: cells; above 0, maps are read through
+    ``heatmaps.match_gaussian``. windows: (K, h, w) bool, where in its map an AU may lie; None lets
+    it lie anywhere. name, sha256: of the weights, for provenance.
     """
 
     net: nn.Module
@@ -31,6 +33,8 @@ class AUModel:
     scale: np.ndarray
     offset: np.ndarray
     heatmap_scale: float = 1.0
+    match_sigma: float = 0.0
+    windows: Tensor | None = None
     name: str = ""
     sha256: str = ""
 
@@ -52,7 +56,8 @@ class AUModel:
 
     def to(self, device: torch.device | str) -> "AUModel":
         """The same model on another device."""
-        return replace(self, net=self.net.to(device))
+        windows = self.windows.to(device) if self.windows is not None else None
+        return replace(self, net=self.net.to(device), windows=windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +111,16 @@ def predict_crops(
         raise ValueError(
             f"{a} AUs need {model.maps} heatmaps, the network gave {heatmaps.shape[1]}"
         )
-    readings = read_intensities(heatmaps, model.heatmap_scale).cpu().numpy().reshape(n, a, -1)
-    places = read_places(heatmaps).cpu().numpy().reshape(n, a, -1, 2)
+    maps = match_gaussian(heatmaps, model.match_sigma) if model.match_sigma else heatmaps
+    if model.windows is not None:
+        maps = maps.masked_fill(~model.windows, -torch.inf)
+    readings = read_intensities(maps, model.heatmap_scale).cpu().numpy().reshape(n, a, -1)
+    places = read_places(maps).cpu().numpy().reshape(n, a, -1, 2)
     affine = readings * model.scale[:, None] + model.offset[:, None]  # (N, A, 2 or 1)
     sides = affine.clip(0, MAX_INTENSITY).astype(np.float32)
     intensities = sides.mean(2)
     if not model.sides:
         sides = np.full((n, a, 2), np.nan, np.float32)
         places = np.repeat(places, 2, 2)
-    maps = heatmaps.float().cpu().numpy() if with_heatmaps else None
-    return Prediction(intensities, sides, places.astype(np.float32, copy=False), maps)
+    kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
+    return Prediction(intensities, sides, places.astype(np.float32, copy=False), kept)
