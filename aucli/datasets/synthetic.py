@@ -209,7 +209,12 @@ Batch = TypeVar("Batch", bound=NamedTuple)
 
 
 class Batches(IterableDataset[Batch]):
-    """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes."""
+    """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes.
+
+    occluded: share of the images with something in front of the face.
+    """
+
+    occluded = 0.15
 
     def __init__(
         self,
@@ -240,7 +245,9 @@ class Batches(IterableDataset[Batch]):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Shadows, things in front, photometric changes: (uint8 images, visible)."""
         images = augment.cast_shadows(rng, images.float())
-        images, visible = augment.occlude(rng, images, landmarks, visible, self.sprites)
+        images, visible = augment.occlude(
+            rng, images, landmarks, visible, self.sprites, self.occluded
+        )
         return augment.photometric(rng, images), visible
 
 
@@ -275,6 +282,8 @@ class LandmarkBatches(Batches[LandmarkBatch]):
     """Loosely cropped faces, and a quarter of crops that are none."""
 
     negatives = 0.25
+    # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
+    occluded = 0.35
     kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless")
     shares = (0.27, 0.08, 0.1, 0.15, 0.12, 0.14, 0.14)
 
