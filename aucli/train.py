@@ -330,7 +330,7 @@ def _evaluator(config: TrainConfig) -> Callable[[nn.Module], dict[str, float]] |
 
 def au_readout(store: FaceStore) -> dict[str, Any]:
     """How the AU maps are read: see :func:`aucli.weights.au_model`."""
-    places = store.usual_places().round(1).tolist()
+    places = store.usual_places().astype(float).round(1).tolist()
     return {"sigma_cells": AU_SIGMA_CELLS, "radius_px": PLACE_RADIUS_PX, "places": places}
 
 
