@@ -47,7 +47,7 @@ class FinderConfig:
     detect_every_seconds: float = 0.25
     min_confidence: float = MIN_CONFIDENCE
     keep_confidence: float = 0.35
-    redetect_confidence: float = 0.6
+    redetect_confidence: float = MIN_CONFIDENCE
     independent: bool = False
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
