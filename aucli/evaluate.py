@@ -5,6 +5,7 @@ from ``align``, landmarks from the landmark network where one is given.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from aucli.synth.sprites import sprite_pool
 
 OUTER_EYE_CORNERS = (36, 45)
 FAILURE_NME = 0.08
+YAW_DEGREES = (0, 17, 34, 54, 90)
 BATCH = 50
 
 
@@ -39,13 +41,14 @@ class HeldOut:
     """Frames of held-out people over held-out backgrounds, the same in every evaluation.
 
     frames: (N, 192, 192, 3) uint8. landmarks: (N, 68, 2) px. boxes: (N, 4) xyxy px, shifted and
-    scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R.
+    scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R. yaw_radians: (N,).
     """
 
     frames: np.ndarray
     landmarks: np.ndarray
     boxes: np.ndarray
     intensities: np.ndarray
+    yaw_radians: np.ndarray
 
 
 def held_out_pool() -> BackgroundPool:
@@ -65,7 +68,7 @@ def held_out_frames(store: FaceStore, count: int = 300, seed: int = 5) -> HeldOu
     move = rng.normal(0, 0.04, (len(index), 2)) * side
     grow = side * rng.normal(0, 0.04, (len(index), 1)) / 2
     boxes = np.concatenate([boxes[:, :2] + move - grow, boxes[:, 2:] + move + grow], 1)
-    return HeldOut(frames, landmarks, boxes, store.sides[index])
+    return HeldOut(frames, landmarks, boxes, store.sides[index], store.pose[index, 1])
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -101,7 +104,8 @@ def predict_landmarks(net: nn.Module, frames: np.ndarray, boxes: np.ndarray) -> 
 
 def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     """NME in units of the distance between the outer eye corners: ``nme`` (mean), ``nme_median``,
-    ``nme_inner`` (51 points), ``nme_jaw`` (17) and ``failures`` (share above 8 %)."""
+    ``nme_inner`` (51 points), ``nme_jaw`` (17), ``failures`` (share above 8 %), and the mean by
+    head yaw, ``nme.yaw_0_17`` to ``nme.yaw_54_90`` degrees, NaN where no face is turned so far."""
     found = predict_landmarks(net, held_out.frames, held_out.boxes)
     true = held_out.landmarks
     right, left = OUTER_EYE_CORNERS
@@ -110,12 +114,18 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     unit = np.maximum(unit, 0.35 * (true.max(1) - true.min(1)).max(1))
     error = np.linalg.norm(found - true, axis=2) / unit[:, None]  # (N, 68)
     face = error.mean(1)
+    turned = np.degrees(np.abs(held_out.yaw_radians))
+    by_yaw = {}
+    for low, high in pairwise(YAW_DEGREES):
+        chosen = face[(turned >= low) & (turned < high)]
+        by_yaw[f"nme.yaw_{low}_{high}"] = float(chosen.mean()) if len(chosen) else float("nan")
     return {
         "nme": float(face.mean()),
         "nme_median": float(np.median(face)),
         "nme_inner": float(error[:, 17:].mean()),
         "nme_jaw": float(error[:, :17].mean()),
         "failures": float((face > FAILURE_NME).mean()),
+        **by_yaw,
     }
 
 

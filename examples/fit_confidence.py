@@ -229,7 +229,7 @@ def report(title: str, sample: Sample, confidence: Confidence) -> dict[str, floa
     )
     print(
         f"\n{title}: {is_face.sum()} faces, {(~is_face).sum()} others; AUC {auc:.4f}, "
-        f"calibration error {error:.4f}; at 0.5 {missed} missed, {false} false"
+        f"calibration error {error:.4f}; at {MIN_CONFIDENCE} {missed} missed, {false} false"
     )
     print(f"{'score':>12}{'crops':>8}{'mean score':>12}{'are faces':>12}")
     for b, (n, mean, share) in enumerate(rows):
