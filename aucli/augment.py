@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from aucli.aus import MIRROR_68
 
 NOISE_SIDE = 512
+# The share of hands in a pool of sprites; they come first.
+HANDS = 0.4
 GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -109,15 +111,25 @@ def occlude(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Put one thing in front of a share of the images; landmarks behind it stop being visible.
 
-    landmarks: (N, 68, 2) px. visible: (N, 68) bool. sprites: (S, h, w, 4) uint8, premultiplied.
-    Returns (images, visible), new tensors.
+    A third of the things are a hand held to the mouth, of the face's own colour.
+
+    landmarks: (N, 68, 2) px. visible: (N, 68) bool. sprites: (S, h, w, 4) uint8, premultiplied,
+    hands first, as ``sprite_pool`` gives them. Returns (images, visible), new tensors.
     """
     images, visible = images.clone(), visible.clone()
     size = images.shape[2]
     for i in np.flatnonzero(rng.random(len(images)) < share):
-        sprite = sprites[rng.integers(len(sprites))]
-        scale = size * np.exp(rng.uniform(np.log(0.25), np.log(0.95))) / sprite.shape[0]
-        angle, target = rng.uniform(0, 2 * np.pi), rng.normal(0.5, 0.28, 2) * size
+        if rng.random() < 0.35:
+            sprite = _in_colour_of(sprites[rng.integers(max(1, int(HANDS * len(sprites))))], images[i])
+            points = landmarks[i].numpy()
+            extent = float((points.max(0) - points.min(0)).max())
+            scale = extent * rng.uniform(0.9, 1.8) / sprite.shape[0]
+            angle = rng.normal(0, 0.8)
+            target = points[48:].mean(0) + rng.normal(0, 0.14, 2) * extent
+        else:
+            sprite = sprites[rng.integers(len(sprites))]
+            scale = size * np.exp(rng.uniform(np.log(0.25), np.log(0.95))) / sprite.shape[0]
+            angle, target = rng.uniform(0, 2 * np.pi), rng.normal(0.5, 0.28, 2) * size
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         move = target - turn @ np.array([sprite.shape[1], sprite.shape[0]]) / 2
         front = warp_rgba(sprite, np.column_stack([turn, move]), (size, size))
@@ -126,6 +138,49 @@ def occlude(
         images[i] = (front[:3] * light).clamp_(max=255) + images[i] * (1 - front[3:] / 255)
         cells = landmarks[i].round().long().clamp(0, size - 1)
         visible[i] &= front[3, cells[:, 1], cells[:, 0]] < 128
+    return images, visible
+
+
+def _in_colour_of(sprite: np.ndarray, image: torch.Tensor) -> np.ndarray:
+    """A premultiplied sprite in the mean colour of the middle of an image (3, H, W)."""
+    third = image.shape[1] // 3
+    skin = image[:, third : 2 * third, third : 2 * third].mean((1, 2)).numpy()
+    own = sprite[..., :3].sum((0, 1)) / max(sprite[..., 3].sum() / 255, 1)
+    tinted = sprite.astype(np.float32)
+    tinted[..., :3] = np.minimum(tinted[..., :3] * skin / np.maximum(own, 1), tinted[..., 3:])
+    return tinted.round().astype(np.uint8)
+
+
+def cut_by_frame(
+    rng: np.random.Generator,
+    images: torch.Tensor,
+    landmarks: torch.Tensor,
+    visible: torch.Tensor,
+    share: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """On a share of the images the face leaves the video's frame: beyond an edge, the last row or
+    column repeats, as ``align.warp_crops`` fills it. Half of the cuts are at the bottom.
+
+    images: (N, C, H, W) any dtype. landmarks: (N, 68, 2) px. visible: (N, 68) bool.
+    Returns (images, visible), new tensors.
+    """
+    images, visible = images.clone(), visible.clone()
+    for i in np.flatnonzero(rng.random(len(images)) < share):
+        side = ("bottom", "bottom", "bottom", "top", "left", "right")[rng.integers(6)]
+        axis = 1 if side in ("bottom", "top") else 0
+        along = landmarks[i, :, axis]
+        low, high = float(along.min()), float(along.max())
+        lost = rng.uniform(-0.1, 0.33) * (high - low)
+        last = images.shape[2 if axis else 3] - 1
+        view = images[i].transpose(1, 2) if axis == 0 else images[i]  # (C, cut axis, other)
+        if side in ("bottom", "right"):
+            edge = int(np.clip(high - lost, 1, last))
+            view[:, edge + 1 :] = view[:, edge : edge + 1]
+            visible[i] &= along <= edge
+        else:
+            edge = int(np.clip(low + lost, 0, last - 1))
+            view[:, :edge] = view[:, edge : edge + 1]
+            visible[i] &= along >= edge
     return images, visible
 
 

@@ -89,6 +89,24 @@ def test_occluders_hide_the_landmarks_behind_them() -> None:
     assert (~seen).any() and visible.all()
 
 
+def test_a_face_cut_by_the_frame_repeats_the_last_row() -> None:
+    rng = np.random.default_rng(2)
+    images = torch.arange(64, dtype=torch.uint8)[None, None, :, None].repeat(40, 3, 1, 64)
+    landmarks = torch.stack(torch.meshgrid(*[torch.linspace(10, 50, 8)] * 2, indexing="xy"), 2)
+    landmarks = landmarks.reshape(1, 64, 2).repeat(40, 1, 1)
+    seen = torch.ones(40, 64, dtype=torch.bool)
+    out, visible = augment.cut_by_frame(rng, images, landmarks, seen, share=1.0)
+    assert seen.all() and images[0, 0, -1, 0] == 63  # new tensors
+    bottom = [i for i in range(40) if out[i, 0, -1, 0] < 50]
+    assert bottom
+    for i in bottom:
+        edge = int(out[i, 0, -1, 0])
+        assert (out[i, :, edge:] == edge).all() and (out[i, :, :edge] == images[i, :, :edge]).all()
+        assert torch.equal(visible[i], landmarks[i, :, 1] <= edge)
+    untouched, still = augment.cut_by_frame(rng, images, landmarks, seen, share=0.0)
+    assert torch.equal(untouched, images) and still.all()
+
+
 def test_shadows_only_darken() -> None:
     images = torch.full((20, 3, 32, 32), 200.0)
     out = augment.cast_shadows(np.random.default_rng(1), images, share=0.5)

@@ -107,13 +107,33 @@ def test_obj_files_of_the_public_model_give_the_arrays_of_its_cache(ict_folder: 
 
 def test_every_au_has_shapes_and_scales_linearly() -> None:
     assert set(facs.SHAPES) | {"AU25"} == set(aus.SYNTHETIC_AUS)
-    names = ("browDown_L", "browDown_R", "jawOpen")
+    names = ("browLower_L", "browLower_R", "browKnit_L", "browKnit_R", "jawOpen")
     expression = facs.neutral_expression()
     expression.intensities[facs.INDEX["AU04"]] = (5.0, 2.5)
     expression.intensities[facs.INDEX["AU26"]] = 2.0
-    full = facs.SHAPES["AU04"]["browDown"]
+    lower, knit = facs.SHAPES["AU04"]["browLower"], facs.SHAPES["AU04"]["browKnit"]
+    jaw = 0.4 * facs.SHAPES["AU26"]["jawOpen"]
     weights = facs.shape_weights(expression, names)
-    assert weights == pytest.approx([full, full / 2, 0.4 * facs.SHAPES["AU26"]["jawOpen"]])
+    assert weights == pytest.approx([lower, lower / 2, knit, knit / 2, jaw])
+
+
+def test_raised_inner_brows_are_knit_but_not_lowered() -> None:
+    names = ("browInnerUp_L", "browInnerUp_R", "browLower_L", "browLower_R", "browKnit_L",
+             "browKnit_R")  # fmt: skip
+    expression = facs.neutral_expression()
+    expression.intensities[facs.INDEX["AU01"]] = expression.intensities[facs.INDEX["AU04"]] = 5
+    up, _, lower, _, knit, _ = facs.shape_weights(expression, names)
+    assert up == pytest.approx(facs.SHAPES["AU01"]["browInnerUp"])
+    assert knit == pytest.approx(facs.SHAPES["AU04"]["browKnit"])
+    assert lower == pytest.approx(0.15 * facs.SHAPES["AU04"]["browLower"])
+
+
+def test_brow_down_is_knit_and_lowered(maker: FaceMaker) -> None:
+    shapes = dict(zip(maker.names, maker.model.expressions, strict=True))
+    for side in "LR":
+        parts = shapes[f"browKnit_{side}"] + shapes[f"browLower_{side}"]
+        assert np.allclose(parts, shapes[f"browDown_{side}"])
+        assert not shapes[f"browKnit_{side}"][:, 1:].any()
 
 
 def test_sampled_expressions_stay_in_range_and_reach_every_au() -> None:

@@ -211,10 +211,12 @@ Batch = TypeVar("Batch", bound=NamedTuple)
 class Batches(IterableDataset[Batch]):
     """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes.
 
-    occluded: share of the images with something in front of the face.
+    occluded: share of the images with something in front of the face. cut: share that leaves the
+    video's frame.
     """
 
     occluded = 0.15
+    cut = 0.06
 
     def __init__(
         self,
@@ -243,12 +245,13 @@ class Batches(IterableDataset[Batch]):
     def _finish(
         self, rng: np.random.Generator, images: torch.Tensor, landmarks: torch.Tensor, visible
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Shadows, things in front, photometric changes: (uint8 images, visible)."""
+        """Shadows, things in front, photometric changes, frame edges: (uint8 images, visible)."""
         images = augment.cast_shadows(rng, images.float())
         images, visible = augment.occlude(
             rng, images, landmarks, visible, self.sprites, self.occluded
         )
-        return augment.photometric(rng, images), visible
+        images = augment.photometric(rng, images)
+        return augment.cut_by_frame(rng, images, landmarks, visible, self.cut)
 
 
 def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str) -> np.ndarray:
@@ -284,6 +287,7 @@ class LandmarkBatches(Batches[LandmarkBatch]):
     negatives = 0.25
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35
+    cut = 0.15
     kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless")
     shares = (0.27, 0.08, 0.1, 0.15, 0.12, 0.14, 0.14)
 
@@ -318,7 +322,7 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         return LandmarkBatch(images, points, weights, torch.from_numpy(is_face).float())
 
     def _hand(self, rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
-        sprite = self.sprites[rng.integers(int(0.4 * len(self.sprites)))]
+        sprite = self.sprites[rng.integers(int(augment.HANDS * len(self.sprites)))]
         angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         move = (CROP_SIZE - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])

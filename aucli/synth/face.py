@@ -116,7 +116,7 @@ class FaceMaker:
     def sample(self, identity: int, rng: np.random.Generator) -> FaceSample:
         """A random face of one person: light, expression, camera and hair vary with ``rng``."""
         person = sample_person(np.random.default_rng((7, identity)))
-        person.uniforms.update(sample_light(rng))
+        person.uniforms.update(sample_light(rng, person.uniforms["skin"]))
         return self.render(person, sample_expression(rng), sample_camera(rng), rng)
 
     def render(

@@ -13,37 +13,37 @@ from aucli.aus import SYNTHETIC_AUS
 
 # Shapes without sides in the model (pucker, funnel, rolls, jaw) take the mean of both sides.
 SHAPES = {
-    "AU01": {"browInnerUp": 1.8},
-    "AU02": {"browOuterUp": 1.5},
-    "AU04": {"browDown": 1.4},
-    "AU05": {"eyeWide": 1.4},
+    "AU01": {"browInnerUp": 2.2},
+    "AU02": {"browOuterUp": 1.6},
+    "AU04": {"browLower": 1.5, "browKnit": 1.6},
+    "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
-    "AU07": {"eyeSquint": 1.25},
+    "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.1},
     "AU09": {"noseSneer": 1.0},
     "AU10": {"mouthUpperUp": 1.0},
     "AU12": {"mouthSmile": 1.0},
-    "AU14": {"mouthDimple": 1.15},
-    "AU15": {"mouthFrown": 1.25},
+    "AU14": {"mouthDimple": 1.6},
+    "AU15": {"mouthFrown": 1.7},
     "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
-    "AU18": {"mouthPucker": 1.0},
-    "AU20": {"mouthStretch": 1.0},
+    "AU18": {"mouthPucker": 1.25},
+    "AU20": {"mouthStretch": 1.25},
     "AU22": {"mouthFunnel": 1.0},
-    "AU24": {"mouthPress": 1.3},
+    "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
     "AU26": {"jawOpen": 0.75},
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
     "AU45": {"eyeBlink": 1.0},
 }
-# In AU01 + AU04 (worry, grief) the inner brow rises all the same: the raiser wins there, and what
-# remains of the lowerer draws the brows together. Adding both shapes would cancel them.
+# In AU01 + AU04 (worry, grief) the inner brow rises all the same: the raiser wins there, and the
+# lowerer draws the brows together. Adding both shapes whole would cancel them.
 LOWERER_YIELDS = 0.85
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
 # A resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
 TONIC_SPREAD = {
-    "browInnerUp": 0.14, "browOuterUp": 0.14, "browDown": 0.16, "eyeWide": 0.18, "eyeSquint": 0.2,
-    "mouthSmile": 0.10, "mouthFrown": 0.14, "mouthUpperUp": 0.08, "noseSneer": 0.10,
-    "cheekSquint": 0.12, "mouthPress": 0.14, "mouthDimple": 0.14, "mouthShrugLower": 0.10,
-    "mouthStretch": 0.06, "cheekPuff": 0.10,
+    "browInnerUp": 0.14, "browOuterUp": 0.14, "browDown": 0.14, "eyeWide": 0.14, "eyeSquint": 0.15,
+    "mouthSmile": 0.10, "mouthFrown": 0.12, "mouthUpperUp": 0.08, "noseSneer": 0.07,
+    "cheekSquint": 0.10, "mouthPress": 0.10, "mouthDimple": 0.12, "mouthShrugLower": 0.10,
+    "mouthStretch": 0.06, "cheekPuff": 0.07,
 }  # fmt: skip
 
 # Inner lip gap, in model units, at which lips count as parted and at which AU25 reaches 5.
@@ -87,13 +87,13 @@ def shape_weights(
             weights[index[shape + "_R"]] += right
 
     for au, shapes in SHAPES.items():
-        level = expression.intensities[INDEX[au]] / 5
-        if au == "AU04":
-            level = level * (1 - LOWERER_YIELDS * expression.intensities[INDEX["AU01"]] / 5)
-        left, right = level
-        if left or right:
-            for shape, weight in shapes.items():
-                add(shape, weight * left, weight * right)
+        level = expression.intensities[INDEX[au]] / 5  # (2,)
+        for shape, weight in shapes.items() if level.any() else ():
+            share = 1.0
+            if shape == "browLower":
+                share = 1 - LOWERER_YIELDS * expression.intensities[INDEX["AU01"]] / 5
+            left, right = weight * level * share
+            add(shape, left, right)
     for shapes in (expression.shapes, resting_shapes or {}):
         for shape, weight in shapes.items():
             add(shape, weight, weight)
@@ -199,7 +199,7 @@ def _unlabelled(
     if strength["AU26"] < 0.05 and rng.random() < 0.2:
         shapes["jawOpen"] = 0.06 * rng.random()
     if strength["AU45"] == 0 and rng.random() < 0.45:
-        shapes["eyeBlink"] = 0.3 * rng.random()  # heavy lids are not a blink
+        shapes["eyeBlink"] = 0.25 * rng.random()  # heavy lids are not a blink
     gaze = rng.normal(size=2) * (0.16, 0.13)
     if rng.random() < 0.15:
         gaze[1] = -rng.uniform(0.15, 0.55)  # eyes cast down

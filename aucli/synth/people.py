@@ -57,7 +57,7 @@ class Person:
                 level["AU09"],
                 0.7 * level["AU12"] + 0.6 * level["AU10"] + 0.4 * level["AU09"],
                 level["AU17"],
-                max(0.6 * level["AU14"], 0.5 * level["AU15"], 0.4 * level["AU20"]),
+                max(0.9 * level["AU14"], 0.6 * level["AU15"], 0.4 * level["AU20"]),
                 level["AU01"] * (1 - 0.3 * level["AU02"]),
             ]
         )
@@ -150,7 +150,7 @@ def sample_person(rng: np.random.Generator) -> Person:
         [rng.uniform(0.08, 0.45), rng.uniform(0.0, 0.12), rng.uniform(0.0, 2.2), 0.0]
     )
     uniforms["fold_shift"] = rng.normal(size=2) * 0.008
-    uniforms.update(sample_light(rng))
+    uniforms.update(sample_light(rng, skin))
     # Some people's brows are high or low all their life; that is neither AU01 nor AU04.
     resting_shapes = {}
     if u() < 0.3:
@@ -168,8 +168,11 @@ def sample_person(rng: np.random.Generator) -> Person:
     )
 
 
-def sample_light(rng: np.random.Generator) -> dict[str, Any]:
-    """A key light with a shadow, a fill light, and sky and ground."""
+def sample_light(rng: np.random.Generator, skin: np.ndarray) -> dict[str, Any]:
+    """A key light with a shadow, a fill light, and sky and ground.
+
+    skin: (3,) linear colour. Cameras expose for faces, so dark skin is taken with more light.
+    """
 
     def direction(azimuth_spread: float, elevation_spread: float) -> np.ndarray:
         azimuth = rng.normal() * azimuth_spread
@@ -180,8 +183,10 @@ def sample_light(rng: np.random.Generator) -> dict[str, Any]:
     def tint(spread: float) -> np.ndarray:
         return np.clip([1 + spread * rng.normal(), 1, 1 + spread * rng.normal()], 0.6, 1.5)
 
+    exposure = max(1.0, (0.3 / skin.mean()) ** 0.4)
     key = rng.uniform(0.35, 1.15)
-    ambient = rng.uniform(0.25, 0.85) * (1.35 - key * 0.5)
+    ambient = exposure * rng.uniform(0.25, 0.85) * (1.35 - key * 0.5)
+    key *= exposure
     return {
         "key_direction": direction(0.8, 0.4),
         "key_colour": tint(0.08) * key * 1.15,

@@ -6,6 +6,7 @@ They hide faces (as positives with something in front) and stand alone (as negat
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from aucli.augment import HANDS
 from aucli.synth.backgrounds import any_colour, as_ink, skin_colour
 
 SPRITE = 128
@@ -114,9 +115,9 @@ def draw_sprite(rng: np.random.Generator, kind: str | None = None) -> np.ndarray
 
 
 def sprite_pool(count: int = 300, seed: int = 0) -> np.ndarray:
-    """(count, 128, 128, 4) uint8 premultiplied; the first 40 % are hands."""
+    """(count, 128, 128, 4) uint8 premultiplied; the first 40 % (HANDS) are hands."""
     rng = np.random.default_rng(seed)
-    hands = int(0.4 * count)
+    hands = int(HANDS * count)
     others = ("phone", "mug", "blob", "strands")
     kinds = ["hand"] * hands + [str(rng.choice(others)) for _ in range(count - hands)]
     return np.stack([draw_sprite(rng, kind) for kind in kinds])
