@@ -108,10 +108,11 @@ def occlude(
     visible: torch.Tensor,
     sprites: np.ndarray,
     share: float = 0.15,
+    at_mouth: float = 0.35,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Put one thing in front of a share of the images; landmarks behind it stop being visible.
 
-    A third of the things are a hand held to the mouth, of the face's own colour.
+    at_mouth: share of these things that are a hand held to the mouth, of the face's own colour.
 
     landmarks: (N, 68, 2) px. visible: (N, 68) bool. sprites: (S, h, w, 4) uint8, premultiplied,
     hands first, as ``sprite_pool`` gives them. Returns (images, visible), new tensors.
@@ -119,8 +120,9 @@ def occlude(
     images, visible = images.clone(), visible.clone()
     size = images.shape[2]
     for i in np.flatnonzero(rng.random(len(images)) < share):
-        if rng.random() < 0.35:
-            sprite = _in_colour_of(sprites[rng.integers(max(1, int(HANDS * len(sprites))))], images[i])
+        if rng.random() < at_mouth:
+            hand = sprites[rng.integers(max(1, int(HANDS * len(sprites))))]
+            sprite = _in_colour_of(hand, images[i])
             points = landmarks[i].numpy()
             extent = float((points.max(0) - points.min(0)).max())
             scale = extent * rng.uniform(0.9, 1.8) / sprite.shape[0]

@@ -81,12 +81,25 @@ def test_occluders_hide_the_landmarks_behind_them() -> None:
     points = torch.from_numpy(np.stack([mean_face() * 0.66] * 8)).float()
     visible = torch.ones(8, 68, dtype=torch.bool)
     rng = np.random.default_rng(0)
-    out, seen = augment.occlude(rng, images, points, visible, sprite, share=1.0)
+    out, seen = augment.occlude(rng, images, points, visible, sprite, share=1.0, at_mouth=0.0)
     cells = points.round().long()
     for n in range(8):
         covered = out[n, 0, cells[n, :, 1], cells[n, :, 0]] > 100
         assert torch.equal(covered, ~seen[n])
     assert (~seen).any() and visible.all()
+
+
+def test_a_hand_at_the_mouth_has_the_colour_of_the_face() -> None:
+    sprite = np.zeros((1, 128, 128, 4), np.uint8)
+    sprite[:, 32:96, 32:96] = (200, 100, 50, 255)
+    images = torch.full((8, 3, 128, 128), 90.0)
+    points = torch.from_numpy(np.stack([mean_face() * 0.66] * 8)).float()
+    visible = torch.ones(8, 68, dtype=torch.bool)
+    rng = np.random.default_rng(0)
+    out, seen = augment.occlude(rng, images, points, visible, sprite, share=1.0, at_mouth=1.0)
+    assert (~seen[:, 48:]).float().mean() > 0.6 > (~seen[:, 17:27]).float().mean()
+    middle = out[0, :, *points[0, ~seen[0]].mean(0).long().flip(0)]
+    assert middle.std() < 2  # the sprite's orange is gone
 
 
 def test_a_face_cut_by_the_frame_repeats_the_last_row() -> None:
