@@ -21,7 +21,7 @@ from torch import distributed, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from aucli import evaluate, weights
+from aucli import evaluate
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import (
     AUBatch,
@@ -38,6 +38,7 @@ from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+from aucli.weights import cards
 
 # An AU lies within this of its usual place in an aligned crop; 95 % of them within 12 px.
 PLACE_RADIUS_PX = 14.0
@@ -322,14 +323,14 @@ def _evaluator(config: TrainConfig) -> Callable[[nn.Module], dict[str, float]] |
     aus = {"aus": list(SYNTHETIC_AUS), "readout": readout}
 
     def score_aus(net: nn.Module) -> dict[str, float]:
-        model = weights.au_model(net, weights.complete_card(net, aus))
+        model = cards.au_model(net, cards.complete_card(net, aus))
         return evaluate.au_scores(model, held_out, landmark_net)
 
     return score_aus
 
 
 def au_readout(store: FaceStore) -> dict[str, Any]:
-    """How the AU maps are read: see :func:`aucli.weights.au_model`."""
+    """How the AU maps are read: see :func:`aucli.weights.cards.au_model`."""
     places = store.usual_places().astype(float).round(1).tolist()
     return {"sigma_cells": AU_SIGMA_CELLS, "radius_px": PLACE_RADIUS_PX, "places": places}
 
@@ -474,7 +475,7 @@ def save_weights(
     }
     if config.kind == "au":
         card |= {"aus": list(SYNTHETIC_AUS), "readout": readout}
-    return weights.save_weights(config.out / "weights", trainer.ema, card, half=False)
+    return cards.save_weights(config.out / "weights", trainer.ema, card, half=False)
 
 
 def draw_curves(log: Path, path: Path) -> bool:

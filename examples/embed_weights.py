@@ -13,7 +13,7 @@ from pathlib import Path
 
 from score_weights import score
 
-from aucli.weights import (
+from aucli.weights.cards import (
     DEFAULT_AU_MODEL,
     DEFAULT_DETECTOR,
     DEFAULT_LANDMARKS,

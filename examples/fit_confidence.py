@@ -42,7 +42,7 @@ from aucli.heatmaps import decode_landmarks
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
-from aucli.weights import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, resolve
+from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, resolve
 
 # A candidate that overlaps a face by more is that face, by less is none; between, either is right.
 IS_FACE_IOU, NO_FACE_IOU = 0.4, 0.2

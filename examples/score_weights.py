@@ -18,7 +18,7 @@ from aucli.evaluate import (
     held_out_scenes,
     landmark_scores,
 )
-from aucli.weights import (
+from aucli.weights.cards import (
     DEFAULT_AU_MODEL,
     DEFAULT_DETECTOR,
     DEFAULT_LANDMARKS,

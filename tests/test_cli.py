@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 import aucli
-from aucli import weights
 from aucli.cli import app, info
 from aucli.errors import InputError
 from aucli.models.landmark import LandmarkNet
+from aucli.weights import cards
 
 
 def test_version() -> None:
@@ -30,8 +30,8 @@ def test_info_names_decoders_device_and_weights() -> None:
 
 def test_info_tells_altered_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = LandmarkNet()
-    path = weights.save_weights(tmp_path / "mine", net, {"provenance": "a test", "metrics": {}})
-    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    path = cards.save_weights(tmp_path / "mine", net, {"provenance": "a test", "metrics": {}})
+    monkeypatch.setattr(cards, "weights_dir", lambda: tmp_path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     line = CliRunner().invoke(app, ["info"]).stdout.splitlines()[-1]
     assert line.startswith("weights       mine: landmarks, ")

@@ -20,7 +20,7 @@ from aucli.faces.mean_shape import MEAN_SHAPE
 from aucli.faces.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
-from aucli.weights import save_weights
+from aucli.weights.cards import save_weights
 
 FPS = 25
 

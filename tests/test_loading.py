@@ -7,13 +7,13 @@ import torch
 from bright_faces import AUS, ONE, write_clip
 
 import aucli
-from aucli import weights
 from aucli.errors import InputError, WeightsError
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline.analysis import AnalyzeOptions
 from aucli.pipeline.loading import load_models, resolve_device
+from aucli.weights import cards
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def random_weights(tmp_path, monkeypatch):
     torch.nn.init.zeros_(detector.head[-1].weight)  # pyright: ignore[reportArgumentType]
     config = SCCHeatmapConfig(maps=2 * len(AUS), scc_sizes=(16,), k=3, widths=(4, 4, 4, 4))
     nets = {
-        weights.DEFAULT_DETECTOR: (detector, {}),
-        weights.DEFAULT_LANDMARKS: (LandmarkNet(), {}),
-        weights.DEFAULT_AU_MODEL: (SCCHeatmapNet(config), {"aus": list(AUS)}),
+        cards.DEFAULT_DETECTOR: (detector, {}),
+        cards.DEFAULT_LANDMARKS: (LandmarkNet(), {}),
+        cards.DEFAULT_AU_MODEL: (SCCHeatmapNet(config), {"aus": list(AUS)}),
     }
     for name, (net, card) in nets.items():
-        weights.save_weights(tmp_path / name, net.eval(), {**card, "provenance": "", "metrics": {}})
-    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+        cards.save_weights(tmp_path / name, net.eval(), {**card, "provenance": "", "metrics": {}})
+    monkeypatch.setattr(cards, "weights_dir", lambda: tmp_path)
     return tmp_path
 
 

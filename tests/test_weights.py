@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from aucli import weights
 from aucli.errors import WeightsError
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import predict_crops
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+from aucli.weights import cards
 
 CARD = {"provenance": {"trained_on": "nothing"}, "metrics": {"icc31": 0.5}}
 WIDTHS = (4, 4, 8, 8)
@@ -24,11 +24,11 @@ WIDTHS = (4, 4, 8, 8)
 def stem(tmp_path):
     """A small LandmarkNet on disk."""
     torch.manual_seed(0)
-    weights.save_weights(tmp_path / "v1.0", LandmarkNet(WIDTHS), CARD, half=False)
+    cards.save_weights(tmp_path / "v1.0", LandmarkNet(WIDTHS), CARD, half=False)
     return tmp_path / "v1.0"
 
 
-def refused(path, message: str, load=weights.load_weights) -> None:
+def refused(path, message: str, load=cards.load_weights) -> None:
     with pytest.raises(WeightsError) as caught:
         load(path)
     assert str(caught.value) == message
@@ -52,7 +52,7 @@ def replace_tensors(stem, change) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
 def test_round_trip(stem, suffix) -> None:
-    loaded = weights.load_weights(f"{stem}{suffix}")
+    loaded = cards.load_weights(f"{stem}{suffix}")
     assert loaded.name == "v1.0" and not loaded.net.training
     assert loaded.card["kind"] == "landmarks"
     assert loaded.card["architecture"] == "LandmarkNet"
@@ -67,18 +67,18 @@ def test_round_trip(stem, suffix) -> None:
 
 def test_half_storage(stem, tmp_path) -> None:
     torch.manual_seed(0)
-    path = weights.save_weights(tmp_path / "half", FaceDetectorNet((4, 4, 4, 4, 4)), CARD)
+    path = cards.save_weights(tmp_path / "half", FaceDetectorNet((4, 4, 4, 4, 4)), CARD)
     stored = load_file(path)
     assert {t.dtype for t in stored.values() if t.ndim > 1} == {torch.float16}
     assert stored["stem.0.1.running_var"].dtype == torch.float32
-    net = weights.load_weights(path).net
+    net = cards.load_weights(path).net
     assert {p.dtype for p in net.parameters()} == {torch.float32}
-    assert weights.read_card(path)["kind"] == "detector"
+    assert cards.read_card(path)["kind"] == "detector"
     net = LandmarkNet(WIDTHS)
     with torch.no_grad():
         net.landmark_head.weight[0, 0] = 1e6  # beyond float16
-    weights.save_weights(tmp_path / "big", net, CARD)
-    loaded = weights.load_weights(tmp_path / "big").net
+    cards.save_weights(tmp_path / "big", net, CARD)
+    loaded = cards.load_weights(tmp_path / "big").net
     assert loaded.get_parameter("landmark_head.weight")[0, 0].item() == 1e6
 
 
@@ -89,11 +89,11 @@ def test_no_part_files_remain(stem) -> None:
 def test_au_model(tmp_path) -> None:
     net = SCCHeatmapNet(SCCHeatmapConfig(maps=4, widths=(4, 8, 8, 8), k=3)).eval()
     card = {**CARD, "aus": ["AU06", "AU12"], "offset": [0.5, 1.0]}
-    path = weights.save_weights(tmp_path / "au", net, card, half=False)
-    model = weights.load_au_model(path)
+    path = cards.save_weights(tmp_path / "au", net, card, half=False)
+    model = cards.load_au_model(path)
     assert (model.aus, model.sides, model.crop_size) == (("AU06", "AU12"), True, 128)
     assert (model.template, model.name) == ("eyes-nose", "au")
-    assert model.sha256 == weights.read_card(path)["sha256"]
+    assert model.sha256 == cards.read_card(path)["sha256"]
     crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     result = predict_crops(model, crops)
     with torch.inference_mode():
@@ -110,18 +110,18 @@ def test_missing(tmp_path, stem) -> None:
 
 
 def test_names(tmp_path, stem, monkeypatch) -> None:
-    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
-    assert weights.list_embedded() == ["v1.0"]
-    assert weights.load_weights("v1.0").name == "v1.0"
+    monkeypatch.setattr(cards, "weights_dir", lambda: tmp_path)
+    assert cards.list_embedded() == ["v1.0"]
+    assert cards.load_weights("v1.0").name == "v1.0"
     refused("x", "no weights are named 'x'; embedded are: v1.0; "
                  "give one of these or the path of a .safetensors file")  # fmt: skip
 
 
 def test_weights_dir_is_the_checkout_or_the_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(weights, "PACKAGE", tmp_path / "aucli")
-    assert weights.weights_dir() == tmp_path / "aucli" / "_weights"
+    monkeypatch.setattr(cards, "PACKAGE", tmp_path / "aucli")
+    assert cards.weights_dir() == tmp_path / "aucli" / "_weights"
     (tmp_path / "pyproject.toml").touch()
-    assert weights.weights_dir() == tmp_path / "weights"
+    assert cards.weights_dir() == tmp_path / "weights"
 
 
 def test_altered_byte(stem) -> None:
@@ -147,7 +147,7 @@ def test_not_safetensors(stem) -> None:
     path.write_bytes(b"x" * 100)
     edit_card(stem, sha256=hashlib.sha256(b"x" * 100).hexdigest(), bytes=100)
     with pytest.raises(WeightsError, match=rf"^weights file {re.escape(str(path))} is not a safe"):
-        weights.load_weights(stem)
+        cards.load_weights(stem)
 
 
 def test_wrong_keys_and_shapes(stem) -> None:
@@ -180,14 +180,14 @@ def test_bad_cards(stem) -> None:
 
 def test_au_model_of_another_kind(stem) -> None:
     refused(stem, "weights 'v1.0' are of kind 'landmarks', not AU weights; "
-                  "name a model of kind 'au'", weights.load_au_model)  # fmt: skip
+                  "name a model of kind 'au'", cards.load_au_model)  # fmt: skip
 
 
 def test_saving_what_cannot_be_loaded(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"^cannot save a Linear; known are FaceDetectorNet, "):
-        weights.save_weights(tmp_path / "x", torch.nn.Linear(1, 1), CARD)
+        cards.save_weights(tmp_path / "x", torch.nn.Linear(1, 1), CARD)
     with pytest.raises(ValueError, match=r"^a LandmarkNet is of kind 'landmarks', not 'au'$"):
-        weights.save_weights(tmp_path / "x", LandmarkNet(WIDTHS), {"kind": "au"})
+        cards.save_weights(tmp_path / "x", LandmarkNet(WIDTHS), {"kind": "au"})
     net = SCCHeatmapNet(SCCHeatmapConfig(maps=5))
     with pytest.raises(ValueError, match=r"^5 maps do not fit 2 AUs$"):
-        weights.save_weights(tmp_path / "x", net, {**CARD, "aus": ["AU06", "AU12"]})
+        cards.save_weights(tmp_path / "x", net, {**CARD, "aus": ["AU06", "AU12"]})

@@ -44,12 +44,12 @@ def _weights() -> list[str]:
     """One line for each embedded network: name, kind, size, sha256 and where it came from."""
     import hashlib
 
-    from aucli import weights
+    from aucli.weights import cards
 
     lines = []
-    for name in weights.list_embedded():
-        card = weights.read_card(name)
-        digest = hashlib.sha256(weights.resolve(name).read_bytes()).hexdigest()
+    for name in cards.list_embedded():
+        card = cards.read_card(name)
+        digest = hashlib.sha256(cards.resolve(name).read_bytes()).hexdigest()
         state = "" if digest == card["sha256"] else " (NOT the file that its card describes)"
         lines.append(
             f"{name}: {card['kind']}, {card['bytes'] / 1e6:.1f} MB, sha256 {digest}{state}, "

@@ -23,7 +23,7 @@ from aucli.heatmaps import decode_landmarks
 from aucli.models.blocks import Net, fold_batch_norm
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
-from aucli.weights import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
+from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
 
 LONG_SIDE = 320
 FINE_LONG_SIDE = 640
@@ -210,9 +210,9 @@ def load_builtin(
 ) -> tuple[BuiltinDetector, BuiltinLandmarker]:
     """The two networks with their trained weights.
 
-    detector, landmarks: embedded names or paths, as for :func:`aucli.weights.load_weights`. The
-    detector's card may set "threshold", the landmark network's "confidence" (:class:`Confidence`).
-    Raises WeightsError.
+    detector, landmarks: embedded names or paths, as for
+    :func:`aucli.weights.cards.load_weights`. The detector's card may set "threshold", the landmark
+    network's "confidence" (:class:`Confidence`). Raises WeightsError.
     """
     found, placed = load_weights(detector), load_weights(landmarks)
     if not isinstance(found.net, FaceDetectorNet):

@@ -6,7 +6,7 @@ from aucli.errors import InputError
 from aucli.faces.builtin import BuiltinDetector, BuiltinLandmarker, Confidence
 from aucli.faces.finder import FaceFinder, FinderConfig, parse_faces
 from aucli.pipeline.analysis import AnalyzeOptions, Models
-from aucli.weights import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_au_model, load_weights
+from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_au_model, load_weights
 
 
 def resolve_device(name: str) -> str:

@@ -28,7 +28,7 @@ from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import AUModel
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]  # aucli/
 
 DEFAULT_DETECTOR = "builtin-detector"
 DEFAULT_LANDMARKS = "builtin-landmarks"
