@@ -59,7 +59,7 @@ def test_one_row_a_face_and_one_for_none_in_order(clip, models):
 
 
 def test_rows_equal_the_networks_run_by_hand(clip, models):
-    table = run(clip, models, sides=True, places=True, landmarks=True)
+    table = run(clip, models, sides=True, places=True, landmarks_xy=True)
     batch = next(iter(open_video(clip)))
     _, faces = next(iter(models.video_finder.find([batch])))
     face = faces[3][1]

@@ -38,7 +38,10 @@ def analyze(
         ),
     ] = None,
     format_: shared.TableFormat = None,
-    model: shared.Model = "scc-small",
+    profile: shared.Profile = "builtin",
+    model: shared.Model = None,
+    detector: shared.Detector = None,
+    landmarks: shared.Landmarks = None,
     faces: Annotated[
         str, typer.Option(help="Faces of each frame: largest, all, or a number.")
     ] = "largest",
@@ -56,7 +59,7 @@ def analyze(
     presence: Annotated[
         bool, typer.Option("--presence", help="Add AU12_c: 1 where AU12_r is 1 or more.")
     ] = False,
-    landmarks: Annotated[
+    landmarks_xy: Annotated[
         bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: the 68 landmarks, frame px.")
     ] = False,
     overwrite: shared.Overwrite = False,
@@ -84,7 +87,10 @@ def analyze(
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
     chosen = AnalyzeOptions(
+        profile=profile,
         model=model,
+        detector=detector,
+        landmarks=landmarks,
         faces=faces,
         every=every,
         device=device,
@@ -94,7 +100,7 @@ def analyze(
         sides=sides,
         places=places,
         presence=presence,
-        landmarks=landmarks,
+        landmarks_xy=landmarks_xy,
     )
     reporter = Reporter(len(found) + len(problems), quiet)
     for problem in problems:

@@ -7,8 +7,32 @@ import typer
 Device = Annotated[
     str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 ...", show_default=True)
 ]
+Profile = Annotated[
+    Literal["builtin", "accurate"],
+    typer.Option(
+        help="builtin: the networks that come with aucli; accurate: retinaface-mobilenet, fan-2d "
+        "and fanau-disfa, to be pulled first."
+    ),
+]
 Model = Annotated[
-    str, typer.Option(help="AU weights: a name of 'aucli info' or a .safetensors file.")
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="AU weights: a name of 'aucli weights list' or a .safetensors file. "
+        "Default: the profile's.",
+    ),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="builtin, retinaface-mobilenet, retinaface-resnet50, or one of the library "
+        "face-alignment: sfd, blazeface, yunet, scrfd, dlib. Default: the profile's.",
+    ),
+]
+Landmarks = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="builtin or fan-2d. Default: the profile's."),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
 Threads = Annotated[

@@ -37,13 +37,17 @@ OnProgress = Callable[[int, int], None]  # frames of the video done, frames decl
 class AnalyzeOptions:
     """What to analyse and how.
 
-    model: name or path of the AU weights. faces: 'largest', 'all' or a number. every: analyse each
-    Nth frame, from the first. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per model call.
+    profile: which networks; model, detector, landmarks name others than the profile's, see
+    :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every: analyse each Nth
+    frame, from the first. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per model call.
     threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto', 'decord' or
     'pyav'. The rest are column groups of the table, see :mod:`aucli.table`.
     """
 
-    model: str = "scc-small"
+    profile: Literal["builtin", "accurate"] = "builtin"
+    model: str | None = None
+    detector: str | None = None
+    landmarks: str | None = None
     faces: str = "largest"
     every: int = 1
     device: str = "auto"
@@ -53,7 +57,7 @@ class AnalyzeOptions:
     sides: bool = False
     places: bool = False
     presence: bool = False
-    landmarks: bool = False
+    landmarks_xy: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("every", 1), ("batch_size", 1), ("threads", 0)):
@@ -253,7 +257,7 @@ def columns_for(model: AUModel, options: AnalyzeOptions) -> Columns:
         sides=options.sides and model.sides,
         places=options.places,
         presence=options.presence,
-        landmarks=options.landmarks,
+        landmarks=options.landmarks_xy,
     )
 
 

@@ -18,7 +18,10 @@ Group = Literal["sides", "places", "presence", "landmarks"]
 def analyze(
     path: Path | str,
     *,
-    model: str = "scc-small",
+    profile: Literal["builtin", "accurate"] = "builtin",
+    model: str | None = None,
+    detector: str | None = None,
+    landmarks: str | None = None,
     faces: str | int = "largest",
     every: int = 1,
     device: str = "auto",
@@ -26,26 +29,31 @@ def analyze(
 ) -> "pd.DataFrame":
     """AU intensities of a video, a picture or a folder of pictures: one row a face and frame.
 
-    faces: 'largest', 'all' or a number. every: analyse each Nth frame. groups: more columns. The
-    columns are those of :mod:`aucli.table`; ``face_id`` and ``AU.._c`` are nullable integers.
-    ``attrs["provenance"]`` tells how the rows came to be; a damaged file says so in
+    profile: which networks; model, detector, landmarks name others than the profile's, see
+    :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every: analyse each Nth
+    frame. groups: more columns. The columns are those of :mod:`aucli.table`; ``face_id`` and
+    ``AU.._c`` are nullable integers. ``attrs["provenance"]`` tells how the rows came to be; a
+    damaged file says so in
     ``attrs["provenance"]["input"]``.
 
     Raises:
         InputError: the file is missing, or nothing in it can be decoded.
-        WeightsError: the model is not there or altered.
+        WeightsError: a network's weights are not there or altered.
     """
     import pandas as pd
 
     options = AnalyzeOptions(
+        profile=profile,
         model=model,
+        detector=detector,
+        landmarks=landmarks,
         faces=str(faces),
         every=every,
         device=device,
         sides="sides" in groups,
         places="places" in groups,
         presence="presence" in groups,
-        landmarks="landmarks" in groups,
+        landmarks_xy="landmarks" in groups,
     )
     with analyze_video(path, load_models(options), options) as analysis:
         table = pa.Table.from_batches(analysis, analysis.columns.schema())

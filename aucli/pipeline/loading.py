@@ -6,7 +6,13 @@ from aucli.errors import InputError
 from aucli.faces.builtin import BuiltinDetector, BuiltinLandmarker, Confidence
 from aucli.faces.finder import FaceFinder, FinderConfig, parse_faces
 from aucli.pipeline.analysis import AnalyzeOptions, Models
-from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_au_model, load_weights
+from aucli.weights.cards import (
+    DEFAULT_AU_MODEL,
+    DEFAULT_DETECTOR,
+    DEFAULT_LANDMARKS,
+    load_au_model,
+    load_weights,
+)
 
 
 def resolve_device(name: str) -> str:
@@ -32,7 +38,7 @@ def load_models(options: AnalyzeOptions) -> Models:
     """
     device = resolve_device(options.device)
     faces = parse_faces(options.faces)
-    au = load_au_model(options.model).to(device)
+    au = load_au_model(options.model or DEFAULT_AU_MODEL).to(device)
     detector, landmarks = load_weights(DEFAULT_DETECTOR), load_weights(DEFAULT_LANDMARKS)
     confidence = Confidence.from_card(landmarks.card)
     boxes = BuiltinDetector(detector.net, device)  # pyright: ignore[reportArgumentType]
