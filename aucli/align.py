@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
 POOL_FROM = 1.5  # frame px per crop px above which bilinear sampling would skip pixels
-LANDMARK_CROP_SCALE = 1.35  # square side of a landmark crop over the face box's longer side
+LANDMARK_CROP_SCALE = 1.15  # square side of a landmark crop over the face box's longer side
 FOREHEAD = 0.28  # the forehead's height over the brows, in nose-root-to-chin lengths
 
 

@@ -149,14 +149,38 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_by_name(net: nn.Module, path: Path) -> int:
-    """Copy every tensor whose name and shape agree; how many. Raises WeightsError at none."""
+    """Copy every tensor whose name and shape agree; how many. Raises WeightsError at none.
+
+    A network of larger widths takes a smaller one's convolutions and batch norms as its first
+    channels, which do not listen to the new ones at first: it starts with the smaller one's answers
+    (Net2Net, arXiv 1511.05641). Fully connected layers then start anew.
+    """
     own = net.state_dict()
     given = read_state(path)
-    same = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    if not same:
+    fitting = {}
+    for key, tensor in given.items():
+        wanted = own.get(key)
+        if wanted is None or wanted.ndim != tensor.ndim:
+            continue
+        if wanted.shape == tensor.shape:
+            fitting[key] = tensor
+        elif tensor.ndim != 2 and all(
+            a >= b for a, b in zip(wanted.shape, tensor.shape, strict=True)
+        ):
+            fitting[key] = _widened(tensor, wanted)
+    if not fitting:
         raise WeightsError(f"{path} shares no tensor with the network; give another --init.")
-    net.load_state_dict(own | same)
-    return len(same)
+    net.load_state_dict(own | fitting)
+    return len(fitting)
+
+
+def _widened(narrow: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+    """``fresh`` with ``narrow`` (O, I, h, w) or (O,) in its first channels."""
+    wide = fresh.clone()
+    out = narrow.shape[0]
+    wide[:out] = 0  # nothing from the channels that the narrow network lacks
+    wide[tuple(slice(n) for n in narrow.shape)] = narrow.to(wide.dtype)
+    return wide
 
 
 def step_loss(net: nn.Module, batch: Any, device: torch.device, bf16: bool):

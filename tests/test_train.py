@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from synthetic_faces import write_shards
 from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from aucli.datasets.synthetic import LandmarkBatch
 from aucli.errors import OutputError, WeightsError
 from aucli.heatmaps import render_heatmaps
 from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
+from aucli.models.landmark import LandmarkNet
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
 from aucli.train import Kind, TrainConfig, Trainer, join_processes, load_by_name, train
@@ -115,6 +117,23 @@ def test_au_net_starts_from_the_landmark_net(root: Path, tmp_path: Path) -> None
     assert all(torch.equal(own[k], given[k]) for k in shared)
     with pytest.raises(WeightsError, match="shares no tensor"):
         load_by_name(torch.nn.Linear(2, 2), weights)
+
+
+def test_a_wider_network_starts_with_the_answers_of_a_narrow_one(tmp_path: Path) -> None:
+    narrow = LandmarkNet((8, 16, 24, 32)).eval()
+    for module in narrow.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.running_mean, 0, 0.2)
+    path = tmp_path / "narrow.safetensors"
+    save_file(narrow.state_dict(), path)
+    wide = LandmarkNet((12, 20, 32, 40)).eval()
+    assert load_by_name(wide, path)
+    crops = torch.randn(2, 3, 128, 128)
+    with torch.inference_mode():
+        given, expected = wide(crops)[0], narrow(crops)[0]
+    assert torch.allclose(given, expected, atol=1e-4)
+    assert wide.encoder.stem[0].weight[8:].abs().min() > 0  # new channels can learn
 
 
 def test_perfect_answers_cost_nothing() -> None:

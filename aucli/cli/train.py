@@ -26,6 +26,9 @@ def train(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Samples a batch.", min=2)] = 32,
     lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 2.5e-3,
+    widths: Annotated[
+        str | None, typer.Option(metavar="A,B,C,D", help="Channels of the trunk's four stages.")
+    ] = None,
     k: Annotated[int, typer.Option(help="Neighbours of the SCC layers.", min=1)] = 7,
     threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes making batches.", min=0)] = 0,
@@ -37,6 +40,12 @@ def train(
     """Train a network on rendered faces; the weights file's path goes to stdout."""
     if (minutes is None) == (steps is None):
         raise typer.BadParameter("give either --minutes or --steps")
+    try:
+        channels = tuple(int(part) for part in widths.split(",")) if widths else None
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--widths takes numbers like 24,48,96,128, not {widths}"
+        ) from error
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from aucli.cli.console import console, note
@@ -46,7 +55,7 @@ def train(
     config = TrainConfig(
         kind=KINDS[model], root=root, out=out, steps=steps, minutes=minutes, init=init,
         batch_size=batch_size, lr=lr, k=k, threads=threads, workers=workers, faces=faces,
-        seed=seed, device=device,
+        seed=seed, device=device, widths=channels,
     )  # fmt: skip
     columns = (
         TextColumn(model), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()

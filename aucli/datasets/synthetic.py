@@ -261,7 +261,7 @@ def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str)
     # Crops are centred by a face box or by landmarks: learn both and what lies between.
     box = face_boxes(landmarks[None])[0]
     centre = centre + rng.random() * ((box[:2] + box[2:]) / 2 - centre)
-    zoom = float(np.exp(rng.uniform(np.log(1.1), np.log(1.75))))
+    zoom = float(np.exp(rng.uniform(np.log(1.05), np.log(1.6))))
     angle = rng.uniform(-0.9, 0.9) if rng.random() < 0.1 else rng.normal(0, 0.22)
     if kind == "off":
         zoom = float(rng.uniform(0.7, 1.5))
