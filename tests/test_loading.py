@@ -13,7 +13,7 @@ from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline.analysis import AnalyzeOptions
 from aucli.pipeline.loading import load_models, resolve_device
-from aucli.weights import cards
+from aucli.weights import cards, places
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def random_weights(tmp_path, monkeypatch):
     }
     for name, (net, card) in nets.items():
         cards.save_weights(tmp_path / name, net.eval(), {**card, "provenance": "", "metrics": {}})
-    monkeypatch.setattr(cards, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr(places, "weights_dir", lambda: tmp_path)
     return tmp_path
 
 

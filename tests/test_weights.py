@@ -14,7 +14,7 @@ from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import predict_crops
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-from aucli.weights import cards
+from aucli.weights import cards, places
 
 CARD = {"provenance": {"trained_on": "nothing"}, "metrics": {"icc31": 0.5}}
 WIDTHS = (4, 4, 8, 8)
@@ -110,18 +110,20 @@ def test_missing(tmp_path, stem) -> None:
 
 
 def test_names(tmp_path, stem, monkeypatch) -> None:
-    monkeypatch.setattr(cards, "weights_dir", lambda: tmp_path)
-    assert cards.list_embedded() == ["v1.0"]
+    monkeypatch.setattr(places, "weights_dir", lambda: tmp_path)
+    assert places.list_embedded() == ["v1.0"]
     assert cards.load_weights("v1.0").name == "v1.0"
-    refused("x", "no weights are named 'x'; embedded are: v1.0; "
+    refused("x", "no weights are named 'x'; known are: fan-2d, fanau-disfa, "
+                 "heatmap-resnet50-bp4d, hourglass-bp4d, retinaface-mobilenet, "
+                 "retinaface-resnet50, v1.0; "
                  "give one of these or the path of a .safetensors file")  # fmt: skip
 
 
 def test_weights_dir_is_the_checkout_or_the_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(cards, "PACKAGE", tmp_path / "aucli")
-    assert cards.weights_dir() == tmp_path / "aucli" / "_weights"
+    monkeypatch.setattr(places, "PACKAGE", tmp_path / "aucli")
+    assert places.weights_dir() == tmp_path / "aucli" / "_weights"
     (tmp_path / "pyproject.toml").touch()
-    assert cards.weights_dir() == tmp_path / "weights"
+    assert places.weights_dir() == tmp_path / "weights"
 
 
 def test_altered_byte(stem) -> None:
@@ -171,9 +173,9 @@ def test_bad_cards(stem) -> None:
     refused(stem, f"card {card} has an unusable config ('widths'); restore it")
     edit_card(stem, sha256=None)
     refused(stem, f"card {card} lacks sha256; restore it")
-    edit_card(stem, architecture="Zoo")
+    edit_card(stem, sha256="0", architecture="Zoo")
     refused(stem, f"card {card} names the architecture 'Zoo'; "
-                  "this version knows FaceDetectorNet, LandmarkNet, SCCHeatmapNet")  # fmt: skip
+                  f"this version knows {', '.join(cards.ARCHITECTURES)}")  # fmt: skip
     (stem.parent / "v1.0.json").write_text("{")
     refused(stem, f"card {card} is not valid JSON; restore it")
 

@@ -41,20 +41,23 @@ def _device() -> str:
 
 
 def _weights() -> list[str]:
-    """One line for each embedded network: name, kind, size, sha256 and where it came from."""
-    import hashlib
-
-    from aucli.weights import cards
+    """One line for each network on this machine: name, kind, size, sha256, where it came from."""
+    from aucli.errors import WeightsError
+    from aucli.weights import places
 
     lines = []
-    for name in cards.list_embedded():
-        card = cards.read_card(name)
-        digest = hashlib.sha256(cards.resolve(name).read_bytes()).hexdigest()
-        state = "" if digest == card["sha256"] else " (NOT the file that its card describes)"
-        lines.append(
-            f"{name}: {card['kind']}, {card['bytes'] / 1e6:.1f} MB, sha256 {digest}{state}, "
-            f"{_one_line(card.get('provenance', 'provenance not recorded'))}"
-        )
+    for name in (*places.list_embedded(), *places.list_cached()):
+        stem = places.find(name)
+        assert stem is not None
+        card = places.read_card_file(places.card_file(stem))
+        try:
+            places.read_checked(places.tensors_file(stem), card)
+            state = ""
+        except WeightsError:
+            state = " (NOT the file that its card describes)"
+        source = _one_line(card.get("provenance", "provenance not recorded"))
+        size = f"{card['bytes'] / 1e6:.1f} MB"
+        lines.append(f"{name}: {card['kind']}, {size}, sha256 {card['sha256']}{state}, {source}")
     return lines
 
 

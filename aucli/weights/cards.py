@@ -27,8 +27,8 @@ from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import AUModel
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-
-PACKAGE = Path(__file__).resolve().parents[1]  # aucli/
+from aucli.weights.manifest import why_absent
+from aucli.weights.places import card_file, find, read_card_file, read_checked, tensors_file
 
 DEFAULT_DETECTOR = "builtin-detector"
 DEFAULT_LANDMARKS = "builtin-landmarks"
@@ -76,25 +76,10 @@ class LoadedWeights:
     name: str
 
 
-def weights_dir() -> Path:
-    """Folder of the embedded weights: ``weights/`` of a checkout, else inside the package."""
-    root = PACKAGE.parent
-    return root / "weights" if (root / "pyproject.toml").is_file() else PACKAGE / "_weights"
-
-
-def list_embedded() -> list[str]:
-    """Names of the weights that travel with the package, sorted."""
-    return sorted(
-        path.stem
-        for path in weights_dir().glob("*.safetensors")
-        if path.with_suffix(".json").exists()
-    )
-
-
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
-    """Path of the tensors for an embedded name, or a path with or without its suffix.
+    """Path of the tensors for an embedded or cached name, or a path with or without its suffix.
 
-    Raises WeightsError where nothing is found.
+    Raises WeightsError where nothing is found; for published weights it says how to get them.
     """
     text = os.fspath(name_or_path)
     as_path = Path(text)
@@ -103,27 +88,16 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     elif os.sep in text:
         stem = as_path
     else:
-        stem = weights_dir() / text
-        if not _tensors(stem).exists():
-            known = ", ".join(list_embedded()) or "none"
-            raise WeightsError(
-                f"no weights are named {text!r}; embedded are: {known}; "
-                "give one of these or the path of a .safetensors file"
-            )
-    for path in (_tensors(stem), _card(stem)):
+        found = find(text)
+        if found is None:
+            raise WeightsError(why_absent(text))
+        stem = found
+    for path in (tensors_file(stem), card_file(stem)):
         if not path.is_file():
             raise WeightsError(
                 f"weights file {path} is missing; the .safetensors and the .json belong together"
             )
-    return _tensors(stem)
-
-
-def _tensors(stem: Path) -> Path:
-    return stem.parent / (stem.name + ".safetensors")
-
-
-def _card(stem: Path) -> Path:
-    return stem.parent / (stem.name + ".json")
+    return tensors_file(stem)
 
 
 def save_weights(
@@ -143,11 +117,11 @@ def save_weights(
     full |= {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
     stem.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    for path, content in ((_tensors(stem), blob), (_card(stem), text.encode())):
+    for path, content in ((tensors_file(stem), blob), (card_file(stem), text.encode())):
         part = path.with_name(path.name + ".part")
         part.write_bytes(content)
         os.replace(part, path)
-    return _tensors(stem)
+    return tensors_file(stem)
 
 
 def complete_card(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
@@ -199,44 +173,26 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
 
 
 def read_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The card of embedded or given weights, without reading the tensors. Raises WeightsError."""
-    path = resolve(name_or_path).with_suffix(".json")
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"card {path} is not valid JSON; restore it") from error
-    if not isinstance(card, dict):
-        raise WeightsError(f"card {path} is not a JSON object; restore it")
+    """The card of named or given weights, without reading the tensors. Raises WeightsError."""
+    path = card_file(resolve(name_or_path))
+    card = read_card_file(path)
     if card.get("architecture") not in ARCHITECTURES:
         raise WeightsError(
             f"card {path} names the architecture {card.get('architecture')!r}; "
             f"this version knows {', '.join(ARCHITECTURES)}"
         )
-    missing = [key for key in ("kind", "config", "sha256", "bytes") if key not in card]
-    if missing:
-        raise WeightsError(f"card {path} lacks {', '.join(missing)}; restore it")
     return card
 
 
 def load_weights(name_or_path: str | os.PathLike[str]) -> LoadedWeights:
     """Network in eval mode, float32, on the CPU, after checking its sha256.
 
-    name_or_path: an embedded name, or a path with or without ``.safetensors`` / ``.json``.
+    name_or_path: an embedded or cached name, or a path with or without its suffix.
     Raises WeightsError where a file is missing, altered, truncated, or fits no network.
     """
     path = resolve(name_or_path)
     card = read_card(path)
-    blob = path.read_bytes()
-    if len(blob) < card["bytes"]:
-        raise WeightsError(
-            f"weights file {path} is truncated: {len(blob)} of {card['bytes']} bytes; copy it again"
-        )
-    sha256 = hashlib.sha256(blob).hexdigest()
-    if sha256 != card["sha256"]:
-        raise WeightsError(
-            f"weights file {path} is not the one its card describes (sha256 {sha256[:12]}..., "
-            f"expected {card['sha256'][:12]}...); copy both files again"
-        )
+    blob = read_checked(path, card)
     try:
         state = parse_tensors(blob)
     except SafetensorError as error:
@@ -244,27 +200,27 @@ def load_weights(name_or_path: str | os.PathLike[str]) -> LoadedWeights:
     architecture = ARCHITECTURES[card["architecture"]]
     if card["kind"] != architecture.kind:
         raise WeightsError(
-            f"card {path.with_suffix('.json')} says kind {card['kind']!r}, but "
+            f"card {card_file(path)} says kind {card['kind']!r}, but "
             f"{card['architecture']} is of kind {architecture.kind!r}; restore it"
         )
     try:
         net = architecture.build(card["config"])
     except (TypeError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"card {path.with_suffix('.json')} has an unusable config ({error}); restore it"
+            f"card {card_file(path)} has an unusable config ({error}); restore it"
         ) from error
-    _check_fit(path, card["architecture"], net.state_dict(), state)
+    check_fit(f"weights file {path}", card["architecture"], net.state_dict(), state)
     net.load_state_dict(
         {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
     )
-    return LoadedWeights(net.eval(), card, sha256, path.stem)
+    return LoadedWeights(net.eval(), card, card["sha256"], path.stem)
 
 
-def _check_fit(
-    path: Path, architecture: str, wanted: dict[str, Tensor], found: dict[str, Tensor]
+def check_fit(
+    label: str, architecture: str, wanted: dict[str, Tensor], found: dict[str, Tensor]
 ) -> None:
-    """Raise one sentence that names the first misfit between a network and its file."""
-    lead = f"weights file {path} does not fit {architecture}: "
+    """Raise a WeightsError that names the first misfit between a network and its tensors."""
+    lead = f"{label} does not fit {architecture}: "
     for text, names in (
         ("it lacks {}", wanted.keys() - found.keys()),
         ("it has the unknown {}", found.keys() - wanted.keys()),
