@@ -13,7 +13,7 @@ import torch
 
 from aucli.align import face_boxes
 from aucli.faces.mean_shape import MEAN_SHAPE
-from aucli.models.predict import AUModel
+from aucli.models.predict import AUModel, map_names
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline.analysis import Models
 from aucli.records import Face, FrameBatch
@@ -69,7 +69,7 @@ def tiny_au_model() -> AUModel:
     return AUModel(
         net=SCCHeatmapNet(config).eval(),
         aus=AUS,
-        sides=True,
+        maps=map_names(AUS, sides=True),
         crop_size=config.crop_size,
         template="eyes-nose",
         mean=(127.5, 127.5, 127.5),

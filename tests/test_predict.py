@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aucli.heatmaps import place_windows, render_heatmaps
-from aucli.models.predict import AUModel, predict_crops
+from aucli.models.predict import AUModel, map_names, predict_crops
 
 POINTS = torch.tensor([[[20.0, 30.0], [90.0, 31.0], [60.0, 100.0], [64.0, 99.0]]])
 LEVELS = torch.tensor([[1.0, 3.0, 4.0, 5.0]])
@@ -26,7 +26,7 @@ class Fixed(nn.Module):
 def model(maps: int = 4, **changes) -> AUModel:
     aus = ("AU06", "AU12")
     values = {
-        "net": Fixed(maps).eval(), "aus": aus, "sides": maps == 4, "crop_size": 128,
+        "net": Fixed(maps).eval(), "aus": aus, "maps": map_names(aus, maps == 4), "crop_size": 128,
         "template": "eyes-nose", "mean": (127.5,) * 3, "std": (64.0,) * 3,
         "scale": np.ones(2, np.float32), "offset": np.zeros(2, np.float32),
     }  # fmt: skip

@@ -21,6 +21,15 @@ def conv_bn_relu(i: int, o: int, stride: int = 1, kernel: int = 3) -> nn.Sequent
     )
 
 
+def deconv_bn_relu(i: int, o: int) -> nn.Sequential:
+    """4x4 transposed convolution without bias, batch norm, ReLU; (N, i, H, W) -> (N, o, 2H, 2W)."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(o),
+        nn.ReLU(inplace=True),
+    )
+
+
 class Residual(nn.Module):
     """Post-activation residual block of two 3x3 convolutions; (N, c, H, W) keeps its shape."""
 
@@ -72,16 +81,17 @@ class Encoder(nn.Module):
 
 
 def _norm_of(name: str) -> str:
-    """Name of the batch norm that follows a convolution by torchvision's naming, or ''."""
-    match = re.fullmatch(r"conv(\d+)", name)
-    return f"bn{match[1]}" if match else ""
+    """Name of the batch norm that follows a convolution by the published naming, or ''."""
+    match = re.fullmatch(r"conv(_last)?(\d+)", name)
+    return f"bn{'_end' if match[1] else ''}{match[2]}" if match else ""
 
 
 def fold_batch_norm(net: Net) -> Net:
     """Copy of an eval-mode network with every convolution's batch norm folded into its weights.
 
-    Finds neighbours inside ``nn.Sequential`` and pairs named ``convN`` / ``bnN``. Outputs agree to
-    rounding; the state-dict names change, so the copy is for inference and is never saved.
+    Finds neighbours inside ``nn.Sequential`` and pairs named ``convN`` / ``bnN`` or ``conv_lastN``
+    / ``bn_endN``, where the norm must follow the convolution. Outputs agree to rounding; the
+    state-dict names change, so the copy is for inference and is never saved.
     """
     if net.training:
         raise ValueError("batch norm folds only in eval mode; call net.eval() first")

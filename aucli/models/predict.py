@@ -1,13 +1,22 @@
 """Crops to intensities: the one function behind analyze, eval and training's validation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aucli.aus import MAX_INTENSITY
+from aucli.aus import MAX_INTENSITY, SIDES
 from aucli.heatmaps import match_gaussian, read_intensities, read_places
+
+Normalisation = Literal["mean-std", "min-max"]
+
+
+def map_names(aus: Sequence[str], sides: bool) -> tuple[str, ...]:
+    """One map an AU, ``AU06``, or with ``sides`` two: ``AU06_L``, ``AU06_R``."""
+    return tuple(f"{au}_{side}" for au in aus for side in SIDES) if sides else tuple(aus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +24,11 @@ class AUModel:
     """A network in eval mode with all that is needed to feed and read it.
 
     net: float crops (N, 3, S, S) -> heatmaps (N, K, h, w). aus: names such as ``AU06``, one per
-    column. sides: K = 2 A maps ordered (AU, L then R) if true, else K = A maps, both sides on one.
+    column. maps: K names; ``AU06_L`` shows the person's left side, ``AU06`` both or the midline. An
+    AU's intensity is the mean of its maps; names may repeat, and every AU has at least one.
     crop_size S in px. template: of ``align.TEMPLATES``. mean, std: RGB, a pixel 0-255 enters as
-    (pixel - mean) / std. scale, offset: (A,) float32; intensity = scale * reading + offset.
+    (pixel - mean) / std. normalisation: ``min-max`` instead stretches each crop to 0-1.
+    scale, offset: (A,) float32; a map's intensity = scale * reading + offset.
     heatmap_scale: map value of intensity 1. match_sigma: cells; above 0, maps are read through
     ``heatmaps.match_gaussian``. windows: (K, h, w) bool, where in its map an AU may lie; None lets
     it lie anywhere. name, sha256: of the weights, for provenance.
@@ -25,13 +36,14 @@ class AUModel:
 
     net: nn.Module
     aus: tuple[str, ...]
-    sides: bool
+    maps: tuple[str, ...]
     crop_size: int
     template: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     scale: np.ndarray
     offset: np.ndarray
+    normalisation: Normalisation = "mean-std"
     heatmap_scale: float = 1.0
     match_sigma: float = 0.0
     windows: Tensor | None = None
@@ -43,11 +55,27 @@ class AUModel:
             shape = np.shape(getattr(self, field))
             if shape != (len(self.aus),):
                 raise ValueError(f"{field} must be ({len(self.aus)},), one per AU, got {shape}")
+        allowed = {*self.aus, *map_names(self.aus, sides=True)}
+        for name in self.maps:
+            if name not in allowed:
+                raise ValueError(f"map {name!r} belongs to none of {', '.join(self.aus)}")
+        for au in self.aus:
+            if not self.maps_of(au):
+                raise ValueError(f"{au} has no map among {', '.join(self.maps)}")
+        if self.normalisation not in ("mean-std", "min-max"):
+            raise ValueError(
+                f"normalisation must be 'mean-std' or 'min-max', got {self.normalisation!r}"
+            )
 
     @property
-    def maps(self) -> int:
-        """Heatmaps K that the network must give."""
-        return len(self.aus) * (2 if self.sides else 1)
+    def sides(self) -> bool:
+        """Whether some AU is read on the left and on the right side."""
+        return any(self.maps_of(au, "L") and self.maps_of(au, "R") for au in self.aus)
+
+    def maps_of(self, au: str, side: str = "") -> list[int]:
+        """Indices of an AU's maps: all, or those that lie on side ``L`` or ``R``."""
+        names = {f"{au}_{side}"} if side else {au, *map_names([au], sides=True)}
+        return [k for k, name in enumerate(self.maps) if name in names]
 
     @property
     def device(self) -> torch.device:
@@ -64,9 +92,9 @@ class AUModel:
 class Prediction:
     """Readings of N crops for A AUs; numpy, float32.
 
-    intensities: (N, A), 0-5, the mean of the two sides. sides: (N, A, 2) [L, R], 0-5, NaN where
-    the network has one map per AU. places: (N, A, 2, 2) [L, R] crop px (x, y); the same place twice
-    where there is one map. heatmaps: (N, K, h, w) in map units where asked for.
+    intensities: (N, A), 0-5, the mean of an AU's maps. sides: (N, A, 2) [L, R], 0-5, NaN where no
+    map lies on that side. places: (N, A, 2, 2) [L, R] crop px (x, y); for a side without a map the
+    place of the AU's highest one. heatmaps: (N, K, h, w) in map units where asked for.
     """
 
     intensities: np.ndarray
@@ -81,6 +109,11 @@ def normalise(crops: np.ndarray | Tensor, model: AUModel) -> Tensor:
         crops = torch.from_numpy(crops if crops.flags.writeable else crops.copy())
     # The permuted view has channels-last strides, which is the quick layout for convolutions.
     x = crops.to(model.device).permute(0, 3, 1, 2).float()
+    if model.normalisation == "min-max":
+        # The authors of FANAU stretch a whole batch; that would make a row depend on its
+        # neighbours, so every crop is stretched by itself. A flat crop becomes 0.
+        low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+        return (x - low) / (high - low).clamp_min(1.0)
     mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (model.mean, model.std))
     return (x - mean) / std
 
@@ -107,20 +140,27 @@ def predict_crops(
         shapes = ((0, a), (0, a, 2), (0, a, 2, 2))
         return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
     heatmaps = model.net(normalise(crops, model))
-    if heatmaps.shape[:2] != (n, model.maps):
+    if heatmaps.shape[:2] != (n, len(model.maps)):
         raise ValueError(
-            f"{a} AUs need {model.maps} heatmaps, the network gave {heatmaps.shape[1]}"
+            f"{a} AUs need {len(model.maps)} heatmaps, the network gave {heatmaps.shape[1]}"
         )
     maps = match_gaussian(heatmaps, model.match_sigma) if model.match_sigma else heatmaps
     if model.windows is not None:
         maps = maps.masked_fill(~model.windows, -torch.inf)
-    readings = read_intensities(maps, model.heatmap_scale).cpu().numpy().reshape(n, a, -1)
-    places = read_places(maps).cpu().numpy().reshape(n, a, -1, 2)
-    affine = readings * model.scale[:, None] + model.offset[:, None]  # (N, A, 2 or 1)
-    sides = affine.clip(0, MAX_INTENSITY).astype(np.float32)
-    intensities = sides.mean(2)
-    if not model.sides:
-        sides = np.full((n, a, 2), np.nan, np.float32)
-        places = np.repeat(places, 2, 2)
+    readings = read_intensities(maps, model.heatmap_scale).cpu().numpy()  # (N, K)
+    peaks = read_places(maps).cpu().numpy()  # (N, K, 2)
+    intensities = np.empty((n, a), np.float32)
+    sides = np.full((n, a, 2), np.nan, np.float32)
+    places = np.empty((n, a, 2, 2), np.float32)
+    for i, au in enumerate(model.aus):
+        levels = (readings * model.scale[i] + model.offset[i]).clip(0, MAX_INTENSITY)
+        intensities[:, i] = levels[:, model.maps_of(au)].mean(1)
+        for s, side in enumerate(SIDES):
+            own = model.maps_of(au, side)
+            if own:
+                sides[:, i, s] = levels[:, own].mean(1)
+            seen = np.array(own or model.maps_of(au))
+            highest = seen[readings[:, seen].argmax(1)]  # (N,)
+            places[:, i, s] = peaks[np.arange(n), highest]
     kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
-    return Prediction(intensities, sides, places.astype(np.float32, copy=False), kept)
+    return Prediction(intensities, sides, places, kept)

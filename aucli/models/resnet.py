@@ -46,14 +46,15 @@ class Bottleneck(nn.Module):
 
     def __init__(self, i: int, width: int, stride: int) -> None:
         super().__init__()
+        o = self.expansion * width
         self.conv1 = nn.Conv2d(i, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.conv3 = nn.Conv2d(width, o, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(o)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _downsample(i, 4 * width, stride)
+        self.downsample = _downsample(i, o, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

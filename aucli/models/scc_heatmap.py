@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from aucli.models.blocks import Encoder, Up
+from aucli.models.blocks import Encoder, Up, deconv_bn_relu
 from aucli.models.resnet import ResNet
 from aucli.models.scc import SCC
 
@@ -93,13 +93,7 @@ class SCCHeatmapNet(nn.Module):
             self.deconvs = nn.ModuleList()
             i = self.trunk.out_channels
             for o in config.deconv_widths:
-                self.deconvs.append(
-                    nn.Sequential(
-                        nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False),
-                        nn.BatchNorm2d(o),
-                        nn.ReLU(inplace=True),
-                    )
-                )
+                self.deconvs.append(deconv_bn_relu(i, o))
                 i = o
         # The paper's layer replaces its features; the small net adds to them, which trains fast.
         self.sccs = nn.ModuleDict(

@@ -24,8 +24,11 @@ from aucli.errors import WeightsError
 from aucli.heatmaps import STRIDE, place_windows
 from aucli.models.blocks import fold_batch_norm
 from aucli.models.detector import FaceDetectorNet
+from aucli.models.fanau import FANAU
+from aucli.models.heatmap_resnet import HeatmapResNet
+from aucli.models.hourglass import Hourglass
 from aucli.models.landmark import LandmarkNet
-from aucli.models.predict import AUModel
+from aucli.models.predict import AUModel, map_names
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights.manifest import why_absent
 from aucli.weights.places import card_file, find, read_card_file, read_checked, tensors_file
@@ -51,6 +54,13 @@ def _widths(net: Any) -> dict[str, Any]:
     return {"widths": list(net.widths)}
 
 
+def _of_maps(network: Callable[[int], nn.Module]) -> Architecture:
+    """An AU network that its number of maps defines."""
+    return Architecture(
+        "au", lambda config: network(int(config["maps"])), lambda net: {"maps": net.maps}
+    )
+
+
 ARCHITECTURES = {
     "FaceDetectorNet": Architecture(
         "detector", lambda config: FaceDetectorNet(tuple(config["widths"])), _widths
@@ -63,6 +73,9 @@ ARCHITECTURES = {
         lambda config: SCCHeatmapNet(SCCHeatmapConfig.from_dict(config)),
         lambda net: net.config.to_dict(),
     ),
+    "Hourglass": _of_maps(Hourglass),
+    "FANAU": _of_maps(FANAU),
+    "HeatmapResNet": _of_maps(HeatmapResNet),
 }
 
 
@@ -251,8 +264,10 @@ def au_model(
 ) -> AUModel:
     """An AU network in eval mode with what its complete card says of feeding and reading it.
 
-    ``card["readout"]``, where there is one, holds sigma_cells (of the training targets), places
-    ((A, 2, 2) usual places [L, R] in crop px) and radius_px around them. Raises WeightsError.
+    Without ``maps``, ``sides`` says whether there is an L and an R map for each AU, or one; without
+    ``scale`` and ``offset``, readings are intensities. ``card["readout"]``, where there is one,
+    holds sigma_cells (of the training targets), places ((A, 2, 2) usual places [L, R] in crop px)
+    and radius_px around them. Raises WeightsError.
     """
     try:
         if card["template"] not in TEMPLATES:
@@ -261,16 +276,18 @@ def au_model(
         if readout:
             places = torch.tensor(readout["places"], dtype=torch.float32).reshape(-1, 2)
             windows = place_windows(places, float(readout["radius_px"]), size // STRIDE)
+        aus = tuple(card["aus"])
         return AUModel(
             net=fold_batch_norm(net).to(memory_format=torch.channels_last),  # type: ignore
-            aus=tuple(card["aus"]),
-            sides=bool(card["sides"]),
+            aus=aus,
+            maps=tuple(card["maps"]) if "maps" in card else map_names(aus, bool(card["sides"])),
             crop_size=size,
             template=card["template"],
             mean=tuple(card["mean"]),
             std=tuple(card["std"]),
-            scale=np.array(card["scale"], np.float32),
-            offset=np.array(card["offset"], np.float32),
+            scale=np.array(card.get("scale", [1.0] * len(aus)), np.float32),
+            offset=np.array(card.get("offset", [0.0] * len(aus)), np.float32),
+            normalisation=card.get("normalisation", "mean-std"),
             heatmap_scale=float(card.get("heatmap_scale", 1.0)),
             match_sigma=float(readout.get("sigma_cells", 0.0)),
             windows=windows,
