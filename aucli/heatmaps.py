@@ -108,10 +108,36 @@ def match_gaussian(heatmaps: Tensor, sigma: float) -> Tensor:
 
 
 def place_windows(places: Tensor, radius_px: float, size: int) -> Tensor:
-    """Cells within a radius of each place. places: (K, 2) crop px -> (K, size, size) bool."""
+    """Where an AU may lie: within a radius of its usual place, and not nearer to its other side's.
+
+    places: (A, S, 2) crop px (x, y), S sides. Returns (A * S, size, size) bool, one a map. The map
+    of one side of an AU near the midline answers for the other side too; without the second
+    condition its highest cell is often on the midline between them.
+    """
     cells = cells_to_px(torch.arange(size, device=places.device, dtype=torch.float32))
-    dx, dy = (cells - places[:, axis, None] for axis in (0, 1))  # (K, size) each
-    return dx.square()[:, None, :] + dy.square()[:, :, None] <= radius_px**2
+    dx, dy = (cells - places[..., axis, None] for axis in (0, 1))  # (A, S, size) each
+    distance = dx.square()[..., None, :] + dy.square()[..., :, None]  # (A, S, size, size), squared
+    own = distance <= distance.amin(1, keepdim=True)
+    return (own & (distance <= radius_px**2)).flatten(0, 1)
+
+
+def mean_places(heatmaps: Tensor, windows: Tensor) -> Tensor:
+    """Centre of mass of every map's square inside its window: where an unsure network's AU lies.
+
+    heatmaps: (N, K, h, w). windows: (K, h, w) bool. Returns (N, K, 2) crop px (x, y); the middle of
+    its window for a map that is nowhere positive there. A sure network's map is a narrow Gaussian,
+    and its centre of mass is its peak; an unsure one's is broad and has several tops, and their
+    mean is nearer to the truth than the highest of them.
+    """
+    weight = heatmaps.float().clamp_min(0).square() * windows
+    blank = weight.sum((2, 3), keepdim=True) <= 1e-6
+    weight = torch.where(blank, windows.float(), weight)
+    mass = weight.sum((2, 3))
+    x, y = (
+        weight.sum(across) @ torch.arange(weight.shape[5 - across], device=weight.device).float()
+        for across in (2, 3)
+    )  # (N, K) each
+    return cells_to_px(torch.stack([x, y], 2) / mass.unsqueeze(2))
 
 
 def read_places(heatmaps: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from aucli.heatmaps import (
     cells_to_px,
     decode_landmarks,
     match_gaussian,
+    mean_places,
     place_windows,
     px_to_cells,
     read_intensities,
@@ -130,10 +131,32 @@ def test_matched_filter_keeps_heights_and_averages_noise_out() -> None:
 
 
 def test_place_windows_are_discs() -> None:
-    windows = place_windows(torch.tensor([[41.5, 61.5], [1.5, 1.5]]), 4.0, 32)
+    windows = place_windows(torch.tensor([[[41.5, 61.5]], [[1.5, 1.5]]]), 4.0, 32)
     assert windows.shape == (2, 32, 32) and windows.dtype == torch.bool
     rows, columns = torch.nonzero(windows[0]).T
     assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [
         (14, 10), (15, 9), (15, 10), (15, 11), (16, 10),
     ]  # fmt: skip
     assert windows[1].sum() == 3
+
+
+def test_the_window_of_a_side_ends_at_the_other_side() -> None:
+    left, right = place_windows(torch.tensor([[[69.5, 61.5], [57.5, 61.5]]]), 16.0, 32)
+    columns = torch.arange(32)
+    assert int(columns[left.any(0)].min()) == 16 and int(columns[right.any(0)].max()) == 15
+    assert int(columns[left.any(0)].max()) == 21 and int(columns[right.any(0)].min()) == 10
+
+
+def test_mean_places_of_narrow_broad_and_empty_maps() -> None:
+    points = torch.tensor([[[60.0, 42.0], [33.0, 77.0], [80.0, 80.0]]])
+    levels = torch.tensor([[3.0, 5.0, -1.0]])
+    windows = place_windows(points[0, :, None] + torch.tensor([2.0, -1.0]), 14.0, 32)
+    maps = render_heatmaps(points, levels, 32, sigma=1.5)
+    found = mean_places(maps, windows)
+    assert (found - points)[0, :2].abs().max() < 0.3
+    assert (found - points - torch.tensor([2.0, -1.0]))[0, 2].abs().max() < 2  # mid-window
+    # Two tops of equal height inside the window: between them. A third outside counts nothing.
+    tops = torch.tensor([[[26.0, 77.0], [40.0, 77.0], [100.0, 20.0]]])
+    both = render_heatmaps(tops, torch.tensor([[2.0, 2.0, 5.0]]), 32, sigma=1.5).amax(1)
+    between = mean_places(both[:, None], place_windows(points[0, 1, None, None], 16.0, 32))
+    assert (between[0, 0] - points[0, 1]).abs().max() < 0.5

@@ -96,10 +96,13 @@ def test_misuse() -> None:
 
 
 def test_windows_leave_out_peaks_elsewhere() -> None:
-    windows = place_windows(POINTS[0], 8.0, 32)
+    windows = place_windows(POINTS[0].view(2, 2, 2), 8.0, 32)
     seen = predict_crops(model(windows=windows), crops(0))
     np.testing.assert_allclose(seen.sides, [[[1, 3], [4, 5]]], atol=1e-5)
     hidden = predict_crops(model(windows=windows.flip(2)), crops(0))
     assert hidden.intensities[0, 0] < 0.1
     matched = predict_crops(model(match_sigma=2.0, windows=windows), crops(0))
     np.testing.assert_allclose(matched.sides, [[[1, 3], [4, 5]]], rtol=0.065)
+    # The last two places are 4 px apart: each side's window ends between them.
+    np.testing.assert_allclose(matched.places[0, 0], POINTS[0, :2], atol=0.5)
+    assert matched.places[0, 1, 0, 0] < 62.5 < matched.places[0, 1, 1, 0]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aucli.aus import MAX_INTENSITY, SIDES
-from aucli.heatmaps import match_gaussian, read_intensities, read_places
+from aucli.heatmaps import match_gaussian, mean_places, read_intensities, read_places
 
 Normalisation = Literal["mean-std", "min-max"]
 
@@ -145,10 +145,13 @@ def predict_crops(
             f"{a} AUs need {len(model.maps)} heatmaps, the network gave {heatmaps.shape[1]}"
         )
     maps = match_gaussian(heatmaps, model.match_sigma) if model.match_sigma else heatmaps
-    if model.windows is not None:
+    if model.windows is None:
+        where = read_places(maps)
+    else:
+        where = mean_places(heatmaps, model.windows)
         maps = maps.masked_fill(~model.windows, -torch.inf)
     readings = read_intensities(maps, model.heatmap_scale).cpu().numpy()  # (N, K)
-    peaks = read_places(maps).cpu().numpy()  # (N, K, 2)
+    found = where.cpu().numpy()  # (N, K, 2)
     intensities = np.empty((n, a), np.float32)
     sides = np.full((n, a, 2), np.nan, np.float32)
     places = np.empty((n, a, 2, 2), np.float32)
@@ -161,6 +164,6 @@ def predict_crops(
                 sides[:, i, s] = levels[:, own].mean(1)
             seen = np.array(own or model.maps_of(au))
             highest = seen[readings[:, seen].argmax(1)]  # (N,)
-            places[:, i, s] = peaks[np.arange(n), highest]
+            places[:, i, s] = found[np.arange(n), highest]
     kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
     return Prediction(intensities, sides, places, kept)

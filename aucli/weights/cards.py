@@ -274,7 +274,7 @@ def au_model(
             raise ValueError(f"unknown template {card['template']!r}")
         size, readout, windows = int(card["crop_size"]), card.get("readout", {}), None
         if readout:
-            places = torch.tensor(readout["places"], dtype=torch.float32).reshape(-1, 2)
+            places = torch.tensor(readout["places"], dtype=torch.float32)  # (A, S, 2)
             windows = place_windows(places, float(readout["radius_px"]), size // STRIDE)
         aus = tuple(card["aus"])
         return AUModel(
