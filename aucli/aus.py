@@ -5,6 +5,7 @@ shift, so one row per AU describes it fully. L and R are the person's own left a
 unmirrored image the person's right side has the smaller x.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,39 +55,95 @@ MIRROR_68 = np.array(
 class Place:
     """A point as a mean of landmarks plus a shift along the face's own axes.
 
-    The point is written for the person's RIGHT side (smaller x); the left one mirrors it. ``down``
-    and ``out`` are in units of the distance between the eye centres: towards the chin, and away
-    from the midline towards the person's right.
+    The point is written for the person's RIGHT side (smaller x); the left one mirrors it, unless it
+    lies on the ``midline``. ``down`` and ``out`` are in units of the distance between the eye
+    centres: towards the chin, and away from the midline towards the person's right.
     """
 
     landmarks: tuple[int, ...]
     down: float = 0.0
     out: float = 0.0
+    midline: bool = False
 
+
+Places = dict[str, tuple[Place, ...]]
 
 # Where each AU shows most on the surface; midline AUs still get one place a side.
-SYNTHETIC_PLACES = {
-    "AU01": Place((21,)),
-    "AU02": Place((18,)),
-    "AU04": Place((20, 21), down=0.12),
-    "AU05": Place((37, 38)),
-    "AU06": Place((40, 41), down=0.25),
-    "AU07": Place((40, 41)),
-    "AU09": Place((31, 39)),
-    "AU10": Place((50,)),
-    "AU12": Place((48,)),
-    "AU14": Place((48,), out=0.20),
-    "AU15": Place((48,), down=0.18),
-    "AU17": Place((7, 58)),
-    "AU18": Place((49, 59), out=-0.10),
-    "AU20": Place((4, 48)),
-    "AU22": Place((49, 50)),
-    "AU24": Place((60, 61), out=-0.05),
-    "AU25": Place((61, 67)),
-    "AU26": Place((7, 8), down=-0.1),
-    "AU28": Place((58, 59)),
-    "AU45": Place((36, 39)),
+SYNTHETIC_PLACES: Places = {
+    "AU01": (Place((21,)),),
+    "AU02": (Place((18,)),),
+    "AU04": (Place((20, 21), down=0.12),),
+    "AU05": (Place((37, 38)),),
+    "AU06": (Place((40, 41), down=0.25),),
+    "AU07": (Place((40, 41)),),
+    "AU09": (Place((31, 39)),),
+    "AU10": (Place((50,)),),
+    "AU12": (Place((48,)),),
+    "AU14": (Place((48,), out=0.20),),
+    "AU15": (Place((48,), down=0.18),),
+    "AU17": (Place((7, 58)),),
+    "AU18": (Place((49, 59), out=-0.10),),
+    "AU20": (Place((4, 48)),),
+    "AU22": (Place((49, 50)),),
+    "AU24": (Place((60, 61), out=-0.05),),
+    "AU25": (Place((61, 67)),),
+    "AU26": (Place((7, 8), down=-0.1),),
+    "AU28": (Place((58, 59)),),
+    "AU43": (Place((36, 39)),),
+    "AU45": (Place((36, 39)),),
 }
+
+# The points of Fan et al. 2020: ten for BP4D's five AUs, 24 for DISFA's twelve. How many an AU has
+# is published, and where those of BP4D lie in one example crop; the landmarks that stand for them
+# are this project's reading of both. AU07 and AU43, of other datasets, are added.
+FAN2020_PLACES: Places = {
+    "AU01": (Place((21,)),),
+    "AU02": (Place((18,)),),
+    "AU04": (Place((21, 22), midline=True),),
+    "AU05": (Place((37, 38)),),
+    "AU06": (Place((1, 41, 31)),),
+    "AU07": (Place((40, 41)),),
+    "AU09": (Place((31,)), Place((28,), midline=True)),
+    "AU10": (Place((49,)),),
+    "AU12": (Place((48,)),),
+    "AU14": (Place((48,), out=0.20),),
+    "AU15": (Place((48,), down=0.18),),
+    "AU17": (Place((57, 8), down=-0.08, midline=True), Place((8,), down=-0.12, midline=True)),
+    "AU20": (Place((48,), out=0.10),),
+    "AU25": (Place((61, 67)),),
+    "AU26": (Place((7, 8), down=-0.1),),
+    "AU43": (Place((36, 39)),),
+}
+
+POINT_SETS = {"synthetic": SYNTHETIC_PLACES, "fan2020": FAN2020_PLACES}
+
+
+def point_names(aus: Sequence[str], places: Places) -> tuple[str, ...]:
+    """One name for each point of the AUs: ``AU06_L``, ``AU06_R``, ``AU04`` on the midline."""
+    return tuple(
+        name
+        for au in aus
+        for place in places[au]
+        for name in ((au,) if place.midline else (f"{au}_L", f"{au}_R"))
+    )
+
+
+def au_points(landmarks: np.ndarray, aus: Sequence[str], places: Places) -> np.ndarray:
+    """Where the AUs act. landmarks: (N, 68, 2) px, any frame. Returns (N, P, 2), same frame and
+    dtype, in the order of :func:`point_names`."""
+    right_eye = landmarks[:, 36:42].mean(1)  # (N, 2)
+    left_eye = landmarks[:, 42:48].mean(1)
+    along = left_eye - right_eye  # (N, 2): one eye distance, towards the person's left
+    down = np.stack([-along[:, 1], along[:, 0]], 1)  # (N, 2): one eye distance, towards the chin
+    points = []
+    for au in aus:
+        for place in places[au]:
+            shift, outwards = place.down * down, place.out * along
+            if not place.midline:
+                mirrored = [MIRROR_68[i] for i in place.landmarks]
+                points.append(landmarks[:, mirrored].mean(1) + shift + outwards)
+            points.append(landmarks[:, list(place.landmarks)].mean(1) + shift - outwards)
+    return np.stack(points, 1).astype(landmarks.dtype, copy=False)
 
 
 def synthetic_points(landmarks: np.ndarray) -> np.ndarray:
@@ -94,15 +151,5 @@ def synthetic_points(landmarks: np.ndarray) -> np.ndarray:
 
     landmarks: (N, 68, 2) px, any frame. Returns (N, A, 2, 2): AU, side (L, R), xy, same frame.
     """
-    right_eye = landmarks[:, 36:42].mean(1)  # (N, 2)
-    left_eye = landmarks[:, 42:48].mean(1)
-    along = left_eye - right_eye  # (N, 2): one eye distance, towards the person's left
-    down = np.stack([-along[:, 1], along[:, 0]], 1)  # (N, 2): one eye distance, towards the chin
-    points = np.empty((len(landmarks), len(SYNTHETIC_AUS), 2, 2), landmarks.dtype)
-    for a, name in enumerate(SYNTHETIC_AUS):
-        place = SYNTHETIC_PLACES[name]
-        mirrored = [MIRROR_68[i] for i in place.landmarks]
-        shift = place.down * down
-        points[:, a, 0] = landmarks[:, mirrored].mean(1) + shift + place.out * along
-        points[:, a, 1] = landmarks[:, list(place.landmarks)].mean(1) + shift - place.out * along
-    return points
+    points = au_points(landmarks, SYNTHETIC_AUS, SYNTHETIC_PLACES)
+    return points.reshape(len(landmarks), len(SYNTHETIC_AUS), 2, 2)
