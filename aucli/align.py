@@ -31,7 +31,18 @@ class Template:
     exact: bool = False
 
 
-TEMPLATES = {
+@dataclass(frozen=True, slots=True)
+class SquareTemplate:
+    """Upright square around the landmarks' extent, of width w and height h.
+
+    side: of the square over w + h. lift: its centre lies lift * h above that of the extent.
+    """
+
+    side: float
+    lift: float
+
+
+TEMPLATES: dict[str, Template | SquareTemplate] = {
     # Centre of the person's right eye, of the left one, and the base of the nose.
     "eyes-nose": Template(
         (tuple(range(36, 42)), tuple(range(42, 48)), tuple(range(31, 36))),
@@ -44,6 +55,17 @@ TEMPLATES = {
         ((127.6475, 227.8161), (79.1608, 87.0376), (176.8392, 87.0376)),
         256,
         exact=True,
+    ),
+    # FAN, on whose landmarks FANAU rests (Bulat, Tzimiropoulos, ICCV 2017): 200 px of a face whose
+    # box has w + h = 195. Ntinou et al. published no crop of their own.
+    "fan": SquareTemplate(200 / 195, 0.12),
+    # For HeatmapResNet (Fan et al., AAAI 2020), whose alignment was never published. Ours: the
+    # mouth corners lie where the one published example has AU12, and the eye centres where those
+    # of a mean face fall when its AU places are fitted to that example's.
+    "eyes-mouth": Template(
+        (tuple(range(36, 42)), tuple(range(42, 48)), (48,), (54,)),
+        ((76.5, 61.0), (181.5, 61.0), (84.0, 164.0), (174.0, 164.0)),
+        256,
     ),
 }
 
@@ -58,6 +80,8 @@ def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.n
         raise ValueError(f"unknown template {template!r}; there are {', '.join(TEMPLATES)}")
     form = TEMPLATES[template]
     landmarks = np.asarray(landmarks, np.float64)
+    if isinstance(form, SquareTemplate):
+        return _extent_squares(landmarks, form, crop_size)
     source = np.stack([landmarks[:, list(group)].mean(1) for group in form.groups], 1)  # (N, P, 2)
     # Pixel centres: the crop's edge, not its first pixel, is what stays at zero when it is scaled.
     target = (np.array(form.targets) + 0.5) * (crop_size / form.crop_size) - 0.5  # (P, 2)
@@ -66,6 +90,15 @@ def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.n
         system = np.concatenate([source, ones], 2)  # (N, 3, 3)
         return np.linalg.solve(system, np.broadcast_to(target, source.shape)).transpose(0, 2, 1)
     return _similarities(source, target)
+
+
+def _extent_squares(landmarks: np.ndarray, form: SquareTemplate, crop_size: int) -> np.ndarray:
+    """Upright squares around landmarks (N, 68, 2) -> (N, 2, 3)."""
+    low, high = landmarks.min(1), landmarks.max(1)  # (N, 2)
+    size = high - low
+    centre = (low + high) / 2 - np.array([0.0, form.lift]) * size
+    half = form.side * size.sum(1, keepdims=True) / 2  # (N, 1)
+    return square_matrices(np.concatenate([centre - half, centre + half], 1), crop_size, 1.0)
 
 
 def _similarities(source: np.ndarray, target: np.ndarray) -> np.ndarray:

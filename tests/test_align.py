@@ -15,6 +15,7 @@ from aucli.align import (
     warp_crops,
     warp_images,
 )
+from aucli.faces.mean_shape import MEAN_SHAPE
 
 RNG = np.random.default_rng(5)
 
@@ -95,8 +96,33 @@ def test_similarity_is_the_least_squares_one() -> None:
     np.testing.assert_allclose(matrix, [[a, -b, tx], [b, a, ty]], atol=1e-9)
 
 
+def test_fan_square_is_the_published_one() -> None:
+    # FAN maps the centre of its box, moved up by 0.12 of the height, to the crop's middle and
+    # 200 * (w + h) / 195 px to the crop's side; the face's roll stays.
+    landmarks = RNG.uniform(0, 1, (2, 68, 2)) * [[[97.0, 65.0]], [[195.0, 390.0]]] + 40
+    matrices = align_matrices(landmarks.astype(np.float32), "fan", 256)
+    for matrix, points in zip(matrices, landmarks, strict=True):
+        (x0, y0), (x1, y1) = points.min(0), points.max(0)
+        zoom = 256 / (200 * ((x1 - x0) + (y1 - y0)) / 195)
+        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - 0.12 * (y1 - y0)])
+        np.testing.assert_allclose(matrix[:, :2], [[zoom, 0], [0, zoom]], rtol=1e-6)
+        np.testing.assert_allclose(matrix[:, :2] @ centre + matrix[:, 2], [127.5] * 2, rtol=1e-6)
+
+
+def test_eyes_mouth_puts_the_published_au_points_on_the_face() -> None:
+    mean = (MEAN_SHAPE[None, :, :2] * [40, -40] + 100).astype(np.float32)  # (1, 68, 2), upright
+    face = apply_matrices(mean, align_matrices(mean, "eyes-mouth", 256))[0]
+    # AU06 (cheeks, libreface's rule), AU12 (mouth corners), AU17 (chin) of the example crop.
+    places = face[[1, 41, 31]].mean(0), face[[15, 46, 35]].mean(0), face[48], face[54], face[57]
+    example = (55, 105.5), (198.5, 104.5), (84, 164), (174, 164), (131, 191)
+    assert np.abs(np.array(places) - example).max() < 12
+    assert face.min() > 0 and face.max() < 255
+
+
 def test_unknown_template() -> None:
-    with pytest.raises(ValueError, match=r"^unknown template 'x'; there are eyes-nose, bmvc2018$"):
+    with pytest.raises(
+        ValueError, match=r"^unknown template 'x'; there are eyes-nose, bmvc2018, fan, "
+    ):
         align_matrices(np.zeros((1, 68, 2)), "x", 128)
 
 
