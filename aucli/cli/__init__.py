@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import aucli
-from aucli.cli import analyze, info, synth, train
+from aucli.cli import analyze, info, synth, train, weights
 from aucli.errors import AucliError
 
 
@@ -59,6 +59,7 @@ app.command()(analyze.analyze)
 app.command()(train.train)
 app.command()(synth.synth)
 app.command()(info.info)
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import platformdirs
 from aucli.errors import WeightsError
 
 PACKAGE = Path(__file__).resolve().parents[1]  # aucli/
+MAX_FILE_BYTES = 2 << 30  # that is read from elsewhere; the largest published file has 0.2 GB
 CACHE_VARIABLE = "AUCLI_WEIGHTS"  # of the environment: a folder that takes the cache's place
 
 
@@ -91,3 +92,8 @@ def read_checked(path: Path, card: dict[str, Any]) -> bytes:
             f"expected {card['sha256'][:12]}...); copy both files again"
         )
     return blob
+
+
+def check(stem: Path) -> None:
+    """Raise a WeightsError unless the two files of a name are whole and belong together."""
+    read_checked(tensors_file(stem), read_card_file(card_file(stem)))

@@ -1,0 +1,207 @@
+"""``aucli weights``: what networks there are, and how the published ones get here."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aucli.errors import WeightsError
+
+if TYPE_CHECKING:
+    from aucli.weights.manifest import Published
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, fetch, check and convert networks.",
+)
+
+Name = Annotated[str, typer.Argument(help="One of 'aucli weights list'.")]
+
+
+@app.command("list")
+def list_weights() -> None:
+    """Show every network: kind, AUs, whether it is here, licence and size.
+
+    On a pipe: one line each, fields separated by tabs.
+    """
+    from aucli.weights.manifest import read_manifest
+    from aucli.weights.places import card_file, find, list_cached, list_embedded, read_card_file
+
+    published = read_manifest()
+    cached = list_cached()
+    rows = []
+    for name in dict.fromkeys((*list_embedded(), *published, *cached)):
+        stem = find(name)
+        card = read_card_file(card_file(stem)) if stem else published[name].card
+        kind = card["kind"] if stem else published[name].kind
+        state = "not here" if not stem else "here" if name in cached else "embedded"
+        licence = published[name].licence.partition(";")[0] if name in published else "MIT"
+        size = f"{card['bytes'] / 1e6:.1f} MB" if stem else ""
+        aus = ",".join(au.removeprefix("AU").lstrip("0") for au in card.get("aus", ()))
+        rows.append((name, kind, aus, state, licence, size))
+    _show(("name", "kind", "AUs", "state", "licence", "size"), rows)
+
+
+def _show(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            typer.echo("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Names of 'aucli weights list'.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask after the licence.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar="AUCLI_OFFLINE", help="Never use the network.")
+    ] = False,
+) -> None:
+    """Download published networks from their authors, check and convert them.
+
+    Prints the path of each. A download that broke off continues when the command is run again.
+    """
+    from aucli.cli.console import note
+    from aucli.weights.manifest import published
+
+    failures = 0
+    for name in names:
+        try:
+            path = _here(name)
+            if path is None:
+                path = _pull(published(name), yes, offline)
+            typer.echo(path)
+        except WeightsError as error:
+            failures += 1
+            note(f"aucli: {error}")
+    raise typer.Exit(1 if failures else 0)
+
+
+def _here(name: str) -> Path | None:
+    """The tensors of a name that is on this machine and unaltered."""
+    from aucli.weights.places import cache_dir, check, find, tensors_file
+
+    stem = find(name)
+    if stem is None:
+        return None
+    try:
+        check(stem)
+    except WeightsError:
+        if stem.parent == cache_dir():
+            return None  # to be pulled again
+        raise
+    return tensors_file(stem)
+
+
+def _pull(entry: "Published", yes: bool, offline: bool) -> Path:
+    from aucli.cli.console import console, note
+
+    if offline:
+        raise WeightsError(
+            f"{entry.name} is not on this machine and the network is not to be used (--offline or "
+            f"AUCLI_OFFLINE); run `aucli weights import {entry.name} FILE` with a copy of the file"
+        )
+    if entry.urls:
+        note(f"{entry.name}: {entry.paper}; {entry.page}")
+        note(f"licence: {entry.licence}")
+        if not yes and console.is_terminal and sys.stdin.isatty():
+            typer.confirm("Download it?", abort=True, err=True)
+    from aucli.weights.install import pull
+
+    with _bytes_bar(entry.name) as on_progress:
+        return pull(entry, on_progress)
+
+
+@contextmanager
+def _bytes_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of bytes on stderr, where that is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from aucli.cli.console import console
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@app.command("import")
+def import_weights(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The checkpoint, as its authors published it.")],
+) -> None:
+    """Check and convert a checkpoint that was downloaded by hand.
+
+    Prints the path of the converted weights. Nothing that the file holds is run.
+    """
+    from aucli.cli.console import warn
+    from aucli.weights.install import import_file
+    from aucli.weights.manifest import published
+    from aucli.weights.places import card_file, read_card_file
+
+    entry = published(name)
+    path = import_file(entry, file)
+    sha256 = read_card_file(card_file(path))["provenance"]["sha256"]
+    if entry.sha256 not in (None, sha256):
+        warn(f"{file} fits {name}, but is not the published file (sha256 {sha256[:12]}...).")
+    typer.echo(path)
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of 'aucli weights list'; default: all here.")
+    ] = None,
+) -> None:
+    """Compare the networks on this machine with their checksums."""
+    from aucli.cli.console import note
+    from aucli.weights.manifest import why_absent
+    from aucli.weights.places import check, find, list_cached, list_embedded
+
+    failures = 0
+    for name in names or [*list_embedded(), *list_cached()]:
+        try:
+            stem = find(name)
+            if stem is None:
+                raise WeightsError(why_absent(name))
+            check(stem)
+            typer.echo(f"{name}: as its card describes")
+        except WeightsError as error:
+            failures += 1
+            note(f"aucli: {error}")
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def where() -> None:
+    """Print the folder of pulled and imported networks; AUCLI_WEIGHTS names another."""
+    from aucli.weights.places import cache_dir
+
+    typer.echo(cache_dir())

@@ -1,0 +1,127 @@
+"""Published checkpoints into the cache: fetched or given, checked, converted, all or nothing."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+import aucli
+from aucli.errors import WeightsError
+from aucli.weights.cards import ARCHITECTURES, check_fit, save_weights
+from aucli.weights.checkpoints import read_checkpoint
+from aucli.weights.download import TIMEOUT_SECONDS, Progress, download
+from aucli.weights.manifest import Published
+from aucli.weights.places import cache_dir, card_file, read_card_file, tensors_file
+
+
+def pull(
+    entry: Published, on_progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+) -> Path:
+    """Download published weights and convert them; returns the .safetensors path in the cache.
+
+    Where no checksum is published, that of the first download counts from then on. Raises
+    WeightsError; the weights in the cache are then as before, and a download that broke off is
+    continued by the next call.
+    """
+    if not entry.urls:
+        raise WeightsError(f"{entry.name} cannot be pulled: {entry.how}")
+    recorded = None if entry.sha256 else _recorded_sha256(entry.name)
+    try:
+        got = download(
+            entry.urls,
+            cache_dir() / "partial",
+            sha256=entry.sha256 or recorded,
+            on_progress=on_progress,
+            timeout=timeout,
+        )
+    except WeightsError as error:
+        replaced = card_file(cache_dir() / entry.name)
+        advice = f", or delete {replaced} if its authors replaced the file" if recorded else ""
+        raise WeightsError(
+            f"{entry.name} could not be pulled: {error}; run the command again, or download it "
+            f"from {entry.page} and run `aucli weights import {entry.name} FILE`{advice}"
+        ) from error
+    try:
+        state = read_checkpoint(got.path, f"the file from {got.url}", entry.member)
+        return _install(entry, state, f"the file from {got.url}", {"url": got.url}, got.sha256)
+    finally:
+        got.delete()
+
+
+def import_file(entry: Published, path: Path) -> Path:
+    """Convert a checkpoint that the user has; returns the .safetensors path in the cache.
+
+    Its sha256 is written to the card, but need not be the published one. Raises WeightsError; the
+    weights in the cache are then as before.
+    """
+    state = read_checkpoint(path, str(path), entry.member)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return _install(entry, state, str(path), {"file": path.name}, sha256)
+
+
+def _recorded_sha256(name: str) -> str | None:
+    """Checksum of the file that was pulled before, None where there was none."""
+    try:
+        provenance = read_card_file(card_file(cache_dir() / name))["provenance"]
+        return provenance["sha256"] if "url" in provenance else None
+    except (OSError, WeightsError, KeyError, TypeError):
+        return None
+
+
+def _install(
+    entry: Published, state: dict[str, Tensor], label: str, source: dict[str, str], sha256: str
+) -> Path:
+    """Check tensors against the entry's network and put them into the cache with their card."""
+    card: dict[str, Any] = {
+        "metrics": {},
+        **entry.card,
+        "provenance": {
+            "paper": entry.paper,
+            "licence": entry.licence,
+            **source,
+            "sha256": sha256,
+            "converted by": f"aucli {aucli.__version__}",
+        },
+    }
+    net = ARCHITECTURES[entry.architecture].build(entry.card["config"])
+    wanted = net.state_dict()
+    # PyTorch before 1.0 did not count batches, and nothing in inference reads the count.
+    counters = {key: t for key, t in wanted.items() if key.endswith(".num_batches_tracked")}
+    state = {**counters, **state}
+    if entry.kind == "au":
+        _check_maps(entry, label, net, state)
+    check_fit(label, entry.architecture, wanted, state)
+    for key, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(f"{label} is damaged: {key} has values that are not finite")
+    net.load_state_dict(
+        {key: t.float() if wanted[key].is_floating_point() else t for key, t in state.items()}
+    )
+    final = cache_dir() / entry.name
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as folder:
+            made = save_weights(Path(folder) / entry.name, net.eval(), card, half=False)
+            os.replace(made, tensors_file(final))
+            os.replace(card_file(made), card_file(final))
+    except OSError as error:
+        raise WeightsError(
+            f"cannot write {final.parent} ({error.strerror or error}); make room there or name "
+            "another folder by AUCLI_WEIGHTS"
+        ) from error
+    return tensors_file(final)
+
+
+def _check_maps(entry: Published, label: str, net: nn.Module, state: dict[str, Tensor]) -> None:
+    """Refuse weights of the same network for other AUs; its last kernels make the heatmaps."""
+    last, kernels = [(key, t) for key, t in net.state_dict().items() if t.ndim == 4][-1]
+    found = state.get(last)
+    if found is not None and found.ndim == 4 and len(found) != len(kernels):
+        raise WeightsError(
+            f"{label} makes {len(found)} heatmaps, but {entry.name} has {len(kernels)} for "
+            f"{', '.join(entry.card['aus'])}; give the file that belongs to this name"
+        )
