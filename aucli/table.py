@@ -1,4 +1,4 @@
-"""The table: one schema, written as Parquet, CSV or JSON lines while the rows come in.
+"""The table: one schema, written as Parquet or as a text view of it while the rows come in.
 
 One row for every face in every analysed frame, and one row for a frame without a face. What was not
 measured is null, never zero: a frame without a face has null ``face_id``, ``confidence``, box, pose
@@ -9,8 +9,9 @@ and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
     AU01_r ... (0-5)
 
 and, where asked for, ``AU12_L AU12_R`` (0-5, the person's own sides), ``AU12_x AU12_y`` (frame px,
-the place on the stronger side), ``AU12_c`` (0 or 1: ``AU12_r`` of at least
-:data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
+the place on the stronger side), with both of these also ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``,
+``AU12_c`` (0 or 1: ``AU12_r`` of at least :data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67
+y_0 ... y_67`` (frame px). Only Parquet has a place for how the rows came to be.
 """
 
 import contextlib
@@ -26,21 +27,18 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aucli.aus import SIDES
 from aucli.errors import OutputError
+from aucli.views import LANDMARKS, POSE, TEXT_FORMATS, as_text, header
 
-FORMATS = ("parquet", "csv", "jsonl")
+FORMATS = ("parquet", *TEXT_FORMATS)
 PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls present
 METADATA_KEY = b"aucli"
 ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
 
 _BOX = ("face_x", "face_y", "face_w", "face_h")
-_POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
-_LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(68))
 
 
 class OutputExists(OutputError):
@@ -68,16 +66,23 @@ class Columns:
             pa.field("success", pa.bool_(), nullable=False),
             pa.field("confidence", f32),
         ]
-        fields += [pa.field(name, f32) for name in (*_BOX, *_POSE)]
+        fields += [pa.field(name, f32) for name in (*_BOX, *POSE)]
         fields += [pa.field(f"{au}_r", f32) for au in self.aus]
         if self.sides:
             fields += [pa.field(f"{au}_{side}", f32) for au in self.aus for side in SIDES]
         if self.places:
             fields += [pa.field(f"{au}_{axis}", f32) for au in self.aus for axis in "xy"]
+        if self.sides and self.places:
+            fields += [
+                pa.field(f"{au}_{side}_{axis}", f32)
+                for au in self.aus
+                for side in SIDES
+                for axis in "xy"
+            ]
         if self.presence:
             fields += [pa.field(f"{au}_c", pa.int8()) for au in self.aus]
         if self.landmarks:
-            fields += [pa.field(name, f32) for name in _LANDMARKS]
+            fields += [pa.field(name, f32) for name in LANDMARKS]
         return pa.schema(fields)
 
 
@@ -88,8 +93,9 @@ class Rows:
     frame_index: (N,) int64, 0-based. pts_seconds: (N,) float64, NaN for pictures of a folder.
     face_id: (N,) int32.
     success: (N,) bool. confidence: (N,) float32. bbox_xyxy_px: (N, 4). pose_radians: (N, 3).
-    landmarks: (N, 68, 2) frame px. intensities: (N, A), 0-5. sides: (N, A, 2), L then R.
-    places: (N, A, 2) frame px. All of these float32.
+    landmarks: (N, 68, 2) frame px. intensities: (N, A), 0-5. sides: (N, A, 2), L then R,
+    NaN for a side that the model does not tell. places: (N, A, 2, 2) frame px, of L then R, twice
+    the same where the model does not tell them apart. All of these float32.
     """
 
     frame_index: np.ndarray
@@ -116,7 +122,12 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
     if columns.sides:
         groups.append(rows.sides.reshape(count, -1))  # (N, 2A): AU01_L, AU01_R, AU02_L ...
     if columns.places:
-        groups.append(rows.places.reshape(count, -1))  # (N, 2A): AU01_x, AU01_y, AU02_x ...
+        stronger = rows.sides.argmax(2)[:, :, None, None]  # (N, A, 1, 1): L or R
+        places = np.take_along_axis(rows.places, stronger, axis=2)
+        groups.append(places.reshape(count, -1))  # (N, 2A): AU01_x, AU01_y, AU02_x ...
+    if columns.sides and columns.places:
+        told = np.where(np.isfinite(rows.sides)[..., None], rows.places, np.nan)
+        groups.append(told.reshape(count, -1))  # (N, 4A): AU01_L_x, AU01_L_y, AU01_R_x ...
     arrays = [
         pa.array([video] * count, pa.string()),
         pa.array(rows.frame_index + 1, pa.int64()),
@@ -209,7 +220,7 @@ class TableWriter:
         self.rows += len(batch)
         with self._sentences():
             if self._parquet is None:
-                self._stream.write(_as_text(batch, self.format))
+                self._stream.write(as_text(batch, self.format))
                 if self.target is None:
                     self._stream.flush()
                 return
@@ -232,8 +243,8 @@ class TableWriter:
     def _start(self) -> None:
         if self.format == "parquet":
             self._parquet = pq.ParquetWriter(self._stream, self.schema, compression="zstd")
-        elif self.format == "csv":
-            self._stream.write((",".join(self.schema.names) + "\n").encode())
+        else:
+            self._stream.write(header(self.schema, self.format))
 
     def _write_row_group(self) -> None:
         assert self._parquet is not None
@@ -290,45 +301,3 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
     """Raise :class:`OutputExists` where ``target`` would be replaced unasked."""
     if not overwrite and target.exists():
         raise OutputExists(f"{target} exists already; use --overwrite to replace it.")
-
-
-def _as_text(batch: pa.RecordBatch, table_format: str) -> bytes:
-    return _as_csv(batch) if table_format == "csv" else _as_json_lines(batch)
-
-
-def _decimals(name: str) -> int:
-    """Decimals that a CSV column deserves: well below what can be measured."""
-    if name == "timestamp":
-        return 6
-    if name in _POSE:
-        return 4
-    if name == "confidence" or name.endswith(("_r", "_L", "_R")):
-        return 3
-    return 2  # px
-
-
-def _as_csv(batch: pa.RecordBatch) -> bytes:
-    columns = []
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_boolean(column.type):
-            column = column.cast(pa.int8())  # readers of OpenFace files filter success == 1
-        elif pa.types.is_floating(column.type):
-            rounded = pc.call_function("round", [column], pc.RoundOptions(_decimals(name)))
-            # Adding zero turns -0 into 0.
-            column = pc.call_function("add", [rounded, pa.scalar(0.0, column.type)])
-        columns.append(column)
-    sink = pa.BufferOutputStream()
-    options = pyarrow.csv.WriteOptions(include_header=False)
-    table = pa.Table.from_arrays(columns, names=batch.schema.names)
-    pyarrow.csv.write_csv(table, sink, options)
-    return sink.getvalue().to_pybytes()
-
-
-def _as_json_lines(batch: pa.RecordBatch) -> bytes:
-    # Through text, a float32 keeps its short form: 0.1, not 0.10000000149011612.
-    columns = [
-        column.cast(pa.string()).cast(pa.float64()) if column.type == pa.float32() else column
-        for column in batch.columns
-    ]
-    plain = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-    return "".join(json.dumps(row) + "\n" for row in plain.to_pylist()).encode()

@@ -96,6 +96,8 @@ def test_a_video_without_faces_is_no_failure(clips):
         (["-o", "results", "--format", "jsonl"], "results/face.jsonl"),
         (["-o", "t.txt", "--format", "csv"], "t.txt"),
         (["--format", "csv"], "face.csv"),
+        (["--format", "openface"], "face.csv"),
+        (["-o", "t.csv", "--format", "openface"], "t.csv"),
     ],
 )
 def test_where_one_table_goes(clips, here, arguments, name):
@@ -108,7 +110,7 @@ def test_column_groups(clips):
     flags = ["--sides", "--places", "--presence", "--landmarks-xy"]
     assert analyze(clips / "face.mp4", *flags).exit_code == 0
     names = pq.read_schema("face.parquet").names
-    assert {"AU12_L", "AU12_R", "AU12_x", "AU12_y", "AU12_c", "x_0", "y_67"} <= set(names)
+    assert {"AU12_L", "AU12_R", "AU12_x", "AU12_R_y", "AU12_c", "x_0", "y_67"} <= set(names)
 
 
 def test_standard_output_is_csv_and_nothing_else(clips, here):
@@ -186,6 +188,10 @@ def test_a_list_on_stdin_and_a_pattern(clips, here):
     [
         (["-"], "the list on stdin is empty."),
         (["a.mp4", "b.mp4", "-o", "t.csv"], "2 inputs cannot go into the one table t.csv"),
+        (
+            ["a.mp4", "b.mp4", "-o", "-", "--format", "openface"],
+            "an OpenFace table has no column for the 2 inputs; name a folder.",
+        ),
         (["a.mp4", "--faces", "many"], "'many' is not"),
         (["a.mp4", "--device", "abacus"], "Device 'abacus' is not there"),
         (["a.mp4", "--every", "0"], "Invalid value for '--every'"),

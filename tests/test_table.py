@@ -1,4 +1,4 @@
-"""The table writer: schema, the three formats, and that nothing half-written is ever seen."""
+"""The table writer: schema, the formats, and that nothing half-written is ever seen."""
 
 import io
 import json
@@ -15,6 +15,7 @@ from aucli.errors import OutputError
 from aucli.table import Columns, OutputExists, Rows, TableWriter, to_record_batch
 
 AUS = ("AU06", "AU12")
+EVERYTHING = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
 BASE = ["video", "frame", "timestamp", "face_id", "success", "confidence",
         "face_x", "face_y", "face_w", "face_h", "pose_Rx", "pose_Ry", "pose_Rz"]  # fmt: skip
 
@@ -40,7 +41,7 @@ def make_rows(count: int = 3, start: int = 0) -> Rows:
         landmarks=floats(68, 2),
         intensities=floats(2),
         sides=floats(2, 2),
-        places=floats(2, 2),
+        places=floats(2, 2, 2),
     )
 
 
@@ -51,27 +52,39 @@ def write(target: Path | None, columns: Columns, rows: Rows, table_format: str =
 
 def test_columns_come_in_the_documented_order():
     assert Columns(AUS).schema().names == [*BASE, "AU06_r", "AU12_r"]
-    names = Columns(AUS, sides=True, places=True, presence=True, landmarks=True).schema().names
-    assert names[:31] == [
+    names = EVERYTHING.schema().names
+    assert names[:35] == [
         *BASE, "AU06_r", "AU12_r", "AU06_L", "AU06_R", "AU12_L", "AU12_R",
-        "AU06_x", "AU06_y", "AU12_x", "AU12_y", "AU06_c", "AU12_c",
-        "x_0", "x_1", "x_2", "x_3", "x_4", "x_5",
+        "AU06_x", "AU06_y", "AU12_x", "AU12_y",
+        "AU06_L_x", "AU06_L_y", "AU06_R_x", "AU06_R_y",
+        "AU12_L_x", "AU12_L_y", "AU12_R_x", "AU12_R_y", "AU06_c", "AU12_c", "x_0", "x_1",
     ]  # fmt: skip
     assert names[-2:] == ["y_66", "y_67"]
-    assert len(names) == 25 + 136
+    assert len(names) == 33 + 136
 
 
 def test_every_group_holds_its_values():
     rows = make_rows()
-    columns = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
-    frame = to_record_batch(columns, "a.mp4", rows).to_pandas()
+    frame = to_record_batch(EVERYTHING, "a.mp4", rows).to_pandas()
     assert frame["frame"].tolist() == [1, 2, 3]
     assert frame.loc[2, ["face_x", "face_y", "face_w", "face_h"]].tolist() == [10, 20, 100, 150]
     assert frame.loc[2, ["AU06_r", "AU12_r"]].tolist() == [0.5, 0.625]
     assert frame.loc[2, "AU12_R"] == rows.sides[2, 1, 1]
-    assert frame.loc[2, "AU12_x"] == rows.places[2, 1, 0]
+    assert frame.loc[2, "AU12_x"] == rows.places[2, 1, 1, 0]  # R is the stronger side
+    assert frame.loc[2, ["AU12_L_x", "AU12_L_y"]].tolist() == rows.places[2, 1, 0].tolist()
+    assert frame.loc[2, ["AU12_R_x", "AU12_R_y"]].tolist() == rows.places[2, 1, 1].tolist()
     assert frame.loc[2, "x_67"] == rows.landmarks[2, 67, 0]
     assert frame.loc[2, "y_0"] == rows.landmarks[2, 0, 1]
+
+
+def test_places_of_sides_that_the_model_does_not_tell():
+    rows = make_rows(1)
+    rows.sides[0] = [[np.nan, np.nan], [3.0, 2.0]]
+    columns = Columns(AUS, sides=True, places=True)
+    row = to_record_batch(columns, "a.mp4", rows).to_pylist()[0]
+    assert [row[f"AU06_{side}_{axis}"] for side in "LR" for axis in "xy"] == [None] * 4
+    assert row["AU06_x"] == rows.places[0, 0, 0, 0]
+    assert row["AU12_x"] == row["AU12_L_x"] == rows.places[0, 1, 0, 0]
 
 
 def test_presence_is_the_thresholded_intensity():
@@ -82,8 +95,7 @@ def test_presence_is_the_thresholded_intensity():
 
 
 def test_a_frame_without_a_face_is_null_where_nothing_was_measured():
-    columns = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
-    row = to_record_batch(columns, "a.mp4", make_rows()).to_pylist()[1]
+    row = to_record_batch(EVERYTHING, "a.mp4", make_rows()).to_pylist()[1]
     known = {name: value for name, value in row.items() if value is not None}
     assert known == {"video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False}
 
@@ -153,7 +165,7 @@ def test_json_lines_round_trip(tmp_path):
 @pytest.mark.parametrize("table_format", table.FORMATS)
 def test_no_rows_still_make_a_table(tmp_path, table_format):
     target = tmp_path / f"a.{table_format}"
-    with TableWriter(target, Columns(AUS).schema(), table_format):
+    with TableWriter(target, EVERYTHING.schema(), table_format):
         pass
     assert target.exists()
     if table_format == "parquet":
@@ -167,21 +179,20 @@ def test_standard_output_carries_the_same_bytes_as_a_file(tmp_path, monkeypatch,
 
     monkeypatch.setattr("sys.stdout", Pipe)
     Pipe.buffer = io.BytesIO()
-    write(None, Columns(AUS), make_rows(), table_format)
+    write(None, EVERYTHING, make_rows(), table_format)
     monkeypatch.undo()
-    write(tmp_path / "a", Columns(AUS), make_rows(), table_format)
+    write(tmp_path / "a", EVERYTHING, make_rows(), table_format)
     assert Pipe.buffer.getvalue() == (tmp_path / "a").read_bytes()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("table_format", table.FORMATS)
 def test_a_failure_leaves_nothing_behind(tmp_path, table_format, error):
-    columns = Columns(AUS)
     with (
         pytest.raises(error),
-        TableWriter(tmp_path / "a", columns.schema(), table_format) as writer,
+        TableWriter(tmp_path / "a", EVERYTHING.schema(), table_format) as writer,
     ):
-        writer.write(to_record_batch(columns, "a.mp4", make_rows()))
+        writer.write(to_record_batch(EVERYTHING, "a.mp4", make_rows()))
         raise error
     assert os.listdir(tmp_path) == []
 
@@ -230,7 +241,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, t
     monkeypatch.setattr(Path, "open", full)
     target = tmp_path / "a"
     with pytest.raises(OutputError) as refused:
-        write(target, Columns(AUS), make_rows(), table_format)
+        write(target, EVERYTHING, make_rows(), table_format)
     assert str(refused.value) == (
         f"Cannot write {target}: No space left on device; "
         "free some space or choose another folder with -o."

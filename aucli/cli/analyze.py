@@ -86,6 +86,7 @@ def analyze(
         device = resolve_device(device)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
+    openface = format_ == "openface"  # always has presences and landmarks
     chosen = AnalyzeOptions(
         profile=profile,
         model=model,
@@ -99,8 +100,8 @@ def analyze(
         decoder=decoder,
         sides=sides,
         places=places,
-        presence=presence,
-        landmarks_xy=landmarks_xy,
+        presence=presence or openface,
+        landmarks_xy=landmarks_xy or openface,
     )
     reporter = Reporter(len(found) + len(problems), quiet)
     for problem in problems:

@@ -14,6 +14,7 @@ VIDEO_SUFFIXES = {
     ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
 TABLE_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+SUFFIX_OF = {name: suffix for suffix, name in TABLE_SUFFIXES.items()} | {"openface": ".csv"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,15 @@ def plan_targets(
     OUT is one table where it ends in a table's suffix (or in any other, with --format), else a
     folder. Without it the tables go to the current folder.
 
-    Raises typer.BadParameter where several inputs would go into one file.
+    Raises typer.BadParameter where several inputs would go into one file, or on the standard output
+    into one OpenFace table, which does not tell them apart.
     """
     if out == "-":
+        if chosen == "openface" and len(inputs) > 1:
+            raise typer.BadParameter(
+                f"an OpenFace table has no column for the {len(inputs)} inputs; name a folder.",
+                param_hint="-o",
+            )
         return [None] * len(inputs)
     file = out is not None and _names_a_file(out, chosen)
     if file and len(inputs) > 1:
@@ -108,7 +115,7 @@ def plan_targets(
     if out and file:
         return [Path(out)]
     folder = Path(out or ".")
-    suffix = f".{table_format(chosen, out)}"
+    suffix = SUFFIX_OF[table_format(chosen, out)]
     return [folder / (name + suffix) for name in unique_names([item.path for item in inputs])]
 
 

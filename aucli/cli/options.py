@@ -45,8 +45,10 @@ Decoder = Annotated[
     typer.Option(help="Both give the same pixels; auto takes decord for clips that fit in memory."),
 ]
 TableFormat = Annotated[
-    Literal["parquet", "csv", "jsonl"] | None,
+    Literal["parquet", "csv", "openface", "jsonl"] | None,
     typer.Option(
-        "--format", help="By default what OUT's suffix says, else parquet (csv to stdout)."
+        "--format",
+        help="By default what OUT's suffix says, else parquet (csv to stdout). openface: a CSV in "
+        "the layout of OpenFace 2.2, zeros where there is no face.",
     ),
 ]

@@ -90,7 +90,7 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         landmarks=nothing(68, 2),
         intensities=nothing(aus),
         sides=nothing(aus, 2),
-        places=nothing(aus, 2),
+        places=nothing(aus, 2, 2),
     )
     at = [i for i, row in enumerate(pending) if row.face is not None]
     if not at:
@@ -107,10 +107,9 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
     rows.intensities[at] = prediction.intensities
     rows.sides[at] = prediction.sides
     rows.success[at] = np.isfinite(prediction.intensities).all(1)
-    stronger = prediction.sides.argmax(2)[:, :, None, None]  # (F, A, 1, 1): L or R
-    places = np.take_along_axis(prediction.places, stronger, axis=2)[:, :, 0]  # (F, A, 2) crop px
     back = invert_matrices(np.stack([pending[i].matrix for i in at]))  # pyright: ignore
-    rows.places[at] = apply_matrices(places, back)
+    places = prediction.places.reshape(len(at), -1, 2)  # (F, 2A, 2) crop px
+    rows.places[at] = apply_matrices(places, back).reshape(prediction.places.shape)
     return rows
 
 
