@@ -20,7 +20,7 @@ from aucli.align import (
     square_matrices,
     warp_crops,
 )
-from aucli.aus import SYNTHETIC_AUS
+from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.datasets.synthetic import CROP_SIZE, RESOLUTION, FaceStore, composite
 from aucli.faces.boxes import decode_boxes
 from aucli.heatmaps import decode_landmarks
@@ -33,6 +33,7 @@ from aucli.synth.sprites import sprite_pool
 OUTER_EYE_CORNERS = (36, 45)
 FAILURE_NME = 0.08
 YAW_DEGREES = (0, 17, 34, 54, 90)
+PLACED_FROM = 2.0  # intensity from which an AU shows well enough to have a place
 BATCH = 50
 
 
@@ -102,17 +103,23 @@ def predict_landmarks(net: nn.Module, frames: np.ndarray, boxes: np.ndarray) -> 
     return landmarks
 
 
+def _face_units(landmarks: np.ndarray) -> np.ndarray:
+    """(N, 68, 2) px -> (N,) px: the distance between the outer eye corners, in which errors count.
+
+    A profile's eye corners nearly meet; .35 of the face's extent is a frontal face's distance.
+    """
+    right, left = OUTER_EYE_CORNERS
+    eyes = np.linalg.norm(landmarks[:, right] - landmarks[:, left], axis=1)
+    return np.maximum(eyes, 0.35 * (landmarks.max(1) - landmarks.min(1)).max(1))
+
+
 def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     """NME in units of the distance between the outer eye corners: ``nme`` (mean), ``nme_median``,
     ``nme_inner`` (51 points), ``nme_jaw`` (17), ``failures`` (share above 8 %), and the mean by
     head yaw, ``nme.yaw_0_17`` to ``nme.yaw_54_90`` degrees, NaN where no face is turned so far."""
     found = predict_landmarks(net, held_out.frames, held_out.boxes)
     true = held_out.landmarks
-    right, left = OUTER_EYE_CORNERS
-    unit = np.linalg.norm(true[:, right] - true[:, left], axis=1)
-    # A profile's eye corners nearly meet; .35 of the face's extent is a frontal face's distance.
-    unit = np.maximum(unit, 0.35 * (true.max(1) - true.min(1)).max(1))
-    error = np.linalg.norm(found - true, axis=2) / unit[:, None]  # (N, 68)
+    error = np.linalg.norm(found - true, axis=2) / _face_units(true)[:, None]  # (N, 68)
     face = error.mean(1)
     turned = np.degrees(np.abs(held_out.yaw_radians))
     by_yaw = {}
@@ -129,23 +136,35 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     }
 
 
+def predict_held_out(
+    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intensities (N, A), 0-5, and places (N, A, 2, 2) [L, R] frame px, as ``analyze`` reads them.
+
+    Crops are aligned by the landmark net's answers; by true landmarks where there is none.
+    """
+    landmarks = held_out.landmarks
+    if landmark_net is not None:
+        landmarks = predict_landmarks(landmark_net, held_out.frames, held_out.boxes)
+    matrices = align_matrices(landmarks, model.template, model.crop_size)
+    crops = warp_crops(held_out.frames, matrices, model.crop_size)
+    batches = np.split(crops, range(BATCH, len(crops), BATCH))
+    found = [predict_crops(model, batch) for batch in batches]
+    places = np.concatenate([prediction.places for prediction in found])  # (N, A, 2, 2) crop px
+    flat = places.reshape(len(places), -1, 2)
+    places = apply_matrices(flat, invert_matrices(matrices)).reshape(places.shape)
+    return np.concatenate([prediction.intensities for prediction in found]), places
+
+
 def au_scores(
     model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
 ) -> dict[str, float]:
     """ICC(3,1), PCC and MAE of every AU (``icc31.AU12`` ...) and their means (``icc31`` ...).
 
-    Intensity = mean of both sides. Crops are aligned by the landmark net's answers; by true
-    landmarks where there is none. ``flat`` counts AUs whose answers hardly vary where the labels
-    do: the "everything stays 0" trap of sparse labels.
+    Intensity = mean of both sides. Crops as in :func:`predict_held_out`. ``flat`` counts AUs whose
+    answers hardly vary where the labels do: the "everything stays 0" trap of sparse labels.
     """
-    if landmark_net is None:
-        landmarks = held_out.landmarks
-    else:
-        landmarks = predict_landmarks(landmark_net, held_out.frames, held_out.boxes)
-    matrices = align_matrices(landmarks, model.template, model.crop_size)
-    crops = warp_crops(held_out.frames, matrices, model.crop_size)
-    batches = np.split(crops, range(BATCH, len(crops), BATCH))
-    predicted = np.concatenate([predict_crops(model, batch).intensities for batch in batches])
+    predicted = predict_held_out(model, held_out, landmark_net)[0]
     true = held_out.intensities.mean(2)
     scores: dict[str, float] = {}
     flat = 0
@@ -156,6 +175,29 @@ def au_scores(
     for name in ("icc31", "pcc", "mae"):
         scores[name] = float(np.nanmean([scores[f"{name}.{au}"] for au in SYNTHETIC_AUS]))
     return scores | {"flat": float(flat)}
+
+
+def place_scores(
+    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
+) -> dict[str, float]:
+    """How far from its true place each AU is found: ``place.AU12`` ..., over all AUs ``place``.
+
+    Medians over the sides whose true intensity is at least :data:`PLACED_FROM`, as shares of the
+    distance between the outer eye corners; NaN for an AU that never reaches it. The truth is
+    ``synthetic_points`` of the true landmarks. Crops as in :func:`predict_held_out`.
+    """
+    found = predict_held_out(model, held_out, landmark_net)[1]
+    true = synthetic_points(held_out.landmarks)  # (N, A, 2, 2) frame px
+    error = np.linalg.norm(found - true, axis=3) / _face_units(held_out.landmarks)[:, None, None]
+    shown = held_out.intensities >= PLACED_FROM  # (N, A, 2)
+    scores = {"place": _median(error[shown])}
+    for a, au in enumerate(SYNTHETIC_AUS):
+        scores[f"place.{au}"] = _median(error[:, a][shown[:, a]])
+    return scores
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from aucli.evaluate import (
     held_out_frames,
     held_out_scenes,
     landmark_scores,
+    place_scores,
 )
 from aucli.weights.cards import (
     DEFAULT_AU_MODEL,
@@ -32,13 +33,15 @@ def score(shards: Path, faces: int, scenes: int, model: str) -> dict:
     store = FaceStore(shards, "test")
     frames = held_out_frames(store, faces)
     landmark_net = load_weights(DEFAULT_LANDMARKS).net
+    au_model = load_au_model(model)
     return {
         "faces": len(frames.frames),
         DEFAULT_DETECTOR: detector_scores(
             load_weights(DEFAULT_DETECTOR).net, held_out_scenes(store, scenes)
         ),
         DEFAULT_LANDMARKS: landmark_scores(landmark_net, frames),
-        model: au_scores(load_au_model(model), frames, landmark_net),
+        model: au_scores(au_model, frames, landmark_net)
+        | place_scores(au_model, frames, landmark_net),
     }
 
 
