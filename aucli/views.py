@@ -73,8 +73,8 @@ def _as_openface(batch: pa.RecordBatch) -> pa.RecordBatch:
     turned = np.nan_to_num(openface_pose(pose))  # a row without a face holds NaN
     columns |= {name: pa.array(values) for name, values in zip(POSE, turned.T, strict=True)}
     filled = [
-        # A picture of a folder has no time; zero would be one.
-        column if name == "timestamp" else pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
+        # A picture of a folder has no time, and zero would be one; success is always known.
+        column if name in ("timestamp", "success") else pc.fill_null(column, 0)
         for name, column in columns.items()
     ]
     return pa.RecordBatch.from_arrays(filled, names=names)

@@ -54,7 +54,11 @@ def analyze(
         bool, typer.Option("--sides", help="Add AU12_L, AU12_R: the person's left and right.")
     ] = False,
     places: Annotated[
-        bool, typer.Option("--places", help="Add AU12_x, AU12_y: where each AU acts, frame px.")
+        bool,
+        typer.Option(
+            "--places",
+            help="Add AU12_x, AU12_y: where each AU acts, frame px; with --sides on each side.",
+        ),
     ] = False,
     presence: Annotated[
         bool, typer.Option("--presence", help="Add AU12_c: 1 where AU12_r is 1 or more.")
