@@ -1,0 +1,1 @@
+"""Scores of predictions against labels: match the frames, score, write and plot the report."""

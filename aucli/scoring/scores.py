@@ -1,0 +1,175 @@
+"""From pairs of labels and predictions to a report: every AU and their mean, with intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from aucli.metrics import METRICS, POSITIVE, agreement, bootstrap_weights, pair_sums
+from aucli.predictions import Unit
+from aucli.scoring.matching import Counts, Pairs
+
+MEAN = "mean"  # the row after the AUs
+VIEWS = {
+    "pooled": "all frames of all subjects together",
+    "within": "computed within each subject, then averaged over the subjects",
+    "folds": "computed within each fold's test subjects, then averaged over the folds",
+}
+LEVEL = 95  # per cent, of the intervals
+# Of a probability only what needs no common unit can be said.
+PROBABILITY_METRICS = ("pcc", "f1")
+CORRELATIONS = ("icc31", "pcc", "ccc")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """positive: intensity from which a label, and a predicted intensity, is positive for F1.
+    positive_probability: the same for a predicted probability. resamples: bootstrap samples of the
+    subjects; 0 for none."""
+
+    positive: float = POSITIVE
+    positive_probability: float = 0.5
+    resamples: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score and its interval; NaN is n/a."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Scores of A AUs.
+
+    scores: view of VIEWS -> AU or MEAN -> metric of METRICS -> estimate. frames: AU -> frames that
+    were scored. positives: AU -> share of these whose label is positive. flat: AUs that the
+    predictions leave constant though the labels vary; their correlations are n/a, and count as 0 in
+    the mean, so that a constant never raises it.
+    """
+
+    aus: tuple[str, ...]
+    unit: Unit
+    scores: dict[str, dict[str, dict[str, Estimate]]]
+    frames: dict[str, int]
+    positives: dict[str, float]
+    flat: tuple[str, ...]
+    subjects: int
+    filled: bool
+    counts: Counts
+    options: ScoreOptions
+
+
+def score(
+    pairs: Pairs,
+    options: ScoreOptions = ScoreOptions(),
+    folds: Mapping[str, tuple[str, ...]] | None = None,
+) -> Report:
+    """Score every AU. folds: name -> test subjects; adds the view ``folds``.
+
+    Intervals are the middle 95 % of the scores of bootstrap samples of the subjects, over those
+    samples in which the score is defined; n/a for a single subject.
+    """
+    subjects, group = np.unique(pairs.subjects, return_inverse=True)
+    on = options.positive_probability if pairs.unit == "probability" else options.positive
+    sums = np.stack(
+        [
+            pair_sums(p, y, group, len(subjects), options.positive, on)
+            for p, y in zip(pairs.predicted.T, pairs.labelled.T, strict=True)
+        ]
+    )  # (A, S, 10)
+    weights = bootstrap_weights(len(subjects), options.resamples, options.seed)  # (R, S)
+    total = agreement(sums.sum(1))
+    flat = np.isnan(total["pcc"]) & ~np.isnan(total["icc31"])  # (A,)
+    views = {
+        "pooled": (_counted(total), _counted(agreement(weights @ sums))),
+        "within": _within(sums, weights),
+    }
+    if folds:
+        members = np.array([np.isin(subjects, fold) for fold in folds.values()], float)  # (F, S)
+        once = {name: v[:, 0] for name, v in _mean_of_folds(members[None], sums).items()}
+        views["folds"] = (once, _mean_of_folds(members * weights[:, None], sums))
+    usable = PROBABILITY_METRICS if pairs.unit == "probability" else METRICS
+    scored = ~np.isnan(pairs.labelled + pairs.predicted)
+    positive = scored & (pairs.labelled >= options.positive)
+    frames = scored.sum(0)
+    return Report(
+        aus=pairs.aus,
+        unit=pairs.unit,
+        scores={
+            view: _estimates(pairs.aus, values, resampled, flat, usable, len(subjects) > 1)
+            for view, (values, resampled) in views.items()
+        },
+        frames=dict(zip(pairs.aus, frames.tolist(), strict=True)),
+        positives={
+            au: int(positive[:, a].sum()) / int(frames[a]) if frames[a] else float("nan")
+            for a, au in enumerate(pairs.aus)
+        },
+        flat=tuple(au for au, is_flat in zip(pairs.aus, flat, strict=True) if is_flat),
+        subjects=len(subjects),
+        filled=pairs.filled,
+        counts=pairs.counts,
+        options=options,
+    )
+
+
+def _counted(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A constant prediction of varying labels counts as uncorrelated."""
+    flat = np.isnan(scores["pcc"]) & ~np.isnan(scores["icc31"])
+    return scores | {"pcc": np.where(flat, 0.0, scores["pcc"])}
+
+
+def _within(sums: np.ndarray, weights: np.ndarray) -> tuple[dict, dict]:
+    """Mean over the subjects in which a score is defined: (A,), and (A, R) of the samples."""
+    values, resampled = {}, {}
+    for name, scores in _counted(agreement(sums)).items():  # (A, S)
+        values[name] = _mean(scores)
+        known = ~np.isnan(scores)
+        total, count = np.where(known, scores, 0) @ weights.T, known @ weights.T  # (A, R)
+        resampled[name] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return values, resampled
+
+
+def _mean_of_folds(members: np.ndarray, sums: np.ndarray) -> dict[str, np.ndarray]:
+    """members: (R, F, S), how often each subject counts in each fold. Returns (A, R)."""
+    scores = _counted(agreement(np.einsum("rfs,ask->arfk", members, sums)))
+    return {name: _mean(values) for name, values in scores.items()}
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis, without NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    count = known.sum(-1)
+    total = np.where(known, values, 0).sum(-1)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _estimates(
+    aus: tuple[str, ...],
+    values: dict[str, np.ndarray],
+    resampled: dict[str, np.ndarray],
+    flat: np.ndarray,
+    usable: tuple[str, ...],
+    intervals: bool,
+) -> dict[str, dict[str, Estimate]]:
+    """values: metric -> (A,). resampled: metric -> (A, R)."""
+    rows: dict[str, dict[str, Estimate]] = {name: {} for name in (*aus, MEAN)}
+    for metric in METRICS:
+        column = np.append(values[metric], _mean(values[metric]))  # (A + 1,)
+        samples = np.vstack([resampled[metric], _mean(resampled[metric].T)])  # (A + 1, R)
+        hidden = flat if metric in CORRELATIONS else np.zeros(len(aus), bool)
+        for a, name in enumerate(rows):
+            known = samples[a][~np.isnan(samples[a])]
+            if metric not in usable or np.isnan(column[a]) or (a < len(aus) and hidden[a]):
+                rows[name][metric] = Estimate(float("nan"))
+            elif intervals and known.size:
+                margin = (100 - LEVEL) / 2
+                low, high = np.percentile(known, [margin, 100 - margin])
+                rows[name][metric] = Estimate(float(column[a]), float(low), float(high))
+            else:
+                rows[name][metric] = Estimate(float(column[a]))
+    return rows

@@ -1,0 +1,212 @@
+"""Frames are matched and counted; reports against scores worked out another way."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aucli.errors import DataError
+from aucli.metrics import METRICS, f1, icc31, mae, pcc
+from aucli.predictions import Predictions, Unit
+from aucli.scoring.matching import Counts, Pairs, match, match_videos
+from aucli.scoring.scores import MEAN, ScoreOptions, score
+
+NAN = float("nan")
+
+
+def labels_of(*videos: str, frames: int = 4) -> pd.DataFrame:
+    rows = [(f"S{v}", v, i, i / 25, float(i % 3), NAN) for v in videos for i in range(frames)]
+    columns = ["subject", "video", "frame_index", "pts_seconds", "AU12", "AU20"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def predictions_of(*rows: tuple[str, int, float, bool, float]) -> Predictions:
+    """Rows of video, frame, seconds, success, AU12."""
+    columns = ["video", "frame_index", "pts_seconds", "success", "AU12"]
+    return Predictions(pd.DataFrame(rows, columns=columns), "openface", "intensity", 3)
+
+
+def test_frames_without_prediction_are_counted() -> None:
+    predictions = predictions_of(
+        ("a", 0, 0.0, True, 0.5), ("a", 1, 0.04, False, NAN), ("a", 3, 0.12, True, 2.0)
+    )
+    pairs = match(labels_of("a", "b"), predictions)
+    assert pairs.aus == ("AU12",)
+    assert pairs.counts == Counts(
+        videos=1, labelled=4, no_row=1, no_face=1, several_faces=3,
+        videos_without=("b",), not_predicted=("AU20",),
+    )  # fmt: skip
+    assert pairs.counts.missing == 2
+    np.testing.assert_array_equal(pairs.predicted[:, 0], [0.5, NAN, NAN, 2])
+    np.testing.assert_array_equal(pairs.labelled[:, 0], [0, 1, 2, 0])
+    assert set(pairs.subjects) == {"Sa"}
+
+    zeros = match(labels_of("a", "b"), predictions, missing="zero")
+    np.testing.assert_array_equal(zeros.predicted[:, 0], [0.5, 0, 0, 2])
+    assert zeros.filled
+    assert zeros.counts == pairs.counts
+
+
+def test_by_time_the_nearest_within_half_a_step() -> None:
+    # Labels are .04 s apart. The second prediction is .019 s off, the third .021 s.
+    predictions = predictions_of(
+        ("a", 0, 0.01, True, 1), ("a", 1, 0.059, True, 2), ("a", 7, 0.141, True, 4)
+    )
+    pairs = match(labels_of("a"), predictions, by="time")
+    np.testing.assert_array_equal(pairs.predicted[:, 0], [1, 2, NAN, NAN])
+    assert pairs.counts.no_row == 2
+
+    timed = labels_of("a").assign(frame_index=-1)
+    np.testing.assert_array_equal(match(timed, predictions).predicted, pairs.predicted)
+    with pytest.raises(DataError, match=r"^The labels have no frame numbers; use --match time\.$"):
+        match(timed, predictions, by="frame")
+    with pytest.raises(DataError, match=r"^Not every label has a time; use --match frame\.$"):
+        match(labels_of("a").drop(columns="pts_seconds"), predictions, by="time")
+    untimed = predictions_of(("a", 0, NAN, True, 1))
+    with pytest.raises(DataError, match=r"^The predictions have no times; use --match frame\.$"):
+        match(labels_of("a"), untimed, by="time")
+
+
+def test_videos_are_matched_by_name() -> None:
+    assert match_videos(["truth"], ["clip"]) == {"truth": "clip"}
+    assert match_videos(["SN001", "SN0011"], ["LeftVideoSN001_comp", "sn0011"]) == {
+        "SN001": "LeftVideoSN001_comp",
+        "SN0011": "sn0011",
+    }
+    assert match_videos(["F001/T1", "F001/T10"], ["F001_T10", "x"]) == {"F001/T10": "F001_T10"}
+    both_cameras = ["LeftVideoSN001_comp", "RightVideoSN001_comp"]
+    with pytest.raises(DataError, match=r"^The predictions LeftVideo.* all fit the labelled video"):
+        match_videos(["SN001", "SN002"], both_cameras)
+    with pytest.raises(DataError, match=r"^No labelled video \(a, b\) is among the predicted ones"):
+        match_videos(["a", "b"], ["c"])
+
+
+def test_nothing_in_common() -> None:
+    predictions = predictions_of(("a", 0, 0.0, True, 0.5))
+    with pytest.raises(DataError, match=r"^The labels code AU20 and the predictions AU12, so"):
+        match(labels_of("a").drop(columns="AU12"), predictions)
+    with pytest.raises(DataError, match=r"^No frame of the predicted videos has a label;"):
+        match(labels_of("a").assign(AU12=NAN), predictions)
+
+
+def pairs_of(
+    labelled: np.ndarray, predicted: np.ndarray, subjects: np.ndarray, unit: Unit = "intensity"
+) -> Pairs:
+    aus = tuple(f"AU{a + 1:02d}" for a in range(labelled.shape[1]))
+    counts = Counts(1, len(labelled), 0, 0, 0, (), ())
+    return Pairs(aus, subjects, labelled, predicted, unit, False, counts)
+
+
+def people(seed: int = 1) -> Pairs:
+    """Six subjects, three AUs; AU03 is never shown, S5 never shows AU02."""
+    rng = np.random.default_rng(seed)
+    subjects = np.repeat([f"S{s}" for s in range(6)], 50)
+    labelled = rng.integers(0, 6, (300, 3)).astype(float)
+    labelled[:, 2] = 0
+    labelled[subjects == "S5", 1] = 0
+    predicted = 0.7 * labelled + rng.normal(0.3, 0.8, (300, 3))
+    predicted[::31] = NAN
+    return pairs_of(labelled, predicted, subjects)
+
+
+def test_report_against_direct_scores() -> None:
+    pairs = people()
+    folds = {"A": ("S0", "S1", "S2"), "B": ("S3", "S4", "S5")}
+    report = score(pairs, ScoreOptions(resamples=200), folds)
+    assert report.aus == ("AU01", "AU02", "AU03")
+    assert report.subjects == 6
+    assert report.frames == dict.fromkeys(report.aus, 290)
+    kept = ~np.isnan(pairs.predicted[:, 0])
+    assert report.positives["AU01"] == (pairs.labelled[kept, 0] >= 2).mean()
+    assert report.positives["AU03"] == 0
+    for a, au in enumerate(report.aus):
+        p, y = pairs.predicted[:, a], pairs.labelled[:, a]
+        for name, metric in (("icc31", icc31), ("pcc", pcc), ("mae", mae), ("f1", f1)):
+            expected = {"pooled": metric(p, y)}
+            for view, groups in (
+                ("within", [(f"S{s}",) for s in range(6)]),
+                ("folds", folds.values()),
+            ):
+                each = [metric(p[m], y[m]) for m in (np.isin(pairs.subjects, g) for g in groups)]
+                each = [value for value in each if not math.isnan(value)]
+                expected[view] = float(np.mean(each)) if each else NAN
+            for view, value in expected.items():
+                found = report.scores[view][au][name]
+                assert found.value == pytest.approx(value, abs=1e-9, nan_ok=True), (view, au, name)
+                if not math.isnan(value):
+                    assert found.low < found.value < found.high
+    # AU03 has no positive: n/a, and not part of the mean; its error is.
+    mean = report.scores["pooled"][MEAN]
+    rows = report.scores["pooled"]
+    assert math.isnan(rows["AU03"]["icc31"].value)
+    assert mean["icc31"].value == pytest.approx(
+        (rows["AU01"]["icc31"].value + rows["AU02"]["icc31"].value) / 2
+    )
+    assert mean["mae"].value == pytest.approx(np.mean([rows[au]["mae"].value for au in report.aus]))
+
+
+def test_perfect_is_one_and_constant_is_na() -> None:
+    pairs = people()
+    perfect = pairs_of(pairs.labelled, pairs.labelled, pairs.subjects)
+    for view in ("pooled", "within"):
+        row = score(perfect).scores[view]["AU01"]
+        for metric in ("icc31", "pcc", "ccc", "f1"):
+            assert row[metric].value == pytest.approx(1, abs=1e-9)
+            assert row[metric].low == pytest.approx(1, abs=1e-9)
+        assert row["mae"].value == row["mse"].value == 0
+    constant = pairs_of(pairs.labelled, np.full_like(pairs.labelled, 0.1), pairs.subjects)
+    report = score(constant)
+    assert report.flat == ("AU01", "AU02")
+    for au in report.aus:
+        for metric in ("icc31", "pcc", "ccc"):
+            assert math.isnan(report.scores["pooled"][au][metric].value)
+    assert report.scores["pooled"]["AU01"]["mae"].value == pytest.approx(
+        np.abs(pairs.labelled[:, 0] - 0.1).mean()
+    )
+
+
+def test_a_constant_does_not_raise_the_mean() -> None:
+    pairs = people()
+    half = pairs.predicted.copy()
+    half[:, 1] = 0
+    report = score(pairs_of(pairs.labelled, half, pairs.subjects))
+    pooled = report.scores["pooled"]
+    assert report.flat == ("AU02",)
+    for metric in ("icc31", "pcc"):
+        assert math.isnan(pooled["AU02"][metric].value)
+        assert pooled[MEAN][metric].value == pytest.approx(pooled["AU01"][metric].value / 2)
+
+
+def test_intervals_cover_what_they_should() -> None:
+    """The standard error of a mean over subjects is known: sd / sqrt(subjects)."""
+    rng = np.random.default_rng(0)
+    count = 60
+    offsets = rng.normal(0, 1, count)
+    labelled = np.tile([[0.0], [3.0]], (count, 1))
+    predicted = labelled + 5 + np.repeat(offsets, 2)[:, None]
+    pairs = pairs_of(labelled, predicted, np.repeat(np.arange(count).astype(str), 2))
+    error = score(pairs, ScoreOptions(resamples=4000)).scores["pooled"]["AU01"]["mae"]
+    half_width = 1.96 * offsets.std() / math.sqrt(count)
+    assert error.high - error.low == pytest.approx(2 * half_width, rel=0.05)
+    assert error.low < 5 + offsets.mean() < error.high
+
+
+def test_one_subject_has_no_interval() -> None:
+    pairs = people()
+    one = pairs_of(pairs.labelled, pairs.predicted, np.full(300, "S"))
+    found = score(one).scores
+    assert math.isnan(found["pooled"]["AU01"]["icc31"].low)
+    assert found["pooled"]["AU01"]["icc31"].value == found["within"]["AU01"]["icc31"].value
+
+
+def test_probabilities_are_scored_by_correlation_and_threshold_only() -> None:
+    pairs = people()
+    probabilities = 1 / (1 + np.exp(-pairs.predicted))
+    report = score(pairs_of(pairs.labelled, probabilities, pairs.subjects, "probability"))
+    row = report.scores["pooled"]["AU01"]
+    for metric in METRICS:
+        assert math.isnan(row[metric].value) == (metric not in ("pcc", "f1"))
+    assert row["f1"].value == pytest.approx(
+        f1(probabilities[:, 0], pairs.labelled[:, 0], predicted_positive=0.5)
+    )
