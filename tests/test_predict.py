@@ -23,11 +23,11 @@ class Fixed(nn.Module):
         return (1 + x.mean((1, 2, 3)))[:, None, None, None] * self.maps
 
 
-def model(maps: int = 4, **changes) -> AUModel:
+def model(count: int = 4, **changes) -> AUModel:
     aus = ("AU06", "AU12")
     values = {
-        "net": Fixed(maps).eval(), "aus": aus, "maps": map_names(aus, maps == 4), "crop_size": 128,
-        "template": "eyes-nose", "mean": (127.5,) * 3, "std": (64.0,) * 3,
+        "net": Fixed(count).eval(), "aus": aus, "maps": map_names(aus, count == 4),
+        "crop_size": 128, "template": "eyes-nose", "mean": (127.5,) * 3, "std": (64.0,) * 3,
         "scale": np.ones(2, np.float32), "offset": np.zeros(2, np.float32),
     }  # fmt: skip
     return AUModel(**{**values, **changes})
@@ -106,3 +106,52 @@ def test_windows_leave_out_peaks_elsewhere() -> None:
     # The last two places are 4 px apart: each side's window ends between them.
     np.testing.assert_allclose(matched.places[0, 0], POINTS[0, :2], atol=0.5)
     assert matched.places[0, 1, 0, 0] < 62.5 < matched.places[0, 1, 1, 0]
+
+
+def test_maps_by_name() -> None:
+    # AU06 right before left; AU12 twice on the midline.
+    result = predict_crops(model(maps=("AU06_R", "AU06_L", "AU12", "AU12")), crops(0))
+    np.testing.assert_allclose(result.sides, [[[3, 1], [np.nan, np.nan]]], atol=1e-5)
+    np.testing.assert_allclose(result.intensities, [[2, 4.5]], atol=1e-5)
+    points = POINTS[0].numpy()
+    np.testing.assert_allclose(result.places, [[points[[1, 0]], points[[3, 3]]]], atol=0.02)
+    assert model(maps=("AU06_R", "AU06_L", "AU12", "AU12")).sides
+    assert not model(maps=("AU06_R", "AU12", "AU12", "AU12_L")).sides
+
+
+def test_an_au_on_both_sides_and_the_midline() -> None:
+    # The AUs' maps interleave; AU06 is the mean of three.
+    result = predict_crops(model(maps=("AU06_L", "AU12", "AU06", "AU06_R")), crops(0))
+    np.testing.assert_allclose(result.intensities, [[10 / 3, 3]], atol=1e-5)
+    np.testing.assert_allclose(result.sides, [[[1, 5], [np.nan, np.nan]]], atol=1e-5)
+    points = POINTS[0].numpy()
+    np.testing.assert_allclose(result.places, [[points[[0, 3]], points[[1, 1]]]], atol=0.02)
+    # Scale and offset belong to AUs, and a clip comes before the mean.
+    changed = model(
+        maps=("AU06_L", "AU12", "AU06", "AU06_R"),
+        scale=np.array([2, 1], np.float32),
+        offset=np.array([0, -5], np.float32),
+    )
+    result = predict_crops(changed, crops(0))
+    np.testing.assert_allclose(result.intensities, [[(2 + 5 + 5) / 3, 0]], atol=1e-5)
+
+
+def test_min_max_stretches_every_crop_by_itself() -> None:
+    stretched = model(normalisation="min-max")
+    pictures = crops(0, 0, 0)
+    pictures[1, :64], pictures[1, 64:] = 40, 90  # half 0, half 1 once stretched
+    pictures[2] = 77  # flat: nothing to stretch
+    together = predict_crops(stretched, pictures).sides
+    np.testing.assert_allclose(together[:2], [np.clip([[1.5, 4.5], [6, 7.5]], 0, 5)] * 2, atol=1e-4)
+    np.testing.assert_allclose(together[2], [[1, 3], [4, 5]], atol=1e-4)
+    for picture, sides in zip(pictures, together, strict=True):
+        np.testing.assert_array_equal(predict_crops(stretched, picture[None]).sides[0], sides)
+
+
+def test_impossible_models() -> None:
+    with pytest.raises(ValueError, match=r"^map 'AU25' belongs to none of AU06, AU12$"):
+        model(maps=("AU06", "AU12", "AU25"))
+    with pytest.raises(ValueError, match=r"^AU12 has no map among AU06_L, AU06_R$"):
+        model(maps=("AU06_L", "AU06_R"))
+    with pytest.raises(ValueError, match=r"^normalisation must be .* 'min-max', got 'none'$"):
+        model(normalisation="none")

@@ -58,6 +58,14 @@ class SCCHeatmapConfig:
         """Side of the output maps."""
         return self.crop_size // STRIDE
 
+    @classmethod
+    def paper(cls, maps: int) -> "SCCHeatmapConfig":
+        """The paper's network: ResNet-50, 256 px crops, an SCC with k = 7 after each deconvolution.
+
+        maps: one per AU point; 10 for BP4D, 24 for DISFA.
+        """
+        return cls("resnet50", maps, (16, 32, 64), 7, 256)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, read back by :meth:`from_dict`."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
