@@ -106,7 +106,7 @@ def _here(name: str) -> Path | None:
 
 
 def _pull(entry: "Published", yes: bool, offline: bool) -> Path:
-    from aucli.cli.console import console, note
+    from aucli.cli.console import note
 
     if offline:
         raise WeightsError(
@@ -116,12 +116,20 @@ def _pull(entry: "Published", yes: bool, offline: bool) -> Path:
     if entry.urls:
         note(f"{entry.name}: {entry.paper}; {entry.page}")
         note(f"licence: {entry.licence}")
-        if not yes and console.is_terminal and sys.stdin.isatty():
-            typer.confirm("Download it?", abort=True, err=True)
+        if not yes and on_terminal():
+            # Not typer.confirm, which writes a part of its question to stdout.
+            typer.echo("Download it? [y/N] ", nl=False, err=True)
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                raise WeightsError(f"{entry.name} was not downloaded")
     from aucli.weights.install import pull
 
     with _bytes_bar(entry.name) as on_progress:
         return pull(entry, on_progress)
+
+
+def on_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 @contextmanager

@@ -69,9 +69,10 @@ def download(
                 f"cannot write {part.path} ({error.strerror or error}); make room there or name "
                 "another folder by AUCLI_WEIGHTS"
             ) from error
-        for other in urls:
-            _Part(folder, other).delete(but=got.path)
-        return got
+        else:
+            for other in urls:
+                _Part(folder, other).delete(but=got.path)
+            return got
     raise WeightsError("; ".join(reasons))
 
 
@@ -142,7 +143,7 @@ def _fetch(part: _Part, sha256: str | None, report: Progress | None, timeout: fl
                 cut = True
     if done > MAX_FILE_BYTES:
         part.delete()
-        raise _Failed("sends more bytes than any weights that aucli knows")
+        raise _Failed("sends a body of more than any weights that aucli knows")
     if cut:
         of = f" of {total}" if total else ""
         raise _Failed(f"broke off after {done}{of} bytes")

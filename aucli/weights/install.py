@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 import aucli
 from aucli.errors import WeightsError
@@ -93,7 +93,7 @@ def _install(
     counters = {key: t for key, t in wanted.items() if key.endswith(".num_batches_tracked")}
     state = {**counters, **state}
     if entry.kind == "au":
-        _check_maps(entry, label, net, state)
+        _check_maps(entry, label, wanted, state)
     check_fit(label, entry.architecture, wanted, state)
     for key, tensor in state.items():
         if not tensor.isfinite().all():
@@ -116,12 +116,17 @@ def _install(
     return tensors_file(final)
 
 
-def _check_maps(entry: Published, label: str, net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Refuse weights of the same network for other AUs; its last kernels make the heatmaps."""
-    last, kernels = [(key, t) for key, t in net.state_dict().items() if t.ndim == 4][-1]
-    found = state.get(last)
-    if found is not None and found.ndim == 4 and len(found) != len(kernels):
-        raise WeightsError(
-            f"{label} makes {len(found)} heatmaps, but {entry.name} has {len(kernels)} for "
-            f"{', '.join(entry.card['aus'])}; give the file that belongs to this name"
-        )
+def _check_maps(
+    entry: Published, label: str, wanted: dict[str, Tensor], state: dict[str, Tensor]
+) -> None:
+    """Refuse weights of the same network for other AUs: only the number of heatmaps differs."""
+    maps = entry.card["config"]["maps"]
+    for key, tensor in wanted.items():
+        found = state.get(key)
+        if found is None or found.shape == tensor.shape or found.ndim != 4 or len(tensor) != maps:
+            continue
+        if found.shape[1:] == tensor.shape[1:]:
+            raise WeightsError(
+                f"{label} makes {len(found)} heatmaps, but {entry.name} has {maps} for "
+                f"{', '.join(entry.card['aus'])}; give the file that belongs to this name"
+            )
