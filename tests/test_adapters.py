@@ -11,7 +11,7 @@ from lookalikes import counting, landmarks66, write_text
 from aucli.aus import DISFA_AUS
 from aucli.datasets import disfa
 from aucli.datasets.adapters import ADAPTERS, check, find_recordings, load_labels
-from aucli.datasets.frames import FrameReader
+from aucli.datasets.frames import FrameReader, Pictures
 from aucli.errors import DataError
 
 
@@ -46,7 +46,7 @@ def test_labels_of_every_dataset(roots: dict[str, Path], dataset: str) -> None:
     assert list(labels.columns) == ["subject", "video", "frame_index", *aus]
     assert tuple(labels["subject"].unique()) == subjects
     assert (labels["video"].nunique(), len(labels)) == (videos, rows)
-    assert (labels[list(aus)].dtypes == np.float32).all()
+    assert {str(labels[au].dtype) for au in aus} == {"float32"}
     for row in labels.to_dict("records"):
         subject = row["subject"].removeprefix("TR_").removeprefix("VA_")
         for au in aus:
@@ -141,7 +141,8 @@ def test_bp4d_frames_are_places_among_the_pictures(roots: dict[str, Path]) -> No
     assert recording.labels.numbers.tolist() == [11, 12, 13, 14]
     assert recording.labels.frame_index.tolist() == [2, 3, 4, 5]
     # 9.jpg is before 10.jpg.
-    assert [p.name for p in recording.frames.files][:2] == ["9.jpg", "10.jpg"]
+    assert isinstance(recording.frames, Pictures)
+    assert [path.name for path in recording.frames.files][:2] == ["9.jpg", "10.jpg"]
 
 
 def test_fera2017_views(roots: dict[str, Path]) -> None:
@@ -156,6 +157,7 @@ def test_unbc_landmarks(roots: dict[str, Path]) -> None:
     recording = find_recordings("unbc", roots["unbc"])[0]
     assert recording.landmarks is not None
     points = recording.landmarks(2)
+    assert points is not None
     assert np.delete(points, [60, 64], axis=0) == pytest.approx(landmarks66(2), abs=1e-5)
 
 

@@ -1,0 +1,100 @@
+"""``aucli prepare``: a licensee's dataset to cropped, labelled faces."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aucli.cli import options as shared
+
+
+def prepare(
+    dataset: Annotated[
+        Literal["disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc"],
+        typer.Option(help="Which dataset."),
+    ],
+    root: Annotated[Path, typer.Option(help="Its folder, as its authors hand it out.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for the faces; not with --check.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell what is missing or wrong in the folder.")
+    ] = False,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="disfa: left (default) or right; fera2017: 1-9, 6 by default."),
+    ] = None,
+    subjects: Annotated[
+        str | None, typer.Option(help="Only these, with commas: SN001,SN002.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take each Nth frame.")] = 1,
+    size: Annotated[int, typer.Option(min=32, help="Side of the crops, px.")] = 320,
+    detector: shared.Detector = None,
+    landmarks: Annotated[
+        str | None,
+        typer.Option(help="A name or file of weights, or 'dataset' for those that it brings."),
+    ] = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = 0,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Crop the faces of a labelled dataset for train, with landmarks, AU labels and a manifest.
+
+    A run that was stopped continues where it was. dropped.csv in the folder lists every frame that
+    was left out, and why. A recording that is broken is told and left out; the rest goes on.
+    """
+    if check:
+        _check(dataset, root, camera)
+        return
+    if out is None:
+        raise typer.BadParameter("give a folder for the faces.", param_hint="--out")
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from aucli.cli.console import console, note, warn
+    from aucli.pipeline.analysis import AnalyzeOptions
+    from aucli.pipeline.loading import load_models
+    from aucli.prepare import PrepareConfig
+    from aucli.prepare import prepare as run
+
+    names = tuple(name.strip() for name in subjects.split(",")) if subjects else None
+    config = PrepareConfig(dataset, root, out, camera, names, every, size)
+    models = None
+    if landmarks != "dataset":
+        models = load_models(AnalyzeOptions(detector=detector, landmarks=landmarks, device=device))
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    columns = (TextColumn("labelled frames"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("frames", total=None)
+        summary = run(
+            config,
+            models,
+            on_start=lambda frames: bar.update(task, total=frames),
+            on_progress=lambda frames: bar.advance(task, frames),
+            on_problem=lambda sentence: note(f"aucli: {sentence}"),
+        )
+    if not quiet:
+        if summary.absent:
+            some = ", ".join(summary.absent[:5]) + (" ..." if summary.absent[5:] else "")
+            warn(f"{len(summary.absent)} subjects of the dataset are not in {root}: {some}")
+        dropped = ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items()) or "none"
+        note(f"{summary.faces} faces of {summary.recordings} recordings; dropped: {dropped}")
+    typer.echo(out)
+    raise typer.Exit(1 if summary.problems else 0)
+
+
+def _check(dataset: str, root: Path, camera: str | None) -> None:
+    from aucli.datasets.adapters import check, find_recordings
+
+    problems = check(dataset, root, camera)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    found = find_recordings(dataset, root, camera)
+    subjects = len({recording.subject for recording in found})
+    frames = sum(len(recording.labels) for recording in found)
+    typer.echo(f"complete: {subjects} subjects, {len(found)} recordings, {frames} labelled frames")
