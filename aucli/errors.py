@@ -19,3 +19,7 @@ class DataError(AucliError):
 
 class OutputError(AucliError):
     """A result cannot be written."""
+
+
+class LibraryError(AucliError):
+    """An optional library is missing or cannot be imported."""

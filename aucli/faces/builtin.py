@@ -17,10 +17,10 @@ from aucli.align import (
 )
 from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes
+from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.pose import fit_pose
 from aucli.faces.protocols import Boxes, Frames, Shapes
 from aucli.heatmaps import decode_landmarks
-from aucli.models.blocks import Net, fold_batch_norm
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
 from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
@@ -37,11 +37,6 @@ MIN_BOX_PX = 4.0
 # A followed face is looked at again when it moved by this share of its crop; below it, the crop is
 # within the shifts seen in training.
 RECENTRE_SHIFT = 0.10
-
-
-def _ready(net: Net, device: torch.device) -> Net:
-    """For inference: folded, in the memory order in which CPUs convolve fastest."""
-    return fold_batch_norm(net.eval()).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _normalise(images: torch.Tensor) -> torch.Tensor:
@@ -64,32 +59,23 @@ class BuiltinDetector:
     ) -> None:
         self.sha256 = sha256
         self.device = torch.device(device)
-        self.net = _ready(net, self.device)
+        self.net = ready(net, self.device)
         self.threshold = threshold
 
     @torch.inference_mode()
     def detect(self, frames: Frames, fine: bool = False) -> list[Boxes]:
         """See :class:`aucli.faces.protocols.Detector`; scores are the centre's probability."""
         long_side = FINE_LONG_SIDE if fine else LONG_SIDE
-        found: list[Boxes] = []
-        start = 0
-        while start < len(frames):
-            end = start + 1
-            while (
-                end < len(frames)
-                and end - start < DETECTOR_BATCH
-                and frames[end].shape == frames[start].shape
-            ):
-                end += 1
-            found += self._detect_same_size([frames[i] for i in range(start, end)], long_side)
-            start = end
-        return found
+        return [
+            found
+            for run in runs_of_one_size(frames, DETECTOR_BATCH)
+            for found in self._detect_same_size(run, long_side)
+        ]
 
     def _detect_same_size(self, frames: Sequence[np.ndarray], long_side: int) -> list[Boxes]:
         height, width = frames[0].shape[:2]
-        scale = long_side / max(height, width)
-        size = (max(round(height * scale), 1), max(round(width * scale), 1))
-        images = torch.cat([self._shrink(frame, size) for frame in frames])
+        size = scaled_size(frames[0], long_side / max(height, width))
+        images = torch.cat([resized(frame, size, self.device) for frame in frames])
         # Zeros after normalisation continue what the convolutions see beyond the border.
         padding = (0, -size[1] % COARSEST_STRIDE, 0, -size[0] % COARSEST_STRIDE)
         output = self.net(F.pad(_normalise(images), padding))
@@ -99,15 +85,6 @@ class BuiltinDetector:
             (((boxes + 0.5) * ratio - 0.5).astype(np.float32), scores)
             for boxes, scores in decode_boxes(output, self.threshold)
         ]
-
-    def _shrink(self, frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-        """(H, W, 3) uint8 -> (1, 3, h, w) uint8 on the device, anti-aliased."""
-        # A copy only where the decoder's array is read-only or turned; torch takes neither.
-        image = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(self.device)
-        image = image.permute(2, 0, 1)[None]
-        if self.device.type != "cpu":
-            image = image.float()  # the uint8 kernel exists on CPUs only
-        return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +142,19 @@ class BuiltinLandmarker:
     ) -> None:
         self.sha256 = sha256
         self.device = torch.device(device)
-        self.net = _ready(net, self.device)
+        self.net = ready(net, self.device)
         self.confidence = confidence or Confidence()
 
     def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
         """Two passes: on the candidate's box, then centred on the landmarks found there."""
-        faces, counts = _flatten(frames, boxes)
-        first, _ = self._run(faces, _join(boxes, (4,)))
-        return _split(*self._run(faces, landmark_crop_boxes(first)), counts)
+        faces, counts = flatten(frames, boxes)
+        first, _ = self._run(faces, join(boxes, (4,)))
+        return split(*self._run(faces, landmark_crop_boxes(first)), counts)
 
     def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
         """One pass on the old landmarks' crop, a second one for the faces that moved much."""
-        faces, counts = _flatten(frames, landmarks)
-        crops = landmark_crop_boxes(_join(landmarks, (68, 2)))
+        faces, counts = flatten(frames, landmarks)
+        crops = landmark_crop_boxes(join(landmarks, (68, 2)))
         found, confidence = self._run(faces, crops)
         again = landmark_crop_boxes(found)
         side = (crops[:, 2:] - crops[:, :2]).max(1)
@@ -185,7 +162,7 @@ class BuiltinLandmarker:
         if moved.any():
             where = np.flatnonzero(moved)
             found[where], confidence[where] = self._run([faces[i] for i in where], again[where])
-        return _split(found, confidence, counts)
+        return split(found, confidence, counts)
 
     @torch.inference_mode()
     def _run(self, faces: list[np.ndarray], boxes: np.ndarray) -> Shapes:
@@ -235,20 +212,3 @@ def _at_least(boxes: np.ndarray) -> np.ndarray:
     """(n, 4) boxes, the smallest ones widened to MIN_BOX_PX about their centres."""
     short = np.clip(MIN_BOX_PX - (boxes[:, 2:] - boxes[:, :2]), 0, None) / 2
     return boxes + np.concatenate([-short, short], 1)
-
-
-def _flatten(frames: Frames, items: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-    """A frame for each face of all frames, and the number of faces in each frame."""
-    if len(frames) != len(items):
-        raise ValueError(f"{len(frames)} frames with faces of {len(items)}")
-    counts = [len(item) for item in items]
-    return [frames[i] for i, n in enumerate(counts) for _ in range(n)], counts
-
-
-def _join(items: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return np.concatenate([np.zeros((0, *shape), np.float32), *items]).astype(np.float32)
-
-
-def _split(landmarks: np.ndarray, confidence: np.ndarray, counts: list[int]) -> list[Shapes]:
-    cuts = np.cumsum(counts)[:-1]
-    return list(zip(np.split(landmarks, cuts), np.split(confidence, cuts), strict=True))

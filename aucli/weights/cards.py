@@ -24,11 +24,13 @@ from aucli.errors import WeightsError
 from aucli.heatmaps import STRIDE, place_windows
 from aucli.models.blocks import fold_batch_norm
 from aucli.models.detector import FaceDetectorNet
+from aucli.models.fan import fan
 from aucli.models.fanau import FANAU
 from aucli.models.heatmap_resnet import HeatmapResNet
 from aucli.models.hourglass import Hourglass
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import AUModel, map_names
+from aucli.models.retinaface import RetinaFace
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights.manifest import why_absent
 from aucli.weights.places import card_file, find, read_card_file, read_checked, tensors_file
@@ -67,6 +69,16 @@ ARCHITECTURES = {
     ),
     "LandmarkNet": Architecture(
         "landmarks", lambda config: LandmarkNet(tuple(config["widths"])), _widths
+    ),
+    "RetinaFace": Architecture(
+        "detector",
+        lambda config: RetinaFace(config["backbone"]),
+        lambda net: {"backbone": net.backbone},
+    ),
+    "FAN": Architecture(
+        "landmarks",
+        lambda config: fan(int(config["modules"])),
+        lambda net: {"modules": net.num_modules},
     ),
     "SCCHeatmapNet": Architecture(
         "au",
@@ -160,19 +172,19 @@ def _defaults(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
     """Card entries that a network's kind adds."""
     if isinstance(net, LandmarkNet):
         return {"crop_size": 128}
-    if not isinstance(net, SCCHeatmapNet):
+    if "aus" not in card:
         return {}
-    aus = card["aus"]
-    sides = net.config.maps == 2 * len(aus)
-    if not sides and net.config.maps != len(aus):
-        raise ValueError(f"{net.config.maps} maps do not fit {len(aus)} AUs")
-    return {
-        "crop_size": net.config.crop_size,
-        "template": "eyes-nose",
-        "sides": sides,
-        "scale": [1.0] * len(aus),
-        "offset": [0.0] * len(aus),
-    }
+    count = len(card["aus"])
+    told: dict[str, Any] = {"scale": [1.0] * count, "offset": [0.0] * count}
+    if not isinstance(net, SCCHeatmapNet):
+        return told
+    told |= {"crop_size": net.config.crop_size, "template": "eyes-nose"}
+    if "maps" not in card:
+        sides = net.config.maps == 2 * count
+        if not sides and net.config.maps != count:
+            raise ValueError(f"{net.config.maps} maps do not fit {count} AUs")
+        told["sides"] = sides
+    return told
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
