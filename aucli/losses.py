@@ -64,46 +64,69 @@ def landmark_loss(
 
 def au_loss(
     heatmaps: torch.Tensor,
-    landmark_logits: torch.Tensor,
-    au_points: torch.Tensor,
+    points: torch.Tensor,
     intensities: torch.Tensor,
     weights: torch.Tensor,
-    landmarks: torch.Tensor,
-    landmark_weights: torch.Tensor,
+    sigma_cells: float = AU_SIGMA_CELLS,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Maps whose peaks are AU intensities.
 
-    heatmaps: (N, 2A, h, w), map 2 * a + side, sides L, R, units of intensity. au_points:
-    (N, A, 2, 2) crop px. intensities, weights: (N, A, 2), 0-5 and >= 0. landmarks: (N, 68, 2) crop
-    px with weights (N, 68), for the auxiliary head.
+    heatmaps: (N, K, h, w) in units of intensity. points: (N, K, 2) crop px. intensities, weights:
+    (N, K), 0-5 and >= 0; a weight of 0 leaves a map out.
 
     Squares, not absolute values: labels are sparse (their median is 0), and the least absolute
     error is reached by answering 0 for ever. The amplitude under the Gaussian gives a slope
     everywhere near the point, where the peak gives one in a single cell.
     """
-    maps = heatmaps.float().unflatten(1, (-1, 2))  # (N, A, 2, h, w)
+    maps = heatmaps.float()
     with torch.no_grad():
-        ones = torch.ones_like(intensities).flatten(1)
-        shape = render_heatmaps(au_points.flatten(1, 2), ones, maps.shape[-1], AU_SIGMA_CELLS)
-        shape = shape.unflatten(1, (-1, 2))  # (N, A, 2, h, w), highest cell 1
+        shape = render_heatmaps(points, torch.ones_like(intensities), maps.shape[-1], sigma_cells)
         share = weights / weights.mean().clamp(min=1e-6) / MAX_INTENSITY**2
         target = shape * intensities[..., None, None]
         root = (1 + 8 * shape).mul_(share[..., None, None]).sqrt_()
-        energy = shape.square().sum((3, 4))
+        energy = shape.square().sum((2, 3))
     residual = ((maps - target) * root).flatten()
     on_map = residual.dot(residual) / residual.numel()
-    peak = maps.flatten(3).amax(3)
+    peak = maps.flatten(2).amax(2)
     on_peak = ((peak - intensities) ** 2 * share).mean()
     # Least-squares amplitude under the Gaussian.
-    amplitude = (maps * shape).sum((3, 4)) / energy
+    amplitude = (maps * shape).sum((2, 3)) / energy
     on_amplitude = ((amplitude - intensities) ** 2 * share).mean()
-    entropy, _ = _landmark_terms(landmark_logits, landmarks, landmark_weights)
-    loss = 60 * on_map + 10 * on_peak + 10 * on_amplitude + 0.15 * entropy
-    with torch.no_grad():
-        error = (peak - intensities).abs().mean()
-        # Spread of the answers against the spread of the labels: 0 is the "all zero" trap.
-        alive = peak.std(0).mean() / intensities.std(0).mean().clamp(min=1e-6)
-    return loss, {"maps": on_map, "peak": on_peak, "mae": error, "spread": alive}
+    loss = 60 * on_map + 10 * on_peak + 10 * on_amplitude
+    return loss, {"maps": on_map, "peak": on_peak} | _answers(peak, intensities, weights)
+
+
+def squares_loss(
+    heatmaps: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, scale: float = 1.0
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Mean squared error over all pixels, as both papers train.
+
+    heatmaps, targets: (N, K, h, w). weights: (N, K), 0 leaves a map out. scale: map value of
+    intensity 1.
+    """
+    maps = heatmaps.float()
+    each = (maps - targets).square().mean((2, 3))  # (N, K)
+    loss = (each * weights).sum() / weights.sum().clamp(min=1)
+    peak, true = (x.flatten(2).amax(2) / scale for x in (maps, targets))
+    return loss, _answers(peak, true, weights)
+
+
+@torch.no_grad()
+def _answers(
+    peak: torch.Tensor, true: torch.Tensor, weights: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Mean error of the peaks (N, K), and their spread against the labels': 0 is "all zero"."""
+    known = (weights > 0).float()
+    error = ((peak - true).abs() * known).sum() / known.sum().clamp(min=1)
+    spread = peak.std(0).mean() / true.std(0).mean().clamp(min=1e-6)
+    return {"mae": error, "spread": spread}
+
+
+def auxiliary_landmark_loss(
+    logits: torch.Tensor, points: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Where the face is, a second task for AU networks: see :func:`landmark_loss`."""
+    return 0.15 * _landmark_terms(logits, points, weights)[0]
 
 
 def detector_loss(

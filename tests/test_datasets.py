@@ -111,12 +111,12 @@ def test_landmark_batch(root: Path) -> None:
 
 def test_au_batch_keeps_sides(root: Path) -> None:
     batch = next(iter(AUBatches(FaceStore(root), 32, seed=0)))
-    assert batch.intensities.shape == batch.weights.shape == (32, len(SYNTHETIC_AUS), 2)
-    left, right = batch.intensities[:, SMILE].unbind(1)
+    assert batch.intensities.shape == batch.weights.shape == (32, 2 * len(SYNTHETIC_AUS))
+    left, right = batch.intensities.unflatten(1, (-1, 2))[:, SMILE].unbind(1)
     smiling = (left + right) > 0
     # The drawn faces smile with the left; about half of them are mirrored.
     assert set((left / right)[smiling].tolist()) == {0.5, 2.0}
-    places = batch.au_points[:, SMILE]  # (N, 2, 2)
+    places = batch.points.unflatten(1, (-1, 2))[:, SMILE]  # (N, 2, 2)
     assert (places[:, 0, 0] > places[:, 1, 0]).all()
     eyes = batch.landmarks[:, 36:42].mean(1)
     assert (eyes - torch.tensor([45.0, 38.0])).norm(dim=1).mean() < 6

@@ -5,58 +5,90 @@ from typing import Annotated, Literal
 
 import typer
 
-KINDS: dict[str, Literal["detector", "landmarks", "au"]] = {
-    "detector": "detector",
-    "landmarks": "landmarks",
-    "scc-small": "au",
-}
-
 
 def train(
-    root: Annotated[Path, typer.Option(help="Folder of the rendered shards.", exists=True)],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log and weights.")],
-    model: Annotated[
-        Literal["detector", "landmarks", "scc-small"], typer.Option(help="Network to train.")
+    root: Annotated[
+        Path, typer.Option(help="Folder of rendered or of prepared faces.", exists=True)
     ],
-    dataset: Annotated[Literal["synthetic"], typer.Option(help="Kind of data.")] = "synthetic",
-    minutes: Annotated[float | None, typer.Option(help="Length of the run by the clock.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run in batches.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and weights.")],
+    model: Annotated[
+        Literal[
+            "detector",
+            "landmarks",
+            "scc-small",
+            "scc-resnet18",
+            "scc-resnet50",
+            "heatmap-resnet50",
+            "hourglass",
+            "fanau",
+        ],
+        typer.Option(help="Network to train."),
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="synthetic, or the dataset that was prepared: disfa, bp4d ...")
+    ] = "synthetic",
+    folds: Annotated[
+        str | None, typer.Option(help="Protocol, such as jaanet; default: the dataset's first.")
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Which of its folds, from 0.", min=0)] = 0,
+    preset: Annotated[
+        Literal["modern", "fan2020", "bmvc2018"], typer.Option(help="Recipe; options go before it.")
+    ] = "modern",
+    epochs: Annotated[int | None, typer.Option(help="Length in passes.", min=1)] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length by the clock.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in batches.", min=1)] = None,
     init: Annotated[
         Path | None, typer.Option(help="Weights to start from, copied by name.", exists=True)
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples a batch.", min=2)] = 32,
-    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 2.5e-3,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a batch.", min=2)] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches in an optimizer step.", min=1)] = 1,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many evaluations without a better score.", min=0)
+    ] = 0,
+    evaluations: Annotated[int, typer.Option(help="Evaluations in the run.", min=0)] = 6,
+    crop_size: Annotated[
+        int | None, typer.Option(help="Side of the AU crops, px; a multiple of 64.", min=64)
+    ] = None,
     widths: Annotated[
         str | None, typer.Option(metavar="A,B,C,D", help="Channels of the trunk's four stages.")
     ] = None,
     k: Annotated[int, typer.Option(help="Neighbours of the SCC layers.", min=1)] = 7,
     threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes making batches.", min=0)] = 0,
-    faces: Annotated[int | None, typer.Option(help="Use at most so many faces.")] = None,
+    faces: Annotated[int | None, typer.Option(help="Use at most so many rendered faces.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
 ) -> None:
-    """Train a network on rendered faces; the weights file's path goes to stdout."""
-    if (minutes is None) == (steps is None):
-        raise typer.BadParameter("give either --minutes or --steps")
+    """Train a network; the weights file's path goes to stdout.
+
+    On rendered faces (aucli synth) or on a dataset you have a licence for (aucli prepare). Several
+    GPUs or processes: torchrun --nproc-per-node N -m aucli train ...
+    """
+    if preset == "modern" and all(length is None for length in (epochs, minutes, steps)):
+        raise typer.BadParameter("give one of --epochs, --minutes and --steps")
     try:
         channels = tuple(int(part) for part in widths.split(",")) if widths else None
     except ValueError as error:
-        raise typer.BadParameter(
-            f"--widths takes numbers like 24,48,96,128, not {widths}"
-        ) from error
+        raise typer.BadParameter(f"--widths takes numbers like 24,48,96, not {widths}") from error
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from aucli.cli.console import console, note
-    from aucli.train import MAIN_SCORE, Report, TrainConfig
-    from aucli.train import train as run
+    from aucli.train.config import with_preset
+    from aucli.train.logs import Report
+    from aucli.train.trainer import train as run
 
-    config = TrainConfig(
-        kind=KINDS[model], root=root, out=out, steps=steps, minutes=minutes, init=init,
-        batch_size=batch_size, lr=lr, k=k, threads=threads, workers=workers, faces=faces,
-        seed=seed, device=device, widths=channels,
-    )  # fmt: skip
+    try:
+        config = with_preset(
+            preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=fold,
+            steps=steps, minutes=minutes, epochs=epochs, init=init, batch_size=batch_size,
+            accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
+            crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
+            device=device, widths=channels,
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     columns = (
         TextColumn(model), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
     )  # fmt: skip
@@ -74,9 +106,10 @@ def train(
             bar.update(task, completed=report.share, state=state)
 
         scores = run(config, resume, show)
-    if scores:
-        main = MAIN_SCORE[config.kind]
-        note(f"{model}: {main} {scores[main]:.4f} on people that were held out")
+    brief = {name: value for name, value in scores.items() if "." not in name}
+    if brief:
+        told = ", ".join(f"{name} {value:.4f}" for name, value in brief.items())
+        note(f"{model}: {told} on people that were held out")
     typer.echo(out / "weights.safetensors")
 
 

@@ -7,22 +7,20 @@ undisturbed one would have seen. Of several training processes, each takes its s
 """
 
 import io
-import itertools
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
-from torch.utils.data import IterableDataset, get_worker_info
 
 from aucli import augment
 from aucli.align import align_matrices, apply_matrices, face_boxes
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
+from aucli.datasets.series import AUBatch, Batch, Series
 from aucli.errors import DataError
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.negatives import hide_face, shuffle_parts
@@ -47,18 +45,6 @@ class LandmarkBatch(NamedTuple):
     landmarks: torch.Tensor
     weights: torch.Tensor
     is_face: torch.Tensor
-
-
-class AUBatch(NamedTuple):
-    """images (N, 3, 128, 128) uint8; au_points (N, A, 2, 2) crop px; intensities and weights
-    (N, A, 2), sides L, R; landmarks (N, 68, 2) crop px; landmark_weights (N, 68)."""
-
-    images: torch.Tensor
-    au_points: torch.Tensor
-    intensities: torch.Tensor
-    weights: torch.Tensor
-    landmarks: torch.Tensor
-    landmark_weights: torch.Tensor
 
 
 class SceneBatch(NamedTuple):
@@ -205,11 +191,8 @@ def over(front: np.ndarray, ground: np.ndarray, light: np.ndarray) -> np.ndarray
     return (lit + ground * (1 - alpha / 255)).astype(np.uint8)
 
 
-Batch = TypeVar("Batch", bound=NamedTuple)
-
-
-class Batches(IterableDataset[Batch]):
-    """Batch ``start``, ``start + 1``, ... of an endless series, dealt out over loader processes.
+class Batches(Series[Batch]):
+    """Batches of rendered faces.
 
     occluded: share of the images with something in front of the face. cut: share that leaves the
     video's frame.
@@ -227,20 +210,17 @@ class Batches(IterableDataset[Batch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.store, self.batch_size, self.seed, self.start = store, batch_size, seed, start
-        self.rank, self.world = rank, world
+        super().__init__(batch_size, seed, start, rank, world)
+        self.store = store
         self.backgrounds = BackgroundPool(seed=seed)
         self.sprites = sprite_pool(seed=seed)
 
     def make(self, rng: np.random.Generator) -> Batch:
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for number in itertools.count(self.start + first, step):
-            mine = number * self.world + self.rank
-            yield self.make(np.random.default_rng([self.seed, mine]))
+    def batch(self, number: int) -> Batch:
+        """See :class:`Series`."""
+        return self.make(np.random.default_rng([self.seed, number]))
 
     def _finish(
         self, rng: np.random.Generator, images: torch.Tensor, landmarks: torch.Tensor, visible
@@ -333,8 +313,16 @@ class LandmarkBatches(Batches[LandmarkBatch]):
 class AUBatches(Batches[AUBatch]):
     """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
 
-    def __init__(self, store: FaceStore, *args: int, **kwargs: int) -> None:
-        super().__init__(store, *args, **kwargs)
+    def __init__(
+        self,
+        store: FaceStore,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        super().__init__(store, batch_size, seed, start, rank, world)
         # Inverse transform sampling: ``choice`` with weights would sum them anew for every batch.
         self._cumulative = np.cumsum(store.au_weights())
 
@@ -363,7 +351,14 @@ class AUBatches(Batches[AUBatch]):
         places = torch.from_numpy(synthetic_points(points.numpy()))
         weights = self._au_weights(places, points, before & ~visible)
         landmark_weights = torch.where(visible, 1.0, HIDDEN_WEIGHT)
-        return AUBatch(images, places, sides, weights, points, landmark_weights)
+        return AUBatch(
+            images,
+            places.flatten(1, 2),
+            sides.flatten(1),
+            weights.flatten(1),
+            points,
+            landmark_weights,
+        )
 
     @staticmethod
     def _au_weights(

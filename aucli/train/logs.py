@@ -1,0 +1,75 @@
+"""What a run leaves to look at: log.jsonl, log.csv and curves.png."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line of the log. share: of the run, 0-1. values: losses or held-out scores."""
+
+    step: int
+    share: float
+    seconds: float
+    samples_per_second: float
+    values: dict[str, float]
+    event: Literal["train", "eval"] = "train"
+
+
+Progress = Callable[[Report], None]
+
+
+class Log:
+    """log.jsonl of a run, one Report a line."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Lines after ``step`` are dropped: a resumed run writes them again."""
+        self.path = folder / "log.jsonl"
+        if self.path.exists():
+            lines = [x for x in self.path.read_text().splitlines() if json.loads(x)["step"] <= step]
+            self.path.write_text("".join(line + "\n" for line in lines) if step else "")
+
+    def write(self, report: Report) -> None:
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(asdict(report)) + "\n")
+
+    def rows(self) -> list[dict]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def finish(self) -> None:
+        """Write log.csv and, with matplotlib, curves.png beside log.jsonl."""
+        rows = self.rows()
+        names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+        with self.path.with_suffix(".csv").open("w", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["event", "step", "seconds", *names])
+            for row in rows:
+                values = [row["values"].get(name, "") for name in names]
+                writer.writerow([row["event"], row["step"], row["seconds"], *values])
+        draw_curves(rows, self.path.with_name("curves.png"))
+
+
+def draw_curves(rows: list[dict], path: Path) -> bool:
+    """Loss and held-out score over steps as a PNG; False where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for event, axes in (("train", left), ("eval", right)):
+        chosen = [row for row in rows if row["event"] == event]
+        for name in chosen[0]["values"] if chosen else ():
+            if "." not in name:  # of single AUs
+                steps = [row["step"] for row in chosen]
+                axes.plot(steps, [row["values"].get(name) for row in chosen], label=name)
+        axes.set(xlabel="step", title={"train": "training", "eval": "held-out people"}[event])
+        if chosen:
+            axes.legend(fontsize=7)
+    left.set_yscale("symlog")
+    figure.savefig(path, dpi=100)
+    return True

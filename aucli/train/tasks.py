@@ -1,0 +1,337 @@
+"""What the loop in ``trainer`` needs of a network: batches, a loss, a held-out score, a card.
+
+A task is made from the run's config by :func:`make_task`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from aucli import evaluate
+from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
+from aucli.datasets.adapters import adapter
+from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
+from aucli.datasets.folds import FOLDS, Fold, folds
+from aucli.datasets.prepared import PreparedFaces
+from aucli.datasets.series import AUBatch, Series
+from aucli.datasets.synthetic import (
+    AUBatches,
+    FaceStore,
+    LandmarkBatch,
+    LandmarkBatches,
+    SceneBatch,
+    SceneBatches,
+)
+from aucli.errors import DataError
+from aucli.evaluate import normalise
+from aucli.heatmaps import cells_to_px, px_to_cells, render_heatmaps
+from aucli.losses import (
+    au_loss,
+    auxiliary_landmark_loss,
+    detector_loss,
+    landmark_loss,
+    squares_loss,
+)
+from aucli.metrics import icc31, mae, pcc
+from aucli.models.landmark import LandmarkNet
+from aucli.models.scc_heatmap import SCCHeatmapNet
+from aucli.train.config import TrainConfig
+from aucli.train.nets import build_au_net, build_face_net, read_state
+from aucli.weights import cards
+
+# An AU lies within this of its usual place in an aligned crop; 95 % of them within 12 px.
+PLACE_RADIUS_PX = 14.0
+
+Scorer = Callable[[nn.Module], dict[str, float]]
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+class Task(Protocol):
+    """One kind of training.
+
+    main_score: of the scorer's answer. smaller_is_better: of that score.
+    """
+
+    main_score: str
+    smaller_is_better: bool
+
+    def net(self) -> nn.Module: ...
+    def batches(self, start: int, rank: int, world: int) -> Series: ...
+    def loss(self, net: nn.Module, batch: Any) -> Loss: ...
+    def scorer(self) -> Scorer | None: ...
+    def card(self) -> dict[str, Any]: ...
+
+
+def make_task(config: TrainConfig) -> Task:
+    """The task of a config. Raises DataError where its data are not there."""
+    if config.model == "detector":
+        return DetectorTask(config)
+    if config.model == "landmarks":
+        return LandmarkTask(config)
+    return RenderedAUTask(config) if config.dataset == "synthetic" else PreparedAUTask(config)
+
+
+def _held_out(config: TrainConfig) -> FaceStore | None:
+    """Rendered people held out of training; None where there are none or nobody asks."""
+    if not config.evaluations:
+        return None
+    try:
+        return FaceStore(config.root, "test")
+    except DataError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorTask:
+    """The face detector, on drawn scenes."""
+
+    config: TrainConfig
+    main_score = "ap"
+    smaller_is_better = False
+
+    def net(self) -> nn.Module:
+        return build_face_net(self.config)
+
+    def batches(self, start: int, rank: int, world: int) -> Series:
+        config = self.config
+        store = FaceStore(config.root, "train", config.faces)
+        return SceneBatches(store, config.batch_size, config.seed, start, rank, world)
+
+    def loss(self, net: nn.Module, batch: SceneBatch) -> Loss:
+        return detector_loss(net(_channels_last(normalise(batch.images))), batch.targets)
+
+    def scorer(self) -> Scorer | None:
+        store = _held_out(self.config)
+        if store is None:
+            return None
+        scenes = evaluate.held_out_scenes(store, self.config.evaluation_faces // 2)
+        return lambda net: evaluate.detector_scores(net, scenes)
+
+    def card(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarkTask:
+    """The landmark network, on loosely cropped rendered faces."""
+
+    config: TrainConfig
+    main_score = "nme"
+    smaller_is_better = True
+
+    def net(self) -> nn.Module:
+        return build_face_net(self.config)
+
+    def batches(self, start: int, rank: int, world: int) -> Series:
+        config = self.config
+        store = FaceStore(config.root, "train", config.faces)
+        return LandmarkBatches(store, config.batch_size, config.seed, start, rank, world)
+
+    def loss(self, net: nn.Module, batch: LandmarkBatch) -> Loss:
+        logits, face_logit = net(_channels_last(normalise(batch.images)))
+        return landmark_loss(logits, face_logit, *batch[1:])
+
+    def scorer(self) -> Scorer | None:
+        store = _held_out(self.config)
+        if store is None:
+            return None
+        held_out = evaluate.held_out_frames(store, self.config.evaluation_faces)
+        return lambda net: evaluate.landmark_scores(net, held_out)
+
+    def card(self) -> dict[str, Any]:
+        return {}
+
+
+class AUTask:
+    """What AU networks share: their maps, their targets and their card."""
+
+    main_score = "icc31"
+    smaller_is_better = False
+
+    def __init__(self, config: TrainConfig, aus: tuple[str, ...]) -> None:
+        self.config, self.aus = config, aus
+        places = POINT_SETS[config.points]
+        absent = [au for au in aus if au not in places]
+        if absent:
+            raise DataError(
+                f"the points {config.points!r} have no place for {', '.join(absent)}; "
+                "use another preset."
+            )
+        self.points = point_names(aus, places)
+        self.maps = aus if config.one_map_per_au else self.points
+        # Which map each point is drawn on.
+        self._map = torch.tensor(
+            [self.maps.index(name.split("_")[0]) for name in self.points]
+            if config.one_map_per_au
+            else range(len(self.points))
+        )
+
+    def net(self) -> nn.Module:
+        return build_au_net(self.config, self.maps)
+
+    def loss(self, net: nn.Module, batch: AUBatch) -> Loss:
+        config = self.config
+        images = _channels_last(self._normalised(batch.images))
+        # A second task that only the project's own loss has.
+        helped = config.loss == "weighted" and isinstance(net, SCCHeatmapNet)
+        heatmaps, landmarks = net(images, with_landmarks=True) if helped else (net(images), None)
+        if config.loss == "squares":
+            with torch.no_grad():
+                targets, weights = self._targets(batch, heatmaps.shape[-1])
+            return squares_loss(heatmaps, targets, weights, config.heatmap_scale)
+        loss, parts = au_loss(
+            heatmaps, batch.points, batch.intensities, batch.weights, config.sigma_cells
+        )
+        if landmarks is not None:
+            loss = loss + auxiliary_landmark_loss(
+                landmarks, batch.landmarks, batch.landmark_weights
+            )
+        return loss, parts
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        return normalise(images) if self._own_pixels else images.float() / 255
+
+    @property
+    def _own_pixels(self) -> bool:
+        """The project's pixel scale, or the papers' RGB / 255."""
+        return self.config.preset == "modern"
+
+    def _targets(self, batch: AUBatch, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Heatmaps (N, K, size, size) and weights (N, K); points of one map meet in its maximum."""
+        config, points = self.config, batch.points
+        if config.whole_cells:
+            points = cells_to_px(torch.floor(px_to_cells(points) + 0.5))
+        drawn = render_heatmaps(
+            points, batch.intensities, size, config.sigma_cells, config.convention,
+            config.heatmap_scale,
+        )  # fmt: skip
+        if not config.one_map_per_au:
+            return drawn, batch.weights
+        index = self._map.to(drawn.device)
+        targets = drawn.new_zeros(len(drawn), len(self.maps), size, size)
+        targets = targets.index_reduce(1, index, drawn, "amax")
+        weights = batch.weights.new_zeros(len(drawn), len(self.maps))
+        return targets, weights.index_reduce(1, index, batch.weights, "amax")
+
+    def card(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "aus": list(self.aus),
+            "maps": list(self.maps),
+            "template": self.config.template,
+            "crop_size": self.config.px,
+            "heatmap_scale": self.config.heatmap_scale,
+        }
+        if not self._own_pixels:
+            told |= {"mean": [0.0] * 3, "std": [255.0] * 3}
+        return told
+
+    def model(self, net: nn.Module) -> cards.AUModel:
+        """The network as ``analyze`` would run it."""
+        return cards.au_model(net, cards.complete_card(net, self.card()))
+
+
+class RenderedAUTask(AUTask):
+    """An AU network on rendered faces, whose sides have labels of their own."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        if config.points != "synthetic" or config.template != "eyes-nose":
+            raise DataError("rendered faces train by the preset 'modern' only.")
+        super().__init__(config, SYNTHETIC_AUS)
+        self._readout: dict[str, Any] = {}
+
+    def batches(self, start: int, rank: int, world: int) -> Series:
+        config = self.config
+        store = FaceStore(config.root, "train", config.faces)
+        places = store.usual_places().astype(float).round(1).tolist()
+        self._readout = {
+            "sigma_cells": config.sigma_cells, "radius_px": PLACE_RADIUS_PX, "places": places,
+        }  # fmt: skip
+        return AUBatches(store, config.batch_size, config.seed, start, rank, world)
+
+    def scorer(self) -> Scorer | None:
+        store = _held_out(self.config)
+        if store is None:
+            return None
+        held_out = evaluate.held_out_frames(store, self.config.evaluation_faces)
+        landmark_net = self._landmark_net()
+        return lambda net: evaluate.au_scores(self.model(net), held_out, landmark_net)
+
+    def _landmark_net(self) -> nn.Module | None:
+        """The landmark network that the run started from, to align by what it sees."""
+        if self.config.init is None:
+            return None
+        state, candidate = read_state(self.config.init), LandmarkNet()
+        if state.keys() != candidate.state_dict().keys():
+            return None
+        candidate.load_state_dict(state)
+        return candidate.eval()
+
+    def card(self) -> dict[str, Any]:
+        return super().card() | ({"readout": self._readout} if self._readout else {})
+
+
+class PreparedAUTask(AUTask):
+    """An AU network on faces of a labelled dataset, by one fold of a named protocol."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._fold = choose_fold(config.dataset, config.folds, config.fold)
+        self._faces = PreparedFaces(config.root, self._fold.train)
+        if self._faces.dataset != config.dataset:
+            raise DataError(f"{config.root} holds {self._faces.dataset}, not {config.dataset}.")
+        super().__init__(config, self._faces.aus)
+
+    def batches(self, start: int, rank: int, world: int) -> PreparedBatches:
+        config = self.config
+        settings = CropSettings(
+            config.px, config.template, config.points, config.augment, config.balanced
+        )
+        return PreparedBatches(
+            self._faces, settings, config.batch_size, config.seed, start, rank, world
+        )
+
+    def scorer(self) -> Scorer | None:
+        """On the fold's validation people: the test part is for ``aucli eval`` alone."""
+        if not self.config.evaluations or not self._fold.validation:
+            return None
+        faces = PreparedFaces(self.config.root, self._fold.validation)
+        count = min(len(faces), self.config.evaluation_faces)
+        index = np.unique(np.linspace(0, len(faces) - 1, count).astype(int))
+        labels = faces.labels[list(faces.aus)].to_numpy(np.float32)[index]
+
+        def score(net: nn.Module) -> dict[str, float]:
+            predicted = predict_faces(self.model(net), faces, index)
+            scores: dict[str, float] = {}
+            for name, metric in (("icc31", icc31), ("pcc", pcc), ("mae", mae)):
+                each = [metric(predicted[:, a], labels[:, a]) for a in range(len(self.aus))]
+                scores |= {f"{name}.{au}": v for au, v in zip(self.aus, each, strict=True)}
+                known = [value for value in each if np.isfinite(value)]
+                scores[name] = float(np.mean(known)) if known else float("nan")
+            return scores
+
+        return score
+
+
+def choose_fold(dataset: str, protocol: str | None, number: int) -> Fold:
+    """Fold ``number`` (from 0) of a named protocol, with people to validate on.
+
+    Where the protocol has no validation part, every fourth of its training subjects becomes one, so
+    that a run is never chosen by its test people. Raises DataError for unknown names and numbers.
+    """
+    adapter(dataset)
+    named = folds(dataset, protocol or next(iter(FOLDS[dataset])))
+    if not 0 <= number < len(named):
+        raise DataError(f"the protocol has folds 0 to {len(named) - 1}, not {number}.")
+    fold = list(named.values())[number]
+    if fold.validation:
+        return fold
+    validation = fold.train[3::4]
+    train = tuple(subject for subject in fold.train if subject not in validation)
+    return Fold(train, validation, fold.test)
+
+
+def _channels_last(images: torch.Tensor) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,335 @@
+"""The loop: steps, averaged weights, checkpoints, held-out scores, early stopping.
+
+Batches are a function of (seed, number), so a run that is killed and resumed from its checkpoint
+goes through the same losses as one that never stopped (exactly so for a run counted in steps or
+epochs; one counted in minutes schedules its learning rate by the clock). Under ``torchrun`` every
+process takes its share of the batches and the gradients are averaged; the first one writes the
+files.
+"""
+
+import copy
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from aucli.errors import OutputError, WeightsError
+from aucli.train.config import TrainConfig
+from aucli.train.logs import Log, Progress, Report
+from aucli.train.tasks import Task, make_task
+from aucli.weights import cards
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32: CUDA, or a CPU with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+class Trainer:
+    """The state of a run: network, its averaged weights, optimizer, position; see :func:`train`.
+
+    steps: of the whole run; None for one by the clock.
+    """
+
+    def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
+        self.config = config
+        self.task = task or make_task(config)
+        self.steps = config.steps
+        device = config.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.bf16 = supports_bf16(self.device)
+        net = self.task.net().to(self.device)
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
+        # ADAM adds its weight decay to the gradient, as an L2 term of the loss does.
+        made = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer]
+        self.optimizer = made(
+            self.net.parameters(),
+            config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.step = 0
+        self.best = math.nan
+        self.worse = 0  # evaluations since the best one
+        self.seconds = 0.0
+        self.clock = 0.0  # the seconds that all processes agree on
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0-1, by steps or by the clock."""
+        if self.steps is not None:
+            return min(1.0, self.step / self.steps)
+        return min(1.0, self.clock / (60 * self.config.minutes))  # type: ignore[operator]
+
+    def learning_rate(self) -> float:
+        """After a linear warm-up, ``cosine``: a tenth of the run at full rate, then down to nearly
+        nothing; ``step``: a tenth of the rate in the second half."""
+        lr = self.config.lr * min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
+        if self.config.schedule == "step":
+            return lr * (0.1 if self.share >= 0.5 else 1.0)
+        rest = max(0.0, (self.share - 0.1) / 0.9)
+        return lr * (0.5 + 0.5 * math.cos(math.pi * rest)) + 1e-6
+
+    def advance(self, *batches: Any) -> dict[str, torch.Tensor]:
+        """One optimizer step over one batch or, accumulated, several; the mean loss and its parts,
+        detached."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.zero_grad()
+        told: dict[str, torch.Tensor] = {}
+        for batch in batches:
+            loss, parts = self._loss(batch)
+            (loss / len(batches)).backward()
+            for name, value in ({"loss": loss} | parts).items():
+                told[name] = told.get(name, 0) + value.detach() / len(batches)
+        self._share_gradients()
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return told
+
+    def _loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        batch = type(batch)(*(values.to(self.device, non_blocking=True) for values in batch))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.task.loss(self.net, batch)
+
+    def improves(self, scores: dict[str, float]) -> bool:
+        """Whether these are the best scores so far; counts those that are not."""
+        value = scores.get(self.task.main_score, math.nan)
+        sign = -1 if self.task.smaller_is_better else 1
+        if math.isnan(value) or not (math.isnan(self.best) or sign * (value - self.best) > 0):
+            self.worse += 1
+            return False
+        self.best, self.worse = value, 0
+        return True
+
+    @torch.no_grad()
+    def _share_gradients(self) -> None:
+        """Mean over all training processes, of the gradients and of the clock that ends the run."""
+        if not distributed.is_initialized():
+            self.clock = self.seconds
+            return
+        gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
+        clock = torch.tensor([self.seconds], device=self.device)
+        flat = torch.cat([g.flatten() for g in gradients] + [clock])
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        for gradient, mean in zip(
+            gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(mean.view_as(gradient))
+        self.clock = float(flat[-1])
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.config.ema, self.step / (self.step + 19))
+        mean, now = self.ema.state_dict(), self.net.state_dict()
+        smooth = [k for k, v in mean.items() if v.is_floating_point()]
+        blend = get_ema_multi_avg_fn(decay)
+        blend([mean[k] for k in smooth], [now[k] for k in smooth], None)
+        for k in mean.keys() - set(smooth):
+            mean[k].copy_(now[k])
+
+    def save(self, path: Path) -> None:
+        """A resumable checkpoint, whole or not at all."""
+        state = {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "worse": self.worse,
+            "config": self.config.plain(),
+        }
+        part = path.with_suffix(".part")
+        try:
+            torch.save(state, part)
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {path} ({error.strerror}); free some space."
+            ) from error
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same kind of network."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["config"]["model"] != self.config.model:
+            raise WeightsError(
+                f"{path} is a {state['config']['model']} run, not {self.config.model}; "
+                "use another --out."
+            )
+        self.net.load_state_dict(state["net"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.worse = state["best"], state["worse"]
+        self.clock = self.seconds
+
+
+def train(
+    config: TrainConfig, resume: bool = False, on_progress: Progress | None = None
+) -> dict[str, float]:
+    """Run to the end; the held-out scores of the weights that were kept (empty without any).
+
+    Writes into ``config.out``: checkpoint.pt (every few minutes), log.jsonl (one Report a line),
+    log.csv, config.json, curves.png (with matplotlib), weights.safetensors and weights.json: with
+    ``patience`` those of the best evaluation, else the last ones. resume: go on from checkpoint.pt
+    if there is one.
+    """
+    torch.set_num_threads(config.threads)
+    rank, world = join_processes()
+    leads = rank == 0
+    config.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = config.out / "checkpoint.pt"
+    trainer = Trainer(config)
+    task = trainer.task
+    if resume and checkpoint.exists():
+        trainer.load(checkpoint)
+    elif checkpoint.exists():
+        raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
+    log = Log(config.out, trainer.step) if leads else None
+    if leads:
+        (config.out / "config.json").write_text(json.dumps(config.plain(), indent=1))
+    score = task.scorer() if leads else None
+    batches = task.batches(trainer.step * config.accumulate, rank, world)
+    if config.epochs is not None:
+        per_epoch = getattr(batches, "per_epoch", None)
+        if per_epoch is None:
+            raise OutputError("rendered faces have no epochs; use --steps or --minutes.")
+        trainer.steps = max(1, config.epochs * per_epoch // (config.accumulate * world))
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=config.workers,
+        prefetch_factor=6 if config.workers else None,
+        worker_init_fn=_one_thread,
+    )
+    scores: dict[str, float] = {}
+
+    def tell(report: Report) -> None:
+        if log is None:
+            return
+        log.write(report)
+        if on_progress is not None:
+            on_progress(report)
+
+    def examine() -> None:
+        nonlocal scores
+        if not leads:
+            return
+        found: dict[str, float] = {}
+        if score is not None:
+            began = time.monotonic()
+            found = score(trainer.ema)
+            spent = time.monotonic() - began
+            tell(Report(trainer.step, trainer.share, spent, 0.0, found, "eval"))
+        if trainer.improves(found) or not config.patience:
+            scores = found
+            save_weights(trainer, scores)
+
+    last = saved = time.monotonic()
+    sums: dict[str, torch.Tensor] = {}
+    count = 0
+    trainer.net.train()
+    evaluated = math.floor(trainer.share * max(1, config.evaluations))
+    stream = iter(loader)
+    logged = trainer.seconds
+    try:
+        while trainer.share < 1 and not _gave_up(trainer):
+            parts = trainer.advance(*(next(stream) for _ in range(config.accumulate)))
+            sums = {k: sums[k] + v if k in sums else v for k, v in parts.items()}
+            count += 1
+            now = time.monotonic()
+            trainer.seconds += now - last
+            last = now
+            if count == config.log_every:
+                values = {k: float(v) / count for k, v in sums.items()}
+                if not math.isfinite(values["loss"]):
+                    raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
+                samples = count * config.batch_size * config.accumulate * world
+                pace = samples / max(trainer.seconds - logged, 1e-9)
+                tell(Report(trainer.step, trainer.share, trainer.seconds, pace, values))
+                sums, count, logged = {}, 0, trainer.seconds
+            if leads and now - saved > 60 * config.checkpoint_minutes:
+                trainer.save(checkpoint)
+                saved = now
+            due = math.floor(trainer.share * max(1, config.evaluations))
+            if due > evaluated and trainer.share < 1:
+                evaluated = due
+                examine()
+                # Evaluation is no training time.
+                last = time.monotonic()
+    finally:
+        # Also on Ctrl-C: nothing that was learnt is lost.
+        if leads:
+            trainer.save(checkpoint)
+        del stream, loader
+    if not _gave_up(trainer):
+        examine()
+    if log is not None:
+        log.finish()
+    return scores
+
+
+def _gave_up(trainer: Trainer) -> bool:
+    """Whether the held-out score stopped getting better; all processes agree."""
+    patience = trainer.config.patience
+    if not patience:
+        return False
+    stop = torch.tensor([trainer.worse >= patience], dtype=torch.float32, device=trainer.device)
+    if distributed.is_initialized():
+        distributed.broadcast(stop, 0)
+    return bool(stop)
+
+
+def join_processes() -> tuple[int, int]:
+    """(rank, number) of this process among those that ``torchrun`` started; (0, 1) alone."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return distributed.get_rank(), world
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
+    """The averaged weights with their readable card, as ``analyze --model`` takes them.
+
+    float32, so that a run can start from them; the embedded ones are stored in half the size.
+    """
+    config = trainer.config
+    card: dict[str, Any] = {
+        "metrics": {k: round(v, 4) for k, v in scores.items() if math.isfinite(v)},
+        "provenance": {
+            "data": config.dataset,
+            "steps": trainer.step,
+            "samples": trainer.step * config.batch_size * config.accumulate,
+            "minutes": round(trainer.seconds / 60, 2),
+            "training": config.plain(),
+        },
+        **trainer.task.card(),
+    }
+    return cards.save_weights(config.out / "weights", trainer.ema, card, half=False)

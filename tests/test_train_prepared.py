@@ -1,0 +1,198 @@
+"""Training on a labelled dataset: folds, presets, and weights that ``analyze`` takes."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from prepared_faces import write_prepared
+from torch.multiprocessing.spawn import spawn
+from typer.testing import CliRunner
+
+from aucli import aus
+from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
+from aucli.datasets.folds import FOLDS
+from aucli.datasets.prepared import PreparedFaces
+from aucli.errors import DataError
+from aucli.heatmaps import px_to_cells
+from aucli.train.config import PRESETS, TrainConfig, with_preset
+from aucli.train.tasks import PreparedAUTask, choose_fold
+from aucli.train.trainer import Trainer, join_processes, train
+from aucli.weights.cards import load_au_model
+
+TINY = (8, 16, 16, 16)
+SETTINGS = CropSettings(128, "eyes-nose", "fan2020", False, False)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("disfa") / "set")
+
+
+def config(root: Path, out: Path, preset: str = "modern", **changes) -> TrainConfig:
+    small = {
+        "model": "scc-small", "root": root, "out": out, "dataset": "disfa", "batch_size": 4,
+        "widths": TINY, "k": 3, "evaluations": 1, "log_every": 1,
+    }  # fmt: skip
+    return with_preset(preset, **(small | changes))
+
+
+def losses(out: Path) -> list[float]:
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row["values"]["loss"] for row in rows if row["event"] == "train"]
+
+
+def test_validation_people_are_neither_trained_on_nor_tested() -> None:
+    fold = choose_fold("disfa", "jaanet", 1)
+    people = [*fold.train, *fold.validation, *fold.test]
+    assert len(people) == len(set(people)) == 27 and len(fold.validation) == 4
+    assert fold.test == list(FOLDS["disfa"]["jaanet"].values())[1].test
+    own = choose_fold("disfa", "ntinou", 0)
+    assert own == FOLDS["disfa"]["ntinou"]["F0"]
+    with pytest.raises(DataError, match="has folds 0 to 2, not 3"):
+        choose_fold("disfa", None, 3)
+
+
+def test_every_face_comes_once_an_epoch(root: Path) -> None:
+    faces = PreparedFaces(root, ("SN001", "SN002", "SN009"))  # 18 faces
+    series = PreparedBatches(faces, SETTINGS, 6, seed=3)
+    assert series.per_epoch == 3
+    for epoch in (0, 1):
+        rng = np.random.default_rng(0)
+        seen = [i for n in range(3) for i in series._chosen(3 * epoch + n, rng).tolist()]
+        assert sorted(seen) == list(range(18))
+    assert series._chosen(0, rng).tolist() != series._chosen(3, rng).tolist()
+
+
+def test_points_carry_the_label_of_their_au(root: Path) -> None:
+    faces = PreparedFaces(root, ("SN001",))
+    batch = PreparedBatches(faces, SETTINGS, 6, seed=0).batch(0)
+    names = aus.point_names(aus.DISFA_AUS, aus.FAN2020_PLACES)
+    left, right = names.index("AU12_L"), names.index("AU12_R")
+    assert batch.images.shape == (6, 3, 128, 128) and batch.points.shape == (6, 24, 2)
+    assert sorted(batch.intensities[:, left].tolist()) == [0, 0, 2, 2, 4, 4]
+    assert torch.equal(batch.intensities[:, left], batch.intensities[:, right])
+    assert torch.allclose(batch.points[:, right], batch.landmarks[:, 48])
+    jaw = [k for k, name in enumerate(names) if name.startswith("AU26")]
+    assert not batch.weights[:, jaw].any() and batch.weights[:, left].all()
+    assert batch.weights[:, names.index("AU04")].sum() == 5 and batch.intensities.isfinite().all()
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_presets_train_and_their_weights_predict(root: Path, tmp_path: Path, preset: str) -> None:
+    scores = train(config(root, tmp_path, preset, steps=3))
+    assert np.isfinite(losses(tmp_path)).all() and {"icc31", "pcc", "mae"} <= scores.keys()
+    assert np.isnan(scores["icc31.AU26"])  # never coded: no score, not 0
+    model = load_au_model(tmp_path / "weights")
+    assert model.aus == aus.DISFA_AUS and model.template == PRESETS[preset].get(
+        "template", "eyes-nose"
+    )
+    assert len(model.maps) == {"modern": 24, "fan2020": 24, "bmvc2018": 12}[preset]
+    faces = PreparedFaces(root, ("SN001",))
+    predicted = predict_faces(model, faces, np.arange(3))
+    assert predicted.shape == (3, 12) and (predicted >= 0).all() and (predicted <= 5).all()
+    assert (tmp_path / "log.csv").read_text().startswith("event,step,seconds,loss")
+
+
+def test_fan2020_targets_are_the_papers(root: Path, tmp_path: Path) -> None:
+    task = PreparedAUTask(config(root, tmp_path, "fan2020"))
+    batch = task.batches(0, 0, 1).batch(0)
+    targets, weights = task._targets(batch, 32)
+    k = task.points.index("AU12_L")
+    row = int(batch.intensities[:, k].argmax())
+    x, y = (torch.floor(px_to_cells(batch.points[row, k]) + 0.5)).int().tolist()
+    peak = 255 * float(batch.intensities[row, k])
+    assert targets[row, k, y, x] == pytest.approx(peak)
+    assert targets[row, k, y, x + 2] == pytest.approx(peak * np.exp(-0.5), rel=1e-4)
+    assert weights.shape == targets.shape[:2] == (4, 24)
+
+
+def test_bmvc2018_draws_both_sides_on_one_map(root: Path, tmp_path: Path) -> None:
+    task = PreparedAUTask(config(root, tmp_path, "bmvc2018"))
+    batch = task.batches(0, 0, 1).batch(0)
+    targets, _ = task._targets(batch, 32)
+    a = task.aus.index("AU12")
+    row = int(batch.intensities[:, task.points.index("AU12_L")].argmax())
+    label = float(batch.intensities[row, task.points.index("AU12_L")])
+    assert label > 0 and targets.shape[1] == 12
+    for name in ("AU12_L", "AU12_R"):
+        x, y = px_to_cells(batch.points[row, task.points.index(name)]).round().int().tolist()
+        assert targets[row, a, y, x] == pytest.approx(label, rel=0.01)
+    weak = targets[batch.intensities[:, task.points.index("AU12_L")] == 2][:, a]
+    if len(weak):  # less intense is also smaller
+        assert (weak > 1).sum() / len(weak) < (targets[row, a] > label / 2).sum()
+
+
+def test_outputs_of_known_maps_are_taken_over(root: Path, tmp_path: Path) -> None:
+    train(config(root, tmp_path / "first", steps=1, evaluations=0))
+    start = tmp_path / "first" / "weights.safetensors"
+    net = PreparedAUTask(config(root, tmp_path, steps=1, init=start)).net()
+    from aucli.train.nets import read_state
+
+    assert torch.equal(net.head.weight, read_state(start)["head.weight"])
+
+
+def test_a_run_without_progress_stops_and_keeps_its_best(root: Path, tmp_path: Path) -> None:
+    settings = config(root, tmp_path, steps=40, lr=1e-12, evaluations=20, patience=2)
+    train(settings)
+    assert len(losses(tmp_path)) < 15
+
+
+def test_killed_run_resumes_exactly(root: Path, tmp_path: Path, monkeypatch) -> None:
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    settings = {"epochs": 1, "accumulate": 2, "evaluations": 0}
+    train(config(root, whole, "fan2020", **settings))
+    advance = Trainer.advance
+
+    def stop_at_two(self, *batches):
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return advance(self, *batches)
+
+    monkeypatch.setattr(Trainer, "advance", stop_at_two)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(root, halved, "fan2020", **settings))
+    monkeypatch.undo()
+    train(config(root, halved, "fan2020", **settings), resume=True)
+    assert losses(halved) == losses(whole) and len(losses(whole)) == 36 // 4 // 2
+
+
+def _one_of_two(rank: int, settings: TrainConfig, port: int) -> None:
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    assert join_processes() == (rank, 2)
+    train(settings)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_go_through_the_losses_of_one(root: Path, tmp_path: Path) -> None:
+    """Two processes with a batch each do what one does that accumulates two batches."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(config(root, one, steps=4, accumulate=2, evaluations=0))
+    spawn(_one_of_two, (config(root, two, steps=4, evaluations=0), port), nprocs=2)
+    weights = [
+        torch.load(p / "checkpoint.pt", weights_only=True)["net"]["head.weight"] for p in (one, two)
+    ]
+    assert torch.allclose(*weights, atol=1e-5)
+
+
+def test_command(root: Path, tmp_path: Path) -> None:
+    import typer
+
+    from aucli.cli.train import train as command
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(command)
+    options = ["--root", str(root), "--dataset", "disfa", "--folds", "jaanet", "--model",
+               "scc-small", "--widths", "8,16,16,16", "--out", str(tmp_path / "run")]  # fmt: skip
+    result = CliRunner().invoke(app, [*options, "--steps", "2", "--batch-size", "4"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("weights.safetensors")
+    assert "icc31" in result.stderr
