@@ -27,6 +27,8 @@ from aucli.errors import AucliError, DataError, OutputError
 from aucli.pipeline.analysis import Models
 from aucli.records import FrameBatch
 
+PART = ".part"  # ends the name of a file that is being written
+
 # Shape of the face in one frame, None where there is none, and how sure the network is of it.
 Found = tuple[np.ndarray | None, float | None]
 
@@ -143,10 +145,12 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
                 "choose another --out."
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # All that a run which was killed at its very start may leave.
+    begun = {out / (prepared.MANIFEST + PART)}
+    if out.exists() and (not out.is_dir() or set(out.iterdir()) - begun):
         raise OutputError(f"{out} exists and is not a prepared set; choose another --out.")
     try:
-        (out / "faces").mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         _write(manifest, json.dumps({"settings": settings}, indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}).") from error
@@ -273,6 +277,6 @@ def _finish(
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + PART)
     part.write_text(text, "utf-8")
     os.replace(part, path)

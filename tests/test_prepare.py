@@ -249,6 +249,8 @@ def test_nothing_is_written_over(disfa_root: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert files(out) == {"notes.txt": b"mine"}
     done = tmp_path / "done"
+    done.mkdir()
+    (done / "manifest.json.part").write_text("{")  # killed at the very start
     assert run("disfa", disfa_root, done, "--subjects", "SN001").exit_code == 0
     before = files(done)
     result = run("disfa", disfa_root, done, "--every", 2, "--camera", "right")

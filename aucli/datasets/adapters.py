@@ -1,9 +1,8 @@
 """Datasets by name: their labelled recordings, their labels as one table, and what is missing."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 
@@ -13,24 +12,20 @@ from aucli.datasets.recordings import Recording, missing_subjects
 from aucli.errors import AucliError, DataError
 
 
-class _FindRecordings(Protocol):
-    def __call__(self, root: Path, camera: str) -> Iterator[Recording]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """What a dataset is called, codes and holds.
 
     title: as its authors write it. aus: in the order of ``Labels.intensities``. subjects: all that
     a complete copy has, as far as that is known. cameras: the first is the default; empty where
-    there is one only.
+    there is one only. find: (root, camera) -> its recordings.
     """
 
     title: str
     aus: tuple[str, ...]
     subjects: tuple[str, ...]
     cameras: tuple[str, ...]
-    find: _FindRecordings
+    find: Callable[[Path, str], Iterator[Recording]]
 
     def camera(self, wanted: str | None) -> str:
         """The camera to read; '' where the dataset has one only. Raises DataError."""

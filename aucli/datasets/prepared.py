@@ -95,6 +95,7 @@ def write_shard(
         {"subject": [subject] * count, "video": [video] * count, **columns},
         shard_schema(aus).with_metadata(metadata),
     )
+    path.parent.mkdir(exist_ok=True)
     part = path.with_suffix(".part")
     # JPEG does not get smaller, and the rest is small beside it.
     pq.write_table(table, part, compression="none")
