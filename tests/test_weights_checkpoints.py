@@ -107,6 +107,7 @@ class Runs:
 
 PAGE = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
 DAMAGED = "is truncated, damaged or not written by torch.save; get it again"
+BROKEN = "is truncated, damaged or encrypted; get it again"
 NO_CHECKPOINT = "is not a PyTorch checkpoint; give the file that its authors published"
 NO_TENSORS = "holds no named tensors; give the checkpoint that its authors published"
 TOO_LARGE = "unpacks to more than any checkpoint that aucli knows"
@@ -119,13 +120,13 @@ TOO_LARGE = "unpacks to more than any checkpoint that aucli knows"
         (PAGE, "is a web page, not a checkpoint; open its link in a browser and save the file "
                "itself"),
         (b"RIFF" * 200, NO_CHECKPOINT),
-        (ZIP[:-100], "is truncated or damaged; get it again"),
+        (ZIP[:-100], BROKEN),
         (ZIP.replace(bytes(TENSORS["conv.weight"].numpy().data), bytes(96)),
-         "is truncated or damaged; get it again"),
+         BROKEN),
         (LEGACY[:-10], DAMAGED),
         (LEGACY[:300], DAMAGED),
-        (gzip.compress(tarred(net__pth=LEGACY))[:-200], "is truncated or damaged; get it again"),
-        (tarred(net__pth=ZIP)[:2000], "is truncated or damaged; get it again"),
+        (gzip.compress(tarred(net__pth=LEGACY))[:-200], BROKEN),
+        (tarred(net__pth=ZIP)[:2000], BROKEN),
         (pickle.dumps(3), DAMAGED),
         (saved([1, 2]), NO_TENSORS),
         (saved({}), NO_TENSORS),
@@ -188,3 +189,20 @@ def test_bombs(tmp_path: Path, blob: bytes, monkeypatch: pytest.MonkeyPatch) -> 
         read_checkpoint(path, "it")
     large = f"it has {len(blob)} bytes, more than any checkpoint that aucli knows"
     assert str(caught.value) == (large if len(blob) > 4999 else f"it {TOO_LARGE}")
+
+
+def test_any_damage_is_a_sentence(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.pth"
+    refused = 0
+    for blob in (LEGACY, ZIP, zipped(net__pth=ZIP), gzip.compress(tarred(net__pth=LEGACY))):
+        for _ in range(60):
+            damaged = bytearray(blob[: rng.integers(1, len(blob) + 1)])
+            for place in rng.integers(0, len(damaged), rng.integers(0, 4)):
+                damaged[place] ^= 1 << rng.integers(8)
+            path.write_bytes(damaged)
+            try:
+                read_checkpoint(path, "it")
+            except WeightsError:
+                refused += 1
+    assert refused > 200

@@ -131,6 +131,20 @@ def test_pull_goes_on_after_a_failure(server, cache) -> None:
     ]
 
 
+def test_pull_that_breaks_off_and_goes_on(server, cache) -> None:
+    served = server.files["tiny.pth"]
+    served.cut_at = 4000
+    _, notes = run("pull", "tiny", code=1)
+    assert notes.splitlines()[-1].startswith(
+        f"aucli: tiny could not be pulled: {server.host} broke off after 4000 of "
+        f"{len(served.content)} bytes; run the command again, or "
+    )
+    assert places.list_cached() == []
+    assert run("pull", "tiny")[0] == f"{cache}/tiny.safetensors\n"
+    assert server.asked == [("tiny.pth", None), ("tiny.pth", "bytes=4000-")]
+    assert sorted(path.name for path in cache.iterdir()) == ["tiny.json", "tiny.safetensors"]
+
+
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_offline(server, cache, monkeypatch, how) -> None:
     if how == "variable":

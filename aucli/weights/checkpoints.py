@@ -4,11 +4,13 @@ A checkpoint is told by its content, never by its name: files called ``.pth.tar`
 PyTorch files, and some ``.zip`` are archives of one. Nothing is unpacked to disk.
 """
 
+import lzma
 import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -65,7 +67,7 @@ def _load(file: IO[bytes], size: int, label: str, member: str | None) -> Any:
                        "file itself")  # fmt: skip
     if start[:1] == b"\x80":  # a pickle: PyTorch's format before 1.6
         return _unpickle(file, label)
-    with _damage(label, zipfile.BadZipFile, tarfile.TarError, EOFError, OSError):
+    with _damage(label):
         if start[:2] == b"PK":
             return _load_zip(file, label, member)
         if tarfile.is_tarfile(file):
@@ -171,12 +173,21 @@ def _state(loaded: Any, label: str) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _damage(label: str, *errors: type[Exception]):
-    """What a reader of archives raises, as one sentence."""
+def _damage(label: str) -> Iterator[None]:
+    """What readers of archives raise, as one sentence; an encrypted zip gives a RuntimeError."""
     try:
         yield
-    except errors as error:
-        raise WeightsError(f"{label} is truncated or damaged; get it again") from error
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise WeightsError(f"{label} is truncated, damaged or encrypted; get it again") from error
 
 
 def _refuse(label: str, why: str) -> NoReturn:
