@@ -167,6 +167,17 @@ def read_places(heatmaps: Tensor) -> Tensor:
     return cells_to_px(place).view(n, k, 2)
 
 
+def sample_heatmaps(heatmaps: Tensor, points: Tensor) -> Tensor:
+    """Values of maps between their cells, by cubic interpolation; 0 beyond their borders.
+
+    heatmaps: (K, h, w). points: (H, W, 2) crop px (x, y). Returns (K, H, W) float32.
+    """
+    _, h, w = heatmaps.shape
+    # grid_sample's -1 ... 1 spans the map's outer edges: cell u lies at (2 * u + 1) / side - 1.
+    grid = (2 * px_to_cells(points.float()) + 1) / torch.tensor([w, h], device=points.device) - 1
+    return F.grid_sample(heatmaps.float()[None], grid[None], mode="bicubic", align_corners=False)[0]
+
+
 def decode_landmarks(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Landmarks as the expected place under each map's softmax (soft-argmax), differentiable.
 

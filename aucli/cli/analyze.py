@@ -1,21 +1,21 @@
 """``aucli analyze``: videos and pictures to tables of AU intensity."""
 
+import glob
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aucli.cli import options as shared
-from aucli.cli.inputs import Input, find_inputs, plan_targets, table_format
+from aucli.cli.inputs import Input, find_inputs, plan_targets, table_format, unique_names
 from aucli.errors import AucliError, InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aucli.cli.progress import Reporter
     from aucli.pipeline.analysis import Analysis, AnalyzeOptions, Models
 
@@ -66,6 +66,18 @@ def analyze(
     landmarks_xy: Annotated[
         bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: the 68 landmarks, frame px.")
     ] = False,
+    heatmaps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw every AU's map over the face, as PNG files in DIR: of the three strongest "
+            "moments of each input, or of --heatmap-frames.",
+        ),
+    ] = None,
+    heatmap_frames: Annotated[
+        str | None,
+        typer.Option(metavar="N,N...", help="Frames to draw, as the table numbers them."),
+    ] = None,
     overwrite: shared.Overwrite = False,
     quiet: shared.Quiet = False,
 ) -> None:
@@ -78,6 +90,12 @@ def analyze(
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
     targets = plan_targets(found, out, format_)
+    stems: list[Path | None] = [None] * len(found)
+    if heatmaps is not None:
+        stems = [heatmaps / name for name in unique_names([item.path for item in found])]
+    frames = _frame_numbers(heatmap_frames)
+    if frames and heatmaps is None:
+        raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
 
     from aucli.cli.progress import Reporter
     from aucli.faces.finder import parse_faces
@@ -112,25 +130,52 @@ def analyze(
         reporter.failed(problem)
     jobs = []
     # Mistakes that need no network are told before the networks are loaded.
-    for item, target in zip(found, targets, strict=True):
+    for item, target, stem in zip(found, targets, stems, strict=True):
         try:
             if not item.path.exists():
                 raise InputError(f"{item.path} does not exist; check the name.")
             if target is not None:
                 refuse_existing(target, overwrite)
-            jobs.append((item, target))
+            if stem is not None:
+                for picture in stem.parent.glob(f"{glob.escape(stem.name)}_frame*_face*.png"):
+                    refuse_existing(picture, overwrite)
+            jobs.append(_Job(item, target, stem))
         except AucliError as error:
             reporter.failed(str(error))
     if jobs:
-        run = _Run(load_models(chosen), chosen, table_format(format_, out), overwrite, reporter)
+        models, kind = load_models(chosen), table_format(format_, out)
+        run = _Run(models, chosen, kind, frames, overwrite, reporter, alone=len(found) == 1)
         with reporter:
             if out == "-":
-                run.to_stdout([item for item, _ in jobs])
+                run.to_stdout(jobs)
             else:
-                for item, target in jobs:
-                    run.to_file(item, target, alone=len(found) == 1)
+                for job in jobs:
+                    run.to_file(job)
         reporter.close_with_summary()
     raise typer.Exit(reporter.exit_code)
+
+
+def _frame_numbers(text: str | None) -> tuple[int, ...]:
+    """``41,60`` -> (40, 59): the table counts from 1."""
+    try:
+        numbers = [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        numbers = [0]
+    if any(number < 1 for number in numbers):
+        raise typer.BadParameter(
+            f"{text!r} are no frame numbers; write them as 41,60, the first frame is 1.",
+            param_hint="--heatmap-frames",
+        )
+    return tuple(number - 1 for number in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One input, its table (None: the standard output) and how the names of its pictures begin."""
+
+    item: Input
+    target: Path | None
+    pictures: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +185,24 @@ class _Run:
     models: "Models"
     options: "AnalyzeOptions"
     table_format: str
+    frames: tuple[int, ...]
     overwrite: bool
     reporter: "Reporter"
+    alone: bool
 
-    def to_file(self, item: Input, target: "Path", alone: bool) -> None:
+    def to_file(self, job: _Job) -> None:
         """One input into a table of its own; a failure is told and the batch goes on."""
         from aucli.table import TableWriter
 
-        with self._going_on(item, alone), self._open(item) as analysis:
+        with self._analysis(job) as analysis:
             schema = analysis.columns.schema()
-            with TableWriter(target, schema, self.table_format, self.overwrite) as writer:
+            with TableWriter(job.target, schema, self.table_format, self.overwrite) as writer:
                 for batch in analysis:
                     writer.write(batch)
                 writer.provenance = analysis.provenance()
-            self.reporter.done(item.label, str(target), analysis.summary)
+            self.reporter.done(job.item.label, str(job.target), analysis.summary)
 
-    def to_stdout(self, items: list[Input]) -> None:
+    def to_stdout(self, jobs: list[_Job]) -> None:
         """All inputs into one stream; rows that are out stay out when their input fails."""
         from aucli.pipeline.analysis import columns_for
         from aucli.table import TableWriter
@@ -163,22 +210,39 @@ class _Run:
         schema = columns_for(self.models.au, self.options).schema()
         told = []
         with TableWriter(None, schema, self.table_format) as writer:
-            for item in items:
-                with self._going_on(item, len(items) == 1), self._open(item) as analysis:
+            for job in jobs:
+                with self._analysis(job) as analysis:
                     for batch in analysis:
                         writer.write(batch)
                     told.append(analysis.provenance())
-                    self.reporter.done(item.label, "stdout", analysis.summary)
+                    self.reporter.done(job.item.label, "stdout", analysis.summary)
             writer.provenance = told[0] if len(told) == 1 else {"inputs": told}
 
-    def _open(self, item: Input) -> "Analysis":
+    @contextmanager
+    def _analysis(self, job: _Job) -> Iterator["Analysis"]:
+        """An open input; once its rows have passed, the pictures of its maps."""
         from aucli.pipeline.analysis import analyze_video
+        from aucli.pipeline.maps import FaceChoice, write_panels
 
+        item, choice = job.item, FaceChoice(self.frames)
+        on_rows = choice.add if job.pictures is not None else None
         on_progress = self.reporter.begin(item.label)
-        return analyze_video(item.path, self.models, self.options, on_progress, item.label)
+        with (
+            self._going_on(item),
+            analyze_video(
+                item.path, self.models, self.options, on_progress, item.label, on_rows
+            ) as analysis,
+        ):
+            yield analysis
+            if job.pictures is not None:
+                drawn = write_panels(
+                    item.path, item.label, self.models.au, choice.faces(), job.pictures,
+                    self.options,
+                )  # fmt: skip
+                self.reporter.drawn(item.label, drawn, choice.without_face())
 
     @contextmanager
-    def _going_on(self, item: Input, alone: bool) -> Iterator[None]:
+    def _going_on(self, item: Input) -> Iterator[None]:
         try:
             yield
         except AucliError as error:
@@ -187,7 +251,7 @@ class _Run:
             raise
         except Exception:
             # A bug: with one input it is raised as it is, in a batch the others still count.
-            if alone:
+            if self.alone:
                 raise
             traceback.print_exc()
             self.reporter.failed(f"{item.label}: failed by a bug in aucli, see above.")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rich import box
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -80,6 +81,17 @@ class Reporter:
                 f"{label}: {summary.frames} frames, {summary.face_frames} with a face, "
                 f"{summary.fps:.1f} fps -> {where}"
             )
+
+    def drawn(self, label: str, pictures: list[Path], without_face: list[int]) -> None:
+        """Tell where the pictures of the maps are, and which frames (0-based) have none."""
+        if without_face:
+            numbers = ", ".join(str(frame + 1) for frame in without_face)
+            warn(f"{label}: no face was analysed in frame {numbers}, so no map is drawn of it.")
+        elif not pictures:
+            warn(f"{label}: there is no face, so no map is drawn.")
+        if pictures and not self.quiet:
+            count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+            note(f"{label}: {count} of the maps -> {pictures[0].parent}")
 
     def close_with_summary(self) -> None:
         """Print the AUs over all inputs, the shares of the stages and the count of failures."""

@@ -18,7 +18,7 @@ from aucli.models.predict import AUModel
 from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
-from aucli.table import PRESENCE_THRESHOLD, Columns, to_record_batch
+from aucli.table import PRESENCE_THRESHOLD, Columns, Rows, to_record_batch
 from aucli.video import DecodeReport, open_video
 
 FRAMES_PER_BATCH = 16
@@ -31,6 +31,7 @@ BATCHES_AHEAD = 1
 NETWORK_STAGES = 2
 
 OnProgress = Callable[[int, int], None]  # frames of the video done, frames declared (0: unknown)
+OnRows = Callable[[Rows], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Analysis:
         options: AnalyzeOptions,
         on_progress: OnProgress | None = None,
         label: str | None = None,
+        on_rows: OnRows | None = None,
     ) -> None:
         self.path = path
         self.models = models
@@ -132,6 +134,7 @@ class Analysis:
         self.label = label or path.name
         self.columns = columns_for(models.au, options)
         self._on_progress = on_progress
+        self._on_rows = on_rows
         self._source = open_video(path, options.decoder, FRAMES_PER_BATCH)
         self.info = self._source.info
         self.summary: Summary | None = None
@@ -166,6 +169,8 @@ class Analysis:
                 totals.add(rows)
                 batch = to_record_batch(self.columns, self.label, rows)
                 left = time.perf_counter()
+                if self._on_rows is not None:
+                    self._on_rows(rows)
                 yield batch
                 if self._on_progress is not None:
                     self._on_progress(int(rows.frame_index[-1]) + 1, self.info.declared_frames)
@@ -238,16 +243,17 @@ def analyze_video(
     options: AnalyzeOptions | None = None,
     on_progress: OnProgress | None = None,
     label: str | None = None,
+    on_rows: OnRows | None = None,
 ) -> Analysis:
     """Open a video, a picture or a folder of pictures; its rows come by iterating over the result.
 
     on_progress: called between batches of rows. label: what the column ``video`` says, by default
-    the file's name.
+    the file's name. on_rows: sees each block of rows, with all that the columns leave out.
 
     Raises:
         InputError: the file is missing, or nothing in it can be decoded.
     """
-    return Analysis(Path(path), models, options or AnalyzeOptions(), on_progress, label)
+    return Analysis(Path(path), models, options or AnalyzeOptions(), on_progress, label, on_rows)
 
 
 def columns_for(model: AUModel, options: AnalyzeOptions) -> Columns:
