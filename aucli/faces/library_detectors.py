@@ -5,6 +5,7 @@ freely. Here a file that is not there is an error that says where it is to be ha
 the path, and with a path the library reads tensors only.
 """
 
+import shlex
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -91,7 +92,7 @@ class LibraryDetector:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         files = self.library.files
         absent = [
-            f"curl -L --create-dirs -o {folder / name} {url}"
+            f"curl -L --create-dirs -o {shlex.quote(str(folder / name))} {url}"
             for name, url in files.values()
             if not (folder / name).is_file()
         ]
