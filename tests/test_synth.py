@@ -147,6 +147,16 @@ def test_sampled_expressions_stay_in_range_and_reach_every_au() -> None:
     assert (seen[smiling][:, facs.INDEX["AU06"]].mean(1) > 0.5).mean() > 0.45
 
 
+def test_closed_eyes_have_no_raised_or_tightened_lids() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [facs.sample_expression(rng) for _ in range(800)]
+    closed = [e for e in drawn if e["AU45"] > 2.6]
+    raised = [e for e in drawn if e["AU05"] > 1.2]
+    assert len(closed) > 50 and all(e["AU05"] == e["AU07"] == 0 for e in closed)
+    assert len(raised) > 50
+    assert all(e["AU45"] == 0 == e.shapes.get("eyeBlink", 0) for e in raised)
+
+
 def test_a_face_is_drawn_where_its_landmarks_are(maker: FaceMaker) -> None:
     face = rendered(maker)
     assert face.rgba.shape == (192, 192, 4) and face.visible[17:].mean() > 0.85

@@ -18,14 +18,14 @@ SHAPES = {
     "AU04": {"browLower": 1.5, "browKnit": 1.6},
     "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
-    "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.1},
+    "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
     "AU09": {"noseSneer": 1.0},
     "AU10": {"mouthUpperUp": 1.0},
     "AU12": {"mouthSmile": 1.0},
     "AU14": {"mouthDimple": 1.6},
     "AU15": {"mouthFrown": 1.7},
     "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
-    "AU18": {"mouthPucker": 1.25},
+    "AU18": {"mouthPucker": 1.5},
     "AU20": {"mouthStretch": 1.25},
     "AU22": {"mouthFunnel": 1.0},
     "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
@@ -167,8 +167,11 @@ def sample_expression(rng: np.random.Generator) -> Expression:
         strength["AU26"] *= 0.2
     if rng.random() < 0.2:
         strength["AU45"] = 1.0 if rng.random() < 0.5 else rng.random()
+    # Closed eyes show neither raised nor tightened lids, and raised lids are not half closed.
     if strength["AU45"] > 0.5:
-        strength["AU05"] = 0.0
+        strength["AU05"] = strength["AU07"] = 0.0
+    elif strength["AU05"] > 0.1:
+        strength["AU45"] = 0.0
 
     intensities = np.zeros((len(SYNTHETIC_AUS), 2))
     for au, value in strength.items():
@@ -199,7 +202,8 @@ def _unlabelled(
     if strength["AU26"] < 0.05 and rng.random() < 0.2:
         shapes["jawOpen"] = 0.06 * rng.random()
     if strength["AU45"] == 0 and rng.random() < 0.45:
-        shapes["eyeBlink"] = 0.25 * rng.random()  # heavy lids are not a blink
+        # Heavy lids are not a blink, and not raised.
+        shapes["eyeBlink"] = 0.25 * rng.random() * max(0.0, 1 - 5 * strength["AU05"])
     gaze = rng.normal(size=2) * (0.16, 0.13)
     if rng.random() < 0.15:
         gaze[1] = -rng.uniform(0.15, 0.55)  # eyes cast down

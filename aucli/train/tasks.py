@@ -163,11 +163,12 @@ class AUTask:
             )
         self.points = point_names(aus, places)
         self.maps = aus if config.one_map_per_au else self.points
-        # Which map each point is drawn on.
-        self._map = torch.tensor(
-            [self.maps.index(name.split("_")[0]) for name in self.points]
+        au_of = [name.split("_")[0] for name in self.points]
+        # The points that are drawn on each map.
+        self._drawn_on = (
+            [[p for p, own in enumerate(au_of) if own == au] for au in aus]
             if config.one_map_per_au
-            else range(len(self.points))
+            else [[p] for p in range(len(self.points))]
         )
 
     def net(self) -> nn.Module:
@@ -209,13 +210,9 @@ class AUTask:
             points, batch.intensities, size, config.sigma_cells, config.convention,
             config.heatmap_scale,
         )  # fmt: skip
-        if not config.one_map_per_au:
-            return drawn, batch.weights
-        index = self._map.to(drawn.device)
-        targets = drawn.new_zeros(len(drawn), len(self.maps), size, size)
-        targets = targets.index_reduce(1, index, drawn, "amax")
-        weights = batch.weights.new_zeros(len(drawn), len(self.maps))
-        return targets, weights.index_reduce(1, index, batch.weights, "amax")
+        targets = torch.stack([drawn[:, own].amax(1) for own in self._drawn_on], 1)
+        weights = torch.stack([batch.weights[:, own].amax(1) for own in self._drawn_on], 1)
+        return targets, weights
 
     def card(self) -> dict[str, Any]:
         told: dict[str, Any] = {
