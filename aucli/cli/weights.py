@@ -55,9 +55,11 @@ def _show(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=column != "AUs")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell.replace(",", " ") for cell in row))
     Console(highlight=False, markup=False).print(table)
 
 
