@@ -18,7 +18,7 @@ from aucli.heatmaps import render_heatmaps, sample_heatmaps
 from aucli.models.predict import AUModel, map_names
 from aucli.pipeline import loading
 from aucli.pipeline.maps import STRONGEST, FaceChoice, read_maps
-from aucli.report.panels import FACE_SCALE, GAP, HEADER, LABEL, TILE, draw_panel
+from aucli.report.panels import FACE_SCALE, GAP, HEADER, LABEL, OUTSIDE, TILE, draw_panel
 from aucli.table import Rows
 
 AUS = ("AU06", "AU12")
@@ -146,6 +146,16 @@ def test_maps_are_in_units_of_intensity():
     found = read_maps(np.zeros((64, 96, 3), np.uint8), face(24.0, 0).landmarks, model)
     assert found.maps.max((1, 2)).tolist() == pytest.approx([2.5, MAX_INTENSITY])
     assert found.maps[0].max() == pytest.approx(found.intensities[0])
+
+
+def test_nothing_is_invented_beyond_the_frame():
+    """A face whose chin the frame cuts off: the tile is gray below, the frame itself is kept."""
+    landmarks = face(48.0, 0).landmarks
+    frame = np.full((int(landmarks[8, 1]), 96, 3), [200, 60, 60], np.uint8)
+    found = read_maps(frame, landmarks, fixed_model(torch.zeros(2, 32, 32), AUS))
+    tile = np.asarray(draw_panel(found, "cut"))[HEADER : HEADER + TILE, GAP : GAP + TILE]
+    assert tile[TILE // 2, TILE // 2].tolist() == [200, 60, 60]
+    assert tile[-1, TILE // 2].tolist() == [OUTSIDE] * 3
 
 
 @pytest.mark.parametrize("count", [1, 5, 12, 20])

@@ -26,6 +26,7 @@ SOLID_FROM = 1.2
 MOST_OPAQUE = 0.8
 MARKED_FROM = 1.0  # level A of FACS: the place of a side is ringed
 
+OUTSIDE = 225  # gray beyond the frame
 INK, FAINT, PAPER = (28, 28, 30), (142, 142, 147), (255, 255, 255)
 LEVELS = ("0", "1 A", "2 B", "3 C", "4 D", "5 E")
 # Viridis at eight equal steps.
@@ -59,8 +60,11 @@ def draw_panel(face: FaceMaps, title: str, note: str = "") -> Image.Image:
     """The face as it is, then one tile for each AU; title and note stand above, the scale below."""
     box = face_boxes(face.landmarks[None])
     to_tile = square_matrices(box, TILE, FACE_SCALE)  # (1, 2, 3) frame px -> tile px
+    pixels = _tile_pixels(invert_matrices(to_tile)[0])  # (TILE, TILE, 2) frame px
     colour = warp_crops(face.frame, to_tile, TILE)[0]
-    maps = _over_tile(face, invert_matrices(to_tile)[0])  # (A, TILE, TILE)
+    size = np.array(face.frame.shape[1::-1])
+    colour[((pixels < -0.5) | (pixels > size - 0.5)).any(2)] = OUTSIDE
+    maps = _over_tile(face, pixels)  # (A, TILE, TILE)
     places = apply_matrices(face.places.reshape(1, -1, 2), to_tile).reshape(face.places.shape)
 
     count = len(face.aus) + 1
@@ -91,13 +95,17 @@ def draw_panel(face: FaceMaps, title: str, note: str = "") -> Image.Image:
     return panel
 
 
-def _over_tile(face: FaceMaps, to_frame: np.ndarray) -> np.ndarray:
-    """(A, TILE, TILE): the maps at the tile's pixels. to_frame: (2, 3) tile px -> frame px."""
+def _tile_pixels(to_frame: np.ndarray) -> np.ndarray:
+    """(TILE, TILE, 2) frame px of a tile's pixels. to_frame: (2, 3) tile px -> frame px."""
     axis = np.arange(TILE, dtype=np.float64)
     pixels = np.stack(np.meshgrid(axis, axis), 2).reshape(1, -1, 2)  # (1, TILE * TILE, 2) x, y
-    crop = apply_matrices(apply_matrices(pixels, to_frame[None]), face.matrix[None])
-    points = torch.from_numpy(crop.reshape(TILE, TILE, 2))
-    values = sample_heatmaps(torch.from_numpy(face.maps), points)
+    return apply_matrices(pixels, to_frame[None]).reshape(TILE, TILE, 2)
+
+
+def _over_tile(face: FaceMaps, pixels: np.ndarray) -> np.ndarray:
+    """(A, TILE, TILE): the maps at pixels (TILE, TILE, 2) of the frame."""
+    crop = apply_matrices(pixels.reshape(1, -1, 2), face.matrix[None]).reshape(pixels.shape)
+    values = sample_heatmaps(torch.from_numpy(face.maps), torch.from_numpy(crop))
     return values.clamp(0, MAX_INTENSITY).numpy()
 
 
