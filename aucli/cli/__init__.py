@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import aucli
-from aucli.cli import analyze, info, prepare, synth, train, weights
+from aucli.cli import analyze, evaluate, info, prepare, synth, train, weights
 from aucli.errors import AucliError
 
 
@@ -58,6 +58,7 @@ def _options(
 app.command()(analyze.analyze)
 app.command()(prepare.prepare)
 app.command()(train.train)
+app.command("eval")(evaluate.evaluate)
 app.command()(synth.synth)
 app.command()(info.info)
 app.add_typer(weights.app, name="weights")

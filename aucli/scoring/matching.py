@@ -62,13 +62,14 @@ def match(
     predictions: Predictions,
     by: MatchBy = "auto",
     missing: Missing = "leave",
+    left_out: int = 0,
 ) -> Pairs:
     """Put each labelled frame beside its prediction.
 
     labels: subject, video, frame_index, AUs, and pts_seconds to match by time; as of
     ``predictions.read_labels`` or ``datasets.adapters.load_labels``. by: ``auto`` takes frame
     numbers where the labels have them. missing: frames without a prediction stay NaN, or become 0
-    as OpenFace writes them.
+    as OpenFace writes them. left_out: frames without a face that ``labels`` no longer hold.
 
     Raises DataError where no video or no AU is in both, a video fits several tables, or times are
     asked for that one side lacks.
@@ -100,9 +101,9 @@ def match(
         predicted[~face] = 0.0
     counts = Counts(
         videos=len(partner),
-        labelled=len(both),
+        labelled=len(both) + left_out,
         no_row=int((~has_row).sum()),
-        no_face=int((has_row & ~face).sum()),
+        no_face=int((has_row & ~face).sum()) + left_out,
         several_faces=predictions.several_faces,
         videos_without=tuple(v for v in labels["video"].unique() if v not in partner),
         not_predicted=tuple(au for au in labelled_aus if au not in predicted_aus),

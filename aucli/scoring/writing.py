@@ -1,0 +1,201 @@
+"""A report as text: cells for any table, Markdown, and plain values for JSON."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import aucli
+from aucli.metrics import METRICS
+from aucli.scoring.published import CAVEAT, PublishedRow
+from aucli.scoring.scores import LEVEL, MEAN, VIEWS, Estimate, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a report's numbers are from. predictions, labels: paths or names. tool: that made the
+    predictions. split: which subjects. frames: which frames. notes: further sentences."""
+
+    predictions: str
+    tool: str
+    labels: str
+    split: str
+    frames: str
+    notes: tuple[str, ...] = ()
+
+
+def heading(metric: str, report: Report) -> str:
+    """A metric's column title."""
+    names = {"icc31": "ICC(3,1)", "pcc": "PCC", "ccc": "CCC", "mae": "MAE", "mse": "MSE"}
+    return names.get(metric) or f"F1 ≥{report.options.positive:g}"
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """``.84``, ``-.05``, ``1.20``; ``n/a`` for NaN."""
+    if math.isnan(value):
+        return "n/a"
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+
+
+def estimate(value: Estimate, interval: bool = True) -> str:
+    """``.84 [.78, .89]``; without the bracket where there is no interval."""
+    text = number(value.value)
+    if not interval or math.isnan(value.low):
+        return text
+    return f"{text} [{number(value.low)}, {number(value.high)}]"
+
+
+def columns(report: Report) -> list[str]:
+    """The titles of :func:`cells`."""
+    share = f"≥{report.options.positive:g}"
+    return ["AU", "frames", share, *(heading(metric, report) for metric in METRICS)]
+
+
+def cells(report: Report, view: str, interval: bool = True) -> list[list[str]]:
+    """A row for each AU and one for the mean, as text."""
+    rows = []
+    for au in (*report.aus, MEAN):
+        count = share = ""
+        if au != MEAN:
+            count, share = str(report.frames[au]), _percent(report.positives[au])
+        scores = report.scores[view][au]
+        rows.append([au, count, share, *(estimate(scores[m], interval) for m in METRICS)])
+    return rows
+
+
+def _percent(share: float) -> str:
+    return "n/a" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def sentences(report: Report, origin: Origin) -> list[str]:
+    """What a reader has to know beside the numbers."""
+    counts, options = report.counts, report.options
+    lines = [
+        f"Predictions: {origin.predictions} ({origin.tool}). Labels: {origin.labels}. "
+        f"Split: {origin.split}. Frames: {origin.frames}.",
+    ]
+    found = f"{counts.labelled} labelled frames of {_count(report.subjects, 'subject')} in "
+    found += f"{_count(counts.videos, 'video')}; {counts.missing} of them without a prediction"
+    if counts.missing:
+        found += f" ({counts.no_face} without a face, {counts.no_row} without a row), "
+        found += "set to 0" if report.filled else "left out"
+    lines.append(found + ".")
+    if counts.several_faces:
+        lines.append(f"{counts.several_faces} frames had several faces: the surest one was taken.")
+    if counts.videos_without:
+        names = ", ".join(counts.videos_without)
+        lines.append(f"Not scored, since without predictions: {names}.")
+    if counts.not_predicted:
+        lines.append(f"Labelled but not predicted: {', '.join(counts.not_predicted)}.")
+    if report.unit == "probability":
+        lines.append(
+            "The predictions are probabilities, not intensities: only their correlation, and F1 "
+            f"with a prediction of {options.positive_probability:g} or more as positive, can be "
+            "compared with labels of 0-5; the rest is n/a."
+        )
+    if report.flat:
+        lines.append(
+            f"Predicted as a constant: {', '.join(report.flat)}; the correlations are n/a, and "
+            "count as 0 in the mean."
+        )
+    lines.append(
+        "n/a: undefined, as where no label is positive; left out of the mean."
+        f" F1 and ≥: of intensities of {options.positive:g} or more."
+    )
+    if report.subjects > 1 and options.resamples:
+        lines.append(
+            f"Brackets: {LEVEL} % intervals of {options.resamples} bootstrap samples of the "
+            "subjects."
+        )
+    return lines + list(origin.notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def published_cells(rows: Iterable[PublishedRow]) -> list[list[str]]:
+    """method, ICC, PCC, MAE, protocol, source."""
+    return [
+        [
+            row.method,
+            *("" if v is None else number(v) for v in (row.icc31, row.pcc, row.mae)),
+            row.protocol,
+            row.source,
+        ]
+        for row in rows
+    ]
+
+
+PUBLISHED_COLUMNS = ["method", "mean ICC", "mean PCC", "mean MAE", "protocol", "source"]
+
+
+def to_markdown(report: Report, origin: Origin, published: Sequence[PublishedRow] = ()) -> str:
+    """The whole report, a table for each view."""
+    parts = ["# AU scores\n", *(f"{line}\n" for line in sentences(report, origin))]
+    for view in report.scores:
+        parts += [f"## {view.capitalize()}\n", f"{VIEWS[view].capitalize()}.\n"]
+        parts.append(_grid(columns(report), cells(report, view)))
+    if published:
+        parts += ["## Published\n", f"{CAVEAT}\n"]
+        parts.append(_grid(PUBLISHED_COLUMNS, published_cells(published)))
+        detailed = [row for row in published if row.icc31_per_au]
+        if detailed:
+            shown = [au for au in report.aus if any(au in row.icc31_per_au for row in detailed)]
+            parts.append("ICC per AU, where it was read:\n")
+            grid = [
+                [row.method, *(_or_empty(row.icc31_per_au.get(au)) for au in shown)]
+                for row in detailed
+            ]
+            parts.append(_grid(["method", *shown], grid))
+    parts.append(f"Written by aucli {aucli.__version__}.\n")
+    return "\n".join(parts)
+
+
+def _or_empty(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(values: Iterable[str]) -> str:
+        return "| " + " | ".join(values) + " |\n"
+
+    return line(titles) + line("---" for _ in titles) + "".join(line(row) for row in rows)
+
+
+def to_plain(
+    report: Report, origin: Origin, published: Sequence[PublishedRow] = ()
+) -> dict[str, Any]:
+    """Everything as values that JSON knows; n/a is None."""
+    scores = {
+        view: {au: {m: _plain(e) for m, e in row.items()} for au, row in rows.items()}
+        for view, rows in report.scores.items()
+    }
+    plain = {
+        "aucli": aucli.__version__,
+        "origin": asdict(origin),
+        "unit": report.unit,
+        "subjects": report.subjects,
+        "missing_set_to_zero": report.filled,
+        "counts": asdict(report.counts) | {"missing": report.counts.missing},
+        "options": asdict(report.options),
+        "frames": report.frames,
+        "positives": {au: _none(share) for au, share in report.positives.items()},
+        "constant_predictions": list(report.flat),
+        "views": {view: VIEWS[view] for view in report.scores},
+        "scores": scores,
+    }
+    if published:
+        plain["published"] = {"caveat": CAVEAT, "rows": [asdict(row) for row in published]}
+    return plain
+
+
+def _plain(value: Estimate) -> dict[str, float | None]:
+    return {name: _none(number) for name, number in asdict(value).items()}
+
+
+def _none(value: float) -> float | None:
+    return None if math.isnan(value) else value
