@@ -194,7 +194,7 @@ class _Run:
         """One input into a table of its own; a failure is told and the batch goes on."""
         from aucli.table import TableWriter
 
-        with self._analysis(job) as analysis:
+        with self._going_on(job.item), self._analysis(job) as analysis:
             schema = analysis.columns.schema()
             with TableWriter(job.target, schema, self.table_format, self.overwrite) as writer:
                 for batch in analysis:
@@ -211,7 +211,7 @@ class _Run:
         told = []
         with TableWriter(None, schema, self.table_format) as writer:
             for job in jobs:
-                with self._analysis(job) as analysis:
+                with self._going_on(job.item), self._analysis(job) as analysis:
                     for batch in analysis:
                         writer.write(batch)
                     told.append(analysis.provenance())
@@ -227,12 +227,9 @@ class _Run:
         item, choice = job.item, FaceChoice(self.frames)
         on_rows = choice.add if job.pictures is not None else None
         on_progress = self.reporter.begin(item.label)
-        with (
-            self._going_on(item),
-            analyze_video(
-                item.path, self.models, self.options, on_progress, item.label, on_rows
-            ) as analysis,
-        ):
+        with analyze_video(
+            item.path, self.models, self.options, on_progress, item.label, on_rows
+        ) as analysis:
             yield analysis
             if job.pictures is not None:
                 drawn = write_panels(
