@@ -1,32 +1,18 @@
 """``aucli eval``: how well any tool's AUs agree with labels."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aucli.cli import options as shared
-from aucli.errors import DataError, OutputError
+from aucli.errors import OutputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from aucli.datasets.folds import Fold
-    from aucli.pipeline.analysis import AnalyzeOptions
-    from aucli.scoring.published import PublishedRow
-    from aucli.scoring.running import OnProgress, Run
-    from aucli.scoring.scores import Report
-    from aucli.scoring.writing import Origin
-
-WIDE = 128  # columns of a terminal that hold the intervals too
-# The table goes whole into files and pipes, which have no width.
-PIPED_WIDTH = 400
-SYNTHETIC_FACES = 1200
+    from aucli.scoring.running import OnProgress
 
 
 def evaluate(
@@ -60,14 +46,25 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="AU weights to run; {fold} in a path stands for each fold's name. "
+            help="AU weights to run; {fold} in a path stands for the number of each fold. "
             "Default: the profile's.",
         ),
     ] = None,
     folds: Annotated[
         str | None,
-        typer.Option(help="Score the test subjects of these folds: jaanet, ntinou, arl ..."),
+        typer.Option(
+            metavar="NAME", help="Score the test subjects of folds: jaanet, ntinou, arl ..."
+        ),
     ] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Only this one of --folds, from 0.")
+    ] = None,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Test a model also on people that it was trained on; it is told."
+        ),
+    ] = False,
     camera: Annotated[str | None, typer.Option(help="disfa: left or right; fera2017: 1-9.")] = None,
     match: Annotated[
         Literal["auto", "frame", "time"],
@@ -110,6 +107,19 @@ def evaluate(
     ICC(3,1), PCC, CCC, MAE, MSE and F1 for each AU and their mean, over all frames and within
     subjects. Frames without a prediction are counted.
     """
+    reads = predictions is not None
+    if reads:
+        _only(labels is not None, "give the --labels that go with --predictions.")
+        _only(not (root or model), "give either --predictions or a --model and its --root.")
+        _only(dataset != "synthetic", "synthetic takes --root, --model and --json only.")
+    else:
+        both = dataset is not None and root is not None
+        _only(both, "give --predictions and --labels, or --dataset and --root.")
+        _only(not (labels or format_), "--labels and --format go with --predictions.")
+    _only(not (folds or published) or dataset is not None, "name the --dataset, too.")
+    _only(fold is None or folds is not None, "name the --folds that --fold is one of.")
+    _only("{fold}" not in (model or "") or folds is not None, "{fold} needs --folds.")
+
     from aucli.scoring.plots import plot_paths, require_matplotlib
     from aucli.table import refuse_existing
 
@@ -118,176 +128,76 @@ def evaluate(
     for target in [json_, markdown, *(plot_paths(plots) if plots else [])]:
         if target is not None:
             refuse_existing(target, overwrite)
-    run = _Run(
-        dataset, root, model, camera, profile, detector, landmarks, device, batch_size, threads,
-        quiet,
-    )  # fmt: skip
-    if dataset == "synthetic":
-        if predictions or labels or folds or plots or markdown:
-            raise typer.BadParameter("synthetic takes --root, --model and --json only.")
-        _synthetic(run, json_)
+    if threads and not reads:
+        import torch
+
+        torch.set_num_threads(threads)
+    if dataset == "synthetic" and root is not None:
+        _only(not (folds or markdown or plots), "synthetic takes --root, --model and --json only.")
+        _card(root, model, profile, device, json_)
         return
 
+    from aucli.cli.score_tables import show_report
+    from aucli.pipeline.analysis import AnalyzeOptions
     from aucli.scoring.matching import match as match_frames
+    from aucli.scoring.plots import write_plots
     from aucli.scoring.published import published_rows
+    from aucli.scoring.running import is_prepared
     from aucli.scoring.scores import ScoreOptions, score
+    from aucli.scoring.sources import EVERYBODY, read_source, run_source, fold_split
     from aucli.scoring.writing import to_markdown, to_plain
 
-    if published and dataset is None:
-        raise typer.BadParameter("name the --dataset whose published scores to show.")
-    chosen = _folds(dataset, folds)
-    if predictions is not None:
-        if root or model:
-            raise typer.BadParameter("give either --predictions or a --model and its --root.")
-        if labels is None:
-            raise typer.BadParameter("needed with --predictions.", param_hint="--labels")
-        found, origin = _read(predictions, format_, labels, dataset, camera, chosen, folds)
+    split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY
+    if predictions is not None and labels is not None:
+        found, origin = read_source(predictions, format_, labels, dataset, camera, split)
     else:
-        if labels or format_:
-            raise typer.BadParameter("goes with --predictions.", param_hint="--labels, --format")
-        found, origin = _predict(run, chosen, folds, missing)
+        assert dataset is not None and root is not None
+        _only(
+            missing == "leave" or not is_prepared(root),
+            "a prepared set holds no frames without a face; leave them out, or give the dataset.",
+        )
+        chosen = AnalyzeOptions(
+            profile=profile, model=model, detector=detector, landmarks=landmarks, device=device,
+            batch_size=batch_size, threads=threads,
+        )  # fmt: skip
+        with _progress(quiet) as on_progress:
+            found, origin = run_source(
+                dataset, root, chosen, camera, split, allow_seen, on_progress
+            )
     pairs = match_frames(found.labels, found.predictions, match, missing, found.left_out)
-    subjects = {name: fold.test for name, fold in chosen.items()} if len(chosen) > 1 else None
-    report = score(pairs, ScoreOptions(positive, resamples=resamples, seed=seed), subjects)
+    groups = {str(n): test for n, test in split.test.items()} if len(split.test) > 1 else None
+    report = score(pairs, ScoreOptions(positive, resamples=resamples, seed=seed), groups)
     rows = published_rows(dataset) if published and dataset else ()
     if json_:
-        _write(json_, json.dumps(to_plain(report, origin, rows), indent=1, allow_nan=False) + "\n")
+        _write_json(json_, to_plain(report, origin, rows))
     if markdown:
         _write(markdown, to_markdown(report, origin, rows))
     if plots:
-        from aucli.scoring.plots import write_plots
-
         write_plots(plots, pairs, report)
-    _show(report, origin, rows)
+    show_report(report, origin, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """The options that decide how a model is run."""
-
-    dataset: str | None
-    root: Path | None
-    model: str | None
-    camera: str | None
-    profile: Literal["builtin", "accurate"]
-    detector: str | None
-    landmarks: str | None
-    device: str
-    batch_size: int
-    threads: int
-    quiet: bool
-
-    def options(self, model: str | None) -> "AnalyzeOptions":
-        from aucli.pipeline.analysis import AnalyzeOptions
-
-        return AnalyzeOptions(
-            profile=self.profile, model=model, detector=self.detector, landmarks=self.landmarks,
-            device=self.device, batch_size=self.batch_size, threads=self.threads,
-        )  # fmt: skip
+def _only(holds: bool, message: str) -> None:
+    """A usage error where options do not go together."""
+    if not holds:
+        raise typer.BadParameter(message)
 
 
-def _folds(dataset: str | None, name: str | None) -> "dict[str, Fold]":
-    """The folds by name; none where none are asked for."""
-    if name is None:
-        return {}
-    if dataset is None:
-        raise typer.BadParameter("name the --dataset they divide.", param_hint="--folds")
-    from aucli.datasets.folds import folds
+def _card(
+    root: Path,
+    model: str | None,
+    profile: Literal["builtin", "accurate"],
+    device: str,
+    json_: Path | None,
+) -> None:
+    from aucli.cli.score_tables import show_card
+    from aucli.pipeline.loading import PROFILES, resolve_device
+    from aucli.scoring.card import synthetic_card
 
-    return folds(dataset, name)
-
-
-def _split(chosen: "dict[str, Fold]", name: str | None) -> str:
-    if not chosen:
-        return "all subjects"
-    return (
-        f"test subjects of {name} ({', '.join(chosen)})" if len(chosen) > 1 else f"test of {name}"
-    )
-
-
-def _read(
-    path: Path,
-    tool: str | None,
-    labels: Path,
-    dataset: str | None,
-    camera: str | None,
-    chosen: "dict[str, Fold]",
-    folds: str | None,
-) -> "tuple[Run, Origin]":
-    """A tool's table and the labels that go with it."""
-    from aucli.datasets.adapters import load_labels
-    from aucli.predictions import TOOLS, read_labels, read_predictions
-    from aucli.scoring.running import Run
-    from aucli.scoring.writing import Origin
-
-    predictions = read_predictions(path, tool)
-    table = load_labels(dataset, labels, camera) if dataset else read_labels(labels)
-    if chosen:
-        test = [subject for fold in chosen.values() for subject in fold.test]
-        table = table.loc[table["subject"].isin(test)]
-    origin = Origin(
-        predictions=str(path),
-        tool=TOOLS[predictions.tool].title,
-        labels=f"{dataset}, {labels}" if dataset else str(labels),
-        split=_split(chosen, folds),
-        frames=_frames(dataset),
-    )
-    return Run(table, predictions), origin
-
-
-def _frames(dataset: str | None) -> str:
-    bad = ", without those its authors declare bad" if dataset == "disfa" else ""
-    return f"every labelled frame{bad}"
-
-
-def _predict(
-    run: _Run, chosen: "dict[str, Fold]", folds: str | None, missing: str
-) -> "tuple[Run, Origin]":
-    """Run a model, or each fold's, on a dataset."""
-    if run.dataset is None or run.root is None:
-        raise typer.BadParameter("give --predictions and --labels, or --dataset and --root.")
-    from aucli.pipeline.loading import PROFILES, load_models, resolve_device
-    from aucli.scoring.running import FOLD, is_prepared, joined, run_prepared, run_videos, tested
-    from aucli.scoring.writing import Origin
-    from aucli.weights.cards import load_au_model
-
-    name = run.model or PROFILES[run.profile].model
-    if FOLD in name and not chosen:
-        raise typer.BadParameter("{fold} in a model's name needs --folds.", param_hint="--model")
-    prepared = is_prepared(run.root)
-    if prepared and missing == "zero":
-        raise typer.BadParameter(
-            "a prepared set holds no frames without a face; leave them out, or give the dataset.",
-            param_hint="--missing",
-        )
-    runs, used = [], []
-    with _progress(run.quiet) as on_progress:
-        for path, subjects in tested(chosen, name) if chosen else [(name, None)]:
-            if prepared:
-                import torch
-
-                if run.threads:
-                    torch.set_num_threads(run.threads)
-                au = load_au_model(path).to(resolve_device(run.device))
-                found = run_prepared(run.root, au, run.dataset, subjects, on_progress)
-            else:
-                options = run.options(path)
-                models = load_models(options)
-                au = models.au
-                found = run_videos(
-                    run.root, models, options, run.dataset, subjects, run.camera, on_progress
-                )
-            runs.append(found)
-            used.append(f"{au.name}, sha256 {au.sha256[:12]}")
-    how = "prepared faces" if prepared else "whole videos, as by analyze"
-    origin = Origin(
-        predictions="; ".join(used),
-        tool=how,
-        labels=f"{run.dataset}, {run.root}",
-        split=_split(chosen, folds),
-        frames=_frames(run.dataset) + (" of the prepared set" if prepared else ""),
-    )
-    return joined(runs), origin
+    card = synthetic_card(root, model or PROFILES[profile].model, resolve_device(device))
+    if json_:
+        _write_json(json_, card.plain())
+    show_card(card)
 
 
 @contextmanager
@@ -307,6 +217,10 @@ def _progress(quiet: bool) -> "Iterator[OnProgress]":
         yield show
 
 
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    _write(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -315,103 +229,3 @@ def _write(path: Path, text: str) -> None:
         raise OutputError(
             f"Cannot write {path}: {error.strerror}; choose another place."
         ) from error
-
-
-def _stdout() -> "Console":
-    import shutil
-    import sys
-
-    from rich.console import Console
-
-    # A pipe or a file has no width: lines stay whole there.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False)
-
-
-def _grid(titles: list[str], rows: list[list[str]], text_columns: int = 1) -> "Table":
-    """A plain table: the last row is set off, and n/a is dim."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, title in enumerate(titles):
-        left = index < text_columns
-        table.add_column(Text(title), justify="left" if left else "right", no_wrap=True)
-    for number, row in enumerate(rows):
-        style = "dim" if "n/a" in row[-1:] else ""
-        cells = [Text(cell, "dim" if cell == "n/a" else style) for cell in row]
-        table.add_row(*cells, end_section=number == len(rows) - 2)
-    return table
-
-
-def _show(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow]") -> None:
-    from aucli.scoring.published import CAVEAT
-    from aucli.scoring.scores import VIEWS
-    from aucli.scoring.writing import (
-        PUBLISHED_COLUMNS,
-        cells,
-        columns,
-        published_cells,
-        sentences,
-    )
-
-    console = _stdout()
-    for line in sentences(report, origin):
-        console.print(line, markup=False)
-    for view in report.scores:
-        if view == "within" and report.subjects == 1:
-            continue  # the same numbers
-        console.print(f"\n{view}: {VIEWS[view]}", markup=False, style="bold")
-        console.print(_grid(columns(report), cells(report, view, console.width >= WIDE)))
-    if rows:
-        console.print(CAVEAT, markup=False, style="bold")
-        console.print(_grid(PUBLISHED_COLUMNS, published_cells(rows)))
-
-
-def _synthetic(run: _Run, json_: Path | None) -> None:
-    """The card of the embedded weights, or of another AU network, on held-out rendered people."""
-    if run.root is None:
-        raise typer.BadParameter("give the folder that 'aucli synth' wrote.", param_hint="--root")
-    import math
-
-    import torch
-
-    from aucli.aus import SYNTHETIC_AUS
-    from aucli.datasets.synthetic import FaceStore
-    from aucli.evaluate import au_scores, held_out_frames, landmark_scores, place_scores
-    from aucli.pipeline.loading import PROFILES, resolve_device
-    from aucli.scoring.writing import number
-    from aucli.weights.cards import DEFAULT_LANDMARKS, load_au_model, load_weights
-
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    device = resolve_device(run.device)
-    held_out = held_out_frames(FaceStore(run.root, "test"), SYNTHETIC_FACES)
-    landmark_net = load_weights(DEFAULT_LANDMARKS).net.to(device)
-    model = load_au_model(run.model or PROFILES[run.profile].model).to(device)
-    if model.aus != SYNTHETIC_AUS:
-        raise DataError(f"{model.name} does not predict the AUs of the synthetic faces.")
-    scores = au_scores(model, held_out, landmark_net)
-    scores |= place_scores(model, held_out, landmark_net)
-    nets = {model.name: scores, DEFAULT_LANDMARKS: landmark_scores(landmark_net, held_out)}
-    if json_:
-        plain = {
-            name: {k: None if math.isnan(v) else v for k, v in values.items()}
-            for name, values in nets.items()
-        }
-        _write(json_, json.dumps({"faces": len(held_out.frames), **plain}, indent=1) + "\n")
-    metrics = {"icc31": "ICC(3,1)", "pcc": "PCC", "mae": "MAE", "place": "place"}
-    rows = [[au, *(number(scores[f"{m}.{au}"]) for m in metrics)] for au in SYNTHETIC_AUS]
-    rows.append(["mean", *(number(scores[m]) for m in metrics)])
-    console = _stdout()
-    console.print(
-        f"{model.name} on {len(held_out.frames)} rendered faces of people held out of training. "
-        "place: median distance from the true place over the distance between the outer eye "
-        "corners.",
-        markup=False,
-    )
-    console.print(_grid(["AU", *metrics.values()], rows))
-    console.print(f"{DEFAULT_LANDMARKS} on the same faces:", markup=False)
-    marks = [[name, number(value, 4)] for name, value in nets[DEFAULT_LANDMARKS].items()]
-    console.print(_grid(["score", "value"], marks))

@@ -8,6 +8,7 @@ same for every model.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
-from aucli.datasets.folds import Fold
+from aucli.datasets.folds import FOLDS, folds, refuse_shared_people
 from aucli.datasets.frames import Film, Frames
 from aucli.datasets.prepared import MANIFEST, PreparedFaces, read_manifest, shard_facts, shards
 from aucli.errors import DataError
@@ -23,7 +24,7 @@ from aucli.models.predict import AUModel
 from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
 from aucli.predictions import Predictions
 
-FOLD = "{fold}"  # in the name of a model: each fold has its own
+FOLD = "{fold}"  # in the name of a model: the number of the fold that it is tested on
 NO_FACE = ("no face", "no landmarks", "unreadable")  # reasons for which prepare leaves frames out
 
 OnProgress = Callable[[str, int, int], None]  # video, frames done, frames in all (0: unknown)
@@ -44,44 +45,66 @@ def is_prepared(root: Path) -> bool:
     return (root / MANIFEST).exists()
 
 
-def tested(folds: dict[str, Fold], model: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each model with the subjects it is tested on: one for all, or one for each fold."""
+def plan(
+    model: str, test: dict[int, tuple[str, ...]], there: Collection[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Each model with the subjects it is tested on: one for all, or one for each fold.
+
+    test: number of the fold -> its test subjects; empty for everybody. there: the subjects that can
+    be tested; a fold that has none of them is passed over.
+    """
     if FOLD in model:
-        for name, fold in folds.items():
-            yield model.replace(FOLD, name), fold.test
-    else:
-        yield model, tuple(dict.fromkeys(s for fold in folds.values() for s in fold.test))
+        for number, subjects in test.items():
+            if present := [subject for subject in subjects if subject in there]:
+                yield model.replace(FOLD, str(number)), present
+        return
+    everybody = [subject for subjects in test.values() for subject in subjects] or there
+    yield model, [subject for subject in everybody if subject in there]
+
+
+def refuse_known_people(
+    card: dict[str, Any], dataset: str, subjects: Collection[str], allowed: bool
+) -> tuple[str, ...]:
+    """Raise DataError where a model is tested on people of its training, as its card tells them.
+
+    allowed: return who they are instead.
+    """
+    training = card.get("provenance", {}).get("training", {})
+    source, protocol = training.get("dataset"), training.get("folds")
+    if source not in FOLDS:
+        return ()
+    fold = list(folds(source, protocol or next(iter(FOLDS[source]))).values())[training["fold"]]
+    known = {source: (*fold.train, *fold.validation)}
+    return refuse_shared_people(known, {dataset: subjects}, allowed)
+
+
+def subjects_there(dataset: str, root: Path, camera: str | None) -> list[str]:
+    """Subjects of a prepared set, or with labels in a licensee's folder. Raises DataError."""
+    if is_prepared(root):
+        made_of = read_manifest(root)["settings"]["dataset"]
+        if made_of != dataset:
+            raise DataError(f"{root} was prepared from {made_of}; use --dataset {made_of}.")
+        facts = [shard_facts(path) for path in shards(root)]
+        return list(dict.fromkeys(fact["subject"] for fact in facts if fact["faces"]))
+    found = find_recordings(dataset, root, camera)
+    return list(dict.fromkeys(recording.subject for recording in found if len(recording.labels)))
 
 
 def run_prepared(
-    root: Path,
-    model: AUModel,
-    dataset: str,
-    subjects: Collection[str] | None,
-    on_progress: OnProgress = lambda video, done, total: None,
+    root: Path, model: AUModel, subjects: Collection[str], on_progress: OnProgress
 ) -> Run:
-    """Predict the faces of a prepared set, one subject after the other.
-
-    subjects: None for all; those that the set lacks are passed over. Raises DataError where it is
-    of another dataset or holds none of them.
-    """
-    made_of = read_manifest(root)["settings"]["dataset"]
-    if made_of != dataset:
-        raise DataError(f"{root} was prepared from {made_of}; use --dataset {made_of}.")
+    """Predict the faces of some subjects of a prepared set, one subject after the other."""
     facts = [shard_facts(path) for path in shards(root)]
-    facts = [fact for fact in facts if subjects is None or fact["subject"] in subjects]
-    there = list(dict.fromkeys(fact["subject"] for fact in facts if fact["faces"]))
-    if not there:
-        raise DataError(f"{root} holds no face of the subjects to test; prepare them first.")
+    facts = [fact for fact in facts if fact["subject"] in subjects]
     labels, tables = [], []
-    for done, subject in enumerate(there):
-        on_progress(subject, done, len(there))
+    for done, subject in enumerate(subjects):
+        on_progress(subject, done, len(subjects))
         faces = PreparedFaces(root, (subject,))
         values = predict_faces(model, faces, np.arange(len(faces)))
         labels.append(faces.labels)
         where = faces.labels.loc[:, ["video", "frame_index"]]
         tables.append(_table(where, values, model.aus, np.ones(len(faces), bool)))
-    on_progress(there[-1], len(there), len(there))
+    on_progress("done", len(subjects), len(subjects))
     left_out = sum(run.frames for fact in facts for run in fact["dropped"] if run.reason in NO_FACE)
     predictions = Predictions(pd.concat(tables, ignore_index=True), "aucli", "intensity")
     return Run(pd.concat(labels, ignore_index=True), predictions, left_out)
@@ -92,24 +115,18 @@ def run_videos(
     models: Models,
     options: AnalyzeOptions,
     dataset: str,
-    subjects: Collection[str] | None,
-    camera: str | None = None,
-    on_progress: OnProgress = lambda video, done, total: None,
+    subjects: Collection[str],
+    camera: str | None,
+    on_progress: OnProgress,
 ) -> Run:
-    """Analyze the videos of a licensee's folder; the largest face of each frame is taken.
+    """Analyze the videos of some subjects of a licensee's folder; the largest face is taken.
 
     Raises DataError where a video or a label is missing, or pictures are still in an archive.
     """
     labels = load_labels(dataset, root, camera)
-    if subjects is not None:
-        labels = labels.loc[labels["subject"].isin(list(subjects))].reset_index(drop=True)
-        if labels.empty:
-            raise DataError(f"{root} has none of the subjects to test; check the folder.")
-    wanted = set(labels["subject"])
+    labels = labels.loc[labels["subject"].isin(list(subjects))].reset_index(drop=True)
     tables = []
-    for recording in find_recordings(dataset, root, camera):
-        if recording.subject not in wanted:
-            continue
+    for recording in find_recordings(dataset, root, camera, subjects):
         if recording.frames is None:
             raise DataError(recording.frame_problems[0])
         video = recording.video

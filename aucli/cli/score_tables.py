@@ -1,0 +1,90 @@
+"""Scores on the standard output: wide tables on wide terminals, whole lines in pipes."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from aucli.scoring.card import Card
+    from aucli.scoring.published import PublishedRow
+    from aucli.scoring.scores import Report
+    from aucli.scoring.writing import Origin
+
+WIDE = 128  # columns of a terminal that hold the intervals too
+PIPED_WIDTH = 400
+
+
+def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow]") -> None:
+    """What a reader has to know, a table for each view, and what others published."""
+    from aucli.scoring.published import CAVEAT
+    from aucli.scoring.scores import VIEWS
+    from aucli.scoring.writing import (
+        PUBLISHED_COLUMNS,
+        cells,
+        columns,
+        published_cells,
+        sentences,
+    )
+
+    console = _stdout()
+    for line in sentences(report, origin):
+        console.print(line, markup=False)
+    for view in report.scores:
+        if view == "within" and report.subjects == 1:
+            continue  # the same numbers
+        console.print(f"\n{view}: {VIEWS[view]}", markup=False, style="bold")
+        shown = cells(report, view, console.width >= WIDE)
+        console.print(_grid(columns(report), shown, total=True))
+    if rows:
+        console.print(CAVEAT, markup=False, style="bold")
+        texts = (0, 4, 5)  # method, protocol, source
+        console.print(_grid(PUBLISHED_COLUMNS, published_cells(rows), texts))
+
+
+def show_card(card: "Card") -> None:
+    """Scores on rendered faces: a table by AU, and one of the landmark network."""
+    from aucli.scoring.writing import number
+
+    console = _stdout()
+    console.print(
+        f"{card.model} on {card.faces} rendered faces of people held out of training. place: "
+        "median distance from the true place over the distance between the outer eye corners.",
+        markup=False,
+    )
+    metrics = {"icc31": "ICC(3,1)", "pcc": "PCC", "mae": "MAE", "place": "place"}
+    rows = [[au, *(number(card.au_scores[f"{m}.{au}"]) for m in metrics)] for au in card.aus]
+    rows.append(["mean", *(number(card.au_scores[m]) for m in metrics)])
+    console.print(_grid(["AU", *metrics.values()], rows, total=True))
+    console.print(f"{card.landmarks} on the same faces:", markup=False)
+    marks = [[name, number(value, 4)] for name, value in card.landmark_scores.items()]
+    console.print(_grid(["score", "value"], marks))
+
+
+def _stdout() -> Console:
+    # A pipe or a file has no width: lines stay whole there.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False)
+
+
+def _grid(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: Sequence[int] = (0,),
+    total: bool = False,
+) -> Table:
+    """A plain table; n/a is dim. texts: columns to the left. total: sets the last row off."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, title in enumerate(titles):
+        # Only text may be broken where a terminal is too narrow.
+        left = index in texts
+        table.add_column(Text(title), justify="left" if left else "right", no_wrap=not left)
+    for index, row in enumerate(rows):
+        cells = [Text(cell, "dim" if cell == "n/a" else "") for cell in row]
+        table.add_row(*cells, end_section=total and index == len(rows) - 2)
+    return table

@@ -1,0 +1,276 @@
+"""``aucli eval`` from the command line: what it prints and writes, and how it fails."""
+
+import json
+import sys
+from pathlib import Path
+
+import lookalikes
+import numpy as np
+import pytest
+from bright_faces import AUS, HEIGHT, NONE, WIDTH, tiny_au_model, tiny_models
+from lookalikes import counting
+from PIL import Image
+from synthetic_faces import write_shards
+from typer.testing import CliRunner, Result
+
+from aucli.aus import DISFA_AUS
+from aucli.cli import app
+from aucli.pipeline import loading
+from aucli.scoring import sources
+from aucli.scoring.writing import number
+
+PLOTS = ("agreement.png", "calibration.png", "histograms.png", "scores.png")
+FACELESS = 3  # frame of SN001 in which the look-alike shows no face
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["eval", *(str(argument) for argument in arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def row_of(result: Result, au: str) -> list[str]:
+    """The cells of an AU in the first table that is printed."""
+    return next(line.split() for line in result.stdout.splitlines() if line.startswith(f" {au} "))
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Two people, AU12 and AU20; AU20 is never there."""
+    lines = [f"S{s},v{s},{i + 1},{(i * (s + 1)) % 6},0" for s in range(2) for i in range(30)]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(["subject,video,frame,AU12,AU20", *lines]))
+    return path
+
+
+def openface(folder: Path, value=lambda level: level) -> Path:
+    """OpenFace's tables of the labels' videos; the tenth frame has no face."""
+    folder.mkdir()
+    for s in range(2):
+        lines = ["frame, timestamp, confidence, success, AU12_r, AU20_r"]
+        for i in range(30):
+            ok = i != 9
+            au12 = value((i * (s + 1)) % 6) if ok else 0
+            lines.append(f"{i + 1}, {i / 25}, 0.9, {int(ok)}, {au12}, {0.1 * (i % 3)}")
+        (folder / f"v{s}.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_perfect_prediction_is_one(labels: Path, tmp_path: Path) -> None:
+    result = run("--predictions", openface(tmp_path / "of"), "--labels", labels)
+    #  frames, share of positives with its %, ICC, PCC, CCC, MAE, MSE, F1; with intervals
+    row = row_of(result, "AU12")
+    assert row[1:4] == ["58", "67.2", "%"]
+    one, zero = ["1.00", "[1.00,", "1.00]"], [".00", "[.00,", ".00]"]
+    assert row[4:] == [*one * 3, *zero * 2, *one]
+    assert row_of(result, "AU20")[4:7] == ["n/a"] * 3
+    assert "60 labelled frames of 2 subjects in 2 videos; 2 of them without a prediction "
+    assert "(2 without a face, 0 without a row), left out." in result.stdout
+    assert "within: computed within each subject" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_constant_is_na(labels: Path, tmp_path: Path) -> None:
+    predictions = openface(tmp_path / "of", value=lambda level: 1.5)
+    result = run("--predictions", predictions, "--labels", labels, "--resamples", 0)
+    assert row_of(result, "AU12")[4:7] == ["n/a"] * 3
+    assert row_of(result, "mean")[1] == ".00"
+    assert (
+        "Predicted as a constant: AU12; the correlations are n/a, and count as 0" in result.stdout
+    )
+
+
+def test_zeros_for_missing_faces(labels: Path, tmp_path: Path) -> None:
+    predictions = openface(tmp_path / "of")
+    result = run("--predictions", predictions, "--labels", labels, "--missing", "zero")
+    assert row_of(result, "AU12")[1] == "60"
+    assert float(row_of(result, "AU12")[4]) < 1
+    assert "set to 0." in result.stdout
+
+
+def test_files(labels: Path, tmp_path: Path) -> None:
+    predictions = openface(tmp_path / "of", value=lambda level: 0.8 * level)
+    command = ["--predictions", predictions, "--labels", labels, "--json", tmp_path / "out/a.json"]
+    command += ["--markdown", tmp_path / "a.md", "--plots", tmp_path / "plots", "--resamples", 50]
+    run(*command)
+    found = json.loads((tmp_path / "out/a.json").read_text())
+    assert found["counts"]["missing"] == found["counts"]["no_face"] == 2
+    assert found["origin"]["tool"] == "OpenFace"
+    pooled = found["scores"]["pooled"]
+    assert pooled["AU12"]["icc31"]["value"] == pytest.approx(2 * 0.8 / (1 + 0.8**2))
+    assert pooled["AU12"]["pcc"]["value"] == pytest.approx(1)
+    assert pooled["AU20"]["icc31"] == {"value": None, "low": None, "high": None}
+    text = (tmp_path / "a.md").read_text()
+    assert "| AU | frames | ≥2 | ICC(3,1) | PCC | CCC | MAE | MSE | F1 ≥2 |\n" in text
+    assert "| AU20 | 58 | 0.0 % | n/a | n/a | n/a | .10 " in text
+    for name in PLOTS:
+        pixels = np.asarray(Image.open(tmp_path / "plots" / name).convert("L"))
+        assert pixels.shape[1] >= 700
+        assert 0.01 < (pixels < 128).mean() < 0.6  # something is drawn, on white
+    again = run(*command, code=1)
+    assert again.stderr == (
+        f"aucli: {tmp_path / 'out/a.json'} exists already; use --overwrite to replace it.\n"
+    )
+    run(*command[:6], "--overwrite")
+
+
+def test_plots_need_matplotlib(labels: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("--predictions", "x", "--labels", labels, "--plots", tmp_path / "p", code=1)
+    assert result.stderr == (
+        "aucli: Plots need matplotlib, which is not installed; pip install 'aucli[report]'.\n"
+    )
+
+
+def test_plots_of_probabilities(labels: Path, tmp_path: Path) -> None:
+    rows = [f"{i},{0.9},{(i % 6) / 6}" for i in range(30)]
+    path = tmp_path / "v0.csv"
+    path.write_text("\n".join(["frame,FaceScore,AU12", *rows]))
+    result = run("--predictions", path, "--labels", labels, "--plots", tmp_path / "p")
+    assert "The predictions are probabilities, not intensities" in result.stdout
+    assert "Not scored, since without predictions: v1." in result.stdout
+    cells = row_of(result, "AU12")
+    assert cells[4:] == ["n/a", "1.00", "n/a", "n/a", "n/a", ".86"]
+    assert (tmp_path / "p" / "scores.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "give --predictions and --labels, or --dataset and --root."),
+        (("--predictions", "x.csv"), 2, "give the --labels that go with --predictions."),
+        (
+            ("--predictions", "x.csv", "--labels", "y.csv", "--folds", "arl"),
+            2,
+            "name the --dataset",
+        ),
+        (("--predictions", "x.csv", "--labels", "y.csv", "--model", "m"), 2, "give either"),
+        (("--dataset", "synthetic"), 2, "give --predictions and --labels, or --dataset and"),
+        (("--dataset", "synthetic", "--root", "x", "--plots", "p"), 2, "synthetic takes --root,"),
+        (("--predictions", "x.csv", "--labels", "y.csv"), 1, "aucli: x.csv does not exist;"),
+        (
+            ("--dataset", "disfa", "--root", "x", "--model", "a/{fold}.safetensors"),
+            2,
+            "{fold} needs --folds.",
+        ),
+        (
+            ("--dataset", "disfa", "--root", "x", "--folds", "nobody"),
+            1,
+            "aucli: DISFA has no folds 'nobody'; there are jaanet, ntinou, arl.",
+        ),
+    ],
+)
+def test_mistakes(arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in run(*arguments, code=code).stderr
+
+
+def picture(subject: str, frame_index: int) -> np.ndarray:
+    if subject == "SN001" and frame_index == FACELESS:
+        return np.full((HEIGHT, WIDTH, 3), NONE, np.uint8)
+    return lookalikes.gray(subject, frame_index)
+
+
+@pytest.fixture(scope="module")
+def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lookalikes.disfa(tmp_path_factory.mktemp("data") / "disfa", picture=picture)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "load_models", lambda options: tiny_models())
+    monkeypatch.setattr(sources, "load_models", lambda options: tiny_models())
+    monkeypatch.setattr(sources, "load_au_model", lambda name: tiny_au_model())
+    monkeypatch.setattr(sources, "read_card", lambda name: {})
+
+
+def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
+    """Perfect tables, named like the videos; the folds take the subjects that are there."""
+    folder = tmp_path / "of"
+    folder.mkdir()
+    for subject in ("SN001", "SN010", "SN031"):
+        lines = ["frame,timestamp,success," + ",".join(f"{au}_r" for au in DISFA_AUS)]
+        for i in range(6):
+            values = [counting(subject, au, i) for au in DISFA_AUS]
+            lines.append(",".join(map(str, [i + 1, i / 20, 1, *values])))
+        (folder / f"LeftVideo{subject}_comp.csv").write_text("\n".join(lines))
+    command = ["--predictions", folder, "--dataset", "disfa", "--labels", disfa_root]
+    result = run(*command, "--published", "--json", tmp_path / "a.json")
+    assert row_of(result, "AU26")[1] == "17"  # SN010 has a label less
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["scores"]["pooled"]["mean"]["icc31"]["value"] == pytest.approx(1)
+    assert "Published by others, each under its own protocol: not a ranking." in result.stdout
+    assert "CSN-IR50" in result.stdout
+    assert len(found["published"]["rows"]) == 11
+
+    result = run(*command, "--folds", "jaanet")  # P1: SN001, SN010; P2: SN031
+    assert "folds: computed within each fold's test subjects" in result.stdout
+    assert "Split: test subjects of jaanet, all folds." in result.stdout
+    assert "Test subjects that are not there: SN002, SN009, " in result.stdout
+    result = run(*command, "--folds", "jaanet", "--fold", 1)
+    assert row_of(result, "AU26")[1] == "6"
+    message = run(*command, "--folds", "arl", code=1).stderr
+    assert message.endswith("disfa has none of the test subjects of arl, all folds; give others.\n")
+    message = run(*command, "--folds", "arl", "--fold", 1, code=1).stderr
+    assert message == "aucli: arl has folds 0 to 0, not 1.\n"
+
+
+def test_a_model_on_videos_is_what_analyze_writes(
+    disfa_root: Path, tmp_path: Path, stand_ins: None
+) -> None:
+    command = ["--dataset", "disfa", "--root", disfa_root, "--device", "cpu"]
+    run(*command, "--json", tmp_path / "a.json")
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["frames"] == dict.fromkeys(AUS, 16)
+    assert found["counts"]["no_face"] == found["counts"]["missing"] == 1
+
+    videos = disfa_root / "Videos_LeftCamera"
+    analyze = ["analyze", str(videos), "-o", str(tmp_path / "tables"), "--device", "cpu"]
+    assert CliRunner().invoke(app, analyze).exit_code == 0
+    command = ["--predictions", tmp_path / "tables", "--dataset", "disfa", "--labels", disfa_root]
+    run(*command, "--json", tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text())["scores"] == found["scores"]
+
+
+def test_a_model_on_prepared_faces(disfa_root: Path, tmp_path: Path, stand_ins: None) -> None:
+    prepare = ["prepare", "--dataset", "disfa", "--root", str(disfa_root), "--size", "64"]
+    prepare += ["--out", str(tmp_path / "faces")]
+    assert CliRunner().invoke(app, prepare).exit_code == 0
+    command = ["--dataset", "disfa", "--root", tmp_path / "faces", "--device", "cpu"]
+    result = run(*command, "--folds", "jaanet", "--model", "{fold}.safetensors")
+    assert row_of(result, "AU12")[1] == "16"
+    assert "17 labelled frames of 3 subjects in 3 videos; 1 of them without" in result.stdout
+    assert "(1 without a face, 0 without a row), left out." in result.stdout
+    assert "(prepared faces)" in result.stdout
+    message = run(*command, "--missing", "zero", code=2).stderr
+    assert "a prepared set holds no frames without a face" in message
+    message = run("--dataset", "bp4d", "--root", tmp_path / "faces", code=1).stderr
+    assert message.endswith("faces was prepared from disfa; use --dataset disfa.\n")
+
+
+def test_people_of_the_training_are_refused(
+    disfa_root: Path, stand_ins: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = {"dataset": "disfa", "folds": "jaanet", "fold": 0}  # SN031 is not in its test part
+    card = {"provenance": {"training": training}}
+    monkeypatch.setattr(sources, "read_card", lambda name: card)
+    command = ["--dataset", "disfa", "--root", disfa_root, "--device", "cpu", "--resamples", 0]
+    message = run(*command, code=1).stderr
+    assert message.startswith("aucli: 1 people are both trained on and tested (disfa SN031)")
+    result = run(*command, "--allow-seen")
+    assert "The model was trained on people who are tested here: disfa SN031." in result.stdout
+    result = run(*command, "--folds", "jaanet", "--fold", 0)
+    assert "17 labelled" not in result.stdout
+    assert "11 labelled frames of 2 subjects" in result.stdout
+
+
+def test_card_of_the_embedded_networks(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "faces", shards=1)
+    result = run("--dataset", "synthetic", "--root", shards, "--json", tmp_path / "card.json")
+    found = json.loads((tmp_path / "card.json").read_text())
+    assert found["faces"] == 2
+    scores = found["scc-small"]
+    assert scores["icc31.AU09"] is None  # never there
+    cells = row_of(result, "AU12")[1:]
+    assert cells == [number(scores[f"{m}.AU12"]) for m in ("icc31", "pcc", "mae", "place")]
+    assert found["builtin-landmarks"]["nme"] > 0
+    assert "scc-small on 2 rendered faces of people held out of training." in result.stdout
