@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from aucli.aus import DISFA_AUS
 from aucli.cli import app
+from aucli.datasets.folds import FOLDS
 from aucli.pipeline import loading
 from aucli.scoring import sources
 from aucli.scoring.writing import number
@@ -200,7 +201,7 @@ def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
     assert found["scores"]["pooled"]["mean"]["icc31"]["value"] == pytest.approx(1)
     assert "Published by others, each under its own protocol: not a ranking." in result.stdout
     assert "CSN-IR50" in result.stdout
-    assert len(found["published"]["rows"]) == 11
+    assert len(found["published"]["rows"]) == 10
 
     result = run(*command, "--folds", "jaanet")  # P1: SN001, SN010; P2: SN031
     assert "folds: computed within each fold's test subjects" in result.stdout
@@ -211,7 +212,7 @@ def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
     message = run(*command, "--folds", "arl", code=1).stderr
     assert message.endswith("disfa has none of the test subjects of arl, all folds; give others.\n")
     message = run(*command, "--folds", "arl", "--fold", 1, code=1).stderr
-    assert message == "aucli: arl has folds 0 to 0, not 1.\n"
+    assert message == "aucli: arl has no fold 1; its folds are arl (0).\n"
 
 
 def test_a_model_on_videos_is_what_analyze_writes(
@@ -250,16 +251,16 @@ def test_a_model_on_prepared_faces(disfa_root: Path, tmp_path: Path, stand_ins: 
 def test_people_of_the_training_are_refused(
     disfa_root: Path, stand_ins: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = {"dataset": "disfa", "folds": "jaanet", "fold": 0}  # SN031 is not in its test part
-    card = {"provenance": {"training": training}}
+    fold = FOLDS["disfa"]["jaanet"]["P1"]  # SN031 is not in its test part
+    card = {"provenance": {"train_subjects": {"disfa": fold.train}}}
     monkeypatch.setattr(sources, "read_card", lambda name: card)
     command = ["--dataset", "disfa", "--root", disfa_root, "--device", "cpu", "--resamples", 0]
     message = run(*command, code=1).stderr
     assert message.startswith("aucli: 1 people are both trained on and tested (disfa SN031)")
     result = run(*command, "--allow-seen")
     assert "The model was trained on people who are tested here: disfa SN031." in result.stdout
-    result = run(*command, "--folds", "jaanet", "--fold", 0)
-    assert "17 labelled" not in result.stdout
+    result = run(*command, "--folds", "jaanet", "--fold", "P1")
+    assert "Split: test subjects of jaanet, fold P1." in result.stdout
     assert "11 labelled frames of 2 subjects" in result.stdout
 
 

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aucli.aus import DISFA_AUS
 from aucli.errors import DataError
 from aucli.metrics import METRICS, f1, icc31, mae, pcc
 from aucli.predictions import Predictions, Unit
 from aucli.scoring.matching import Counts, Pairs, match, match_videos
+from aucli.scoring.published import PUBLISHED, published_rows
 from aucli.scoring.scores import MEAN, ScoreOptions, score
+from aucli.scoring.writing import number
 
 NAN = float("nan")
 
@@ -210,3 +213,23 @@ def test_probabilities_are_scored_by_correlation_and_threshold_only() -> None:
     assert row["f1"].value == pytest.approx(
         f1(probabilities[:, 0], pairs.labelled[:, 0], predicted_positive=0.5)
     )
+
+
+def test_published_rows_are_within_range_and_agree_with_their_mean() -> None:
+    for row in PUBLISHED:
+        values = [v for v in (row.icc31, row.pcc, row.mae, *row.icc31_per_au.values()) if v]
+        assert values and all(0 < value < 1 for value in values)
+        assert row.source and row.protocol
+        if len(row.icc31_per_au) == len(DISFA_AUS):
+            mean = sum(row.icc31_per_au.values()) / len(DISFA_AUS)
+            assert row.icc31 == pytest.approx(mean, abs=0.006)
+    assert {row.dataset for row in PUBLISHED} == {"disfa", "bp4d"}
+    assert published_rows("unbc") == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.84, ".84"), (-0.05, "-.05"), (1.2, "1.20"), (0.999, "1.00"), (-0.001, ".00"), (NAN, "n/a")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text

@@ -57,7 +57,8 @@ def evaluate(
         ),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(min=0, help="Only this one of --folds, from 0.")
+        str | None,
+        typer.Option(metavar="NAME|NUMBER", help="Only this one of --folds: P1, or 0."),
     ] = None,
     allow_seen: Annotated[
         bool,
@@ -144,7 +145,7 @@ def evaluate(
     from aucli.scoring.published import published_rows
     from aucli.scoring.running import is_prepared
     from aucli.scoring.scores import ScoreOptions, score
-    from aucli.scoring.sources import EVERYBODY, read_source, run_source, fold_split
+    from aucli.scoring.sources import EVERYBODY, fold_split, read_source, run_source
     from aucli.scoring.writing import to_markdown, to_plain
 
     split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY

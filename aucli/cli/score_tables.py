@@ -35,6 +35,8 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
     console = _stdout()
     for line in sentences(report, origin):
         console.print(line, markup=False)
+    if console.width < WIDE:
+        console.print(f"Terminals of {WIDE} columns, --json and --markdown show the intervals.")
     for view in report.scores:
         if view == "within" and report.subjects == 1:
             continue  # the same numbers

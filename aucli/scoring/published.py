@@ -28,7 +28,7 @@ class PublishedRow:
 
 _IR50 = (0.53, 0.45, 0.75, 0.62, 0.55, 0.57, 0.84, 0.42, 0.47, 0.24, 0.93, 0.65)
 _ONE_FRAME = "Feng and de Sa 2024, arXiv 2409.00240"
-_OWN = "as its authors define it"
+_OWN = "as in the source"
 
 PUBLISHED = (
     PublishedRow(
@@ -44,9 +44,9 @@ PUBLISHED = (
         _ONE_FRAME, icc31=0.67, pcc=0.70, mae=0.22,
     ),
     PublishedRow("disfa", "SCC-Heatmap", _OWN, "Fan et al. 2020, arXiv 2004.09681", icc31=0.47),
-    PublishedRow("disfa", "2DC", _OWN, "Tran et al. 2017", icc31=0.50),
-    PublishedRow("disfa", "G2RL", _OWN, "Fan and Lin 2020", icc31=0.52),
-    PublishedRow("disfa", "DPG", _OWN, "Song et al. 2021", icc31=0.56),
+    PublishedRow("disfa", "2DC", _OWN, "Tran et al., ICCV 2017", icc31=0.50),
+    PublishedRow("disfa", "G2RL", _OWN, "Fan and Lin, IJCAI 2020", icc31=0.52),
+    PublishedRow("disfa", "DPG", _OWN, "Song et al., CVPR 2021", icc31=0.56),
     PublishedRow(
         "disfa", "HR", "3 folds with a validation part",
         "Ntinou et al. 2021, arXiv 2004.06657", icc31=0.57,
@@ -55,16 +55,18 @@ PUBLISHED = (
         "disfa", "Norface", _OWN, "Liu et al. 2024, arXiv 2407.15617", icc31=0.67, mae=0.17
     ),
     PublishedRow("disfa", "LibreFace", _OWN, "Chang et al. 2024, arXiv 2308.10713", pcc=0.63),
-    PublishedRow("disfa", "OpenFace 2", _OWN, "Baltrusaitis et al. 2018", pcc=0.59),
     PublishedRow("bp4d", "SCC-Heatmap", _OWN, "Fan et al. 2020, arXiv 2004.09681", icc31=0.72),
-    PublishedRow("bp4d", "DPG", _OWN, "Song et al. 2021", icc31=0.72),
-    PublishedRow("bp4d", "G2RL", _OWN, "Fan and Lin 2020", icc31=0.69),
+    PublishedRow("bp4d", "DPG", _OWN, "Song et al., CVPR 2021", icc31=0.72),
+    PublishedRow("bp4d", "G2RL", _OWN, "Fan and Lin, IJCAI 2020", icc31=0.69),
     PublishedRow(
         "bp4d", "joint localisation and intensity", _OWN,
         "Sanchez-Lozano et al. 2018, arXiv 1805.03487", icc31=0.68,
     ),
-    PublishedRow("bp4d", "KBSS", _OWN, "Zhang et al. 2018", icc31=0.67),
-    PublishedRow("bp4d", "2DC", _OWN, "Tran et al. 2017", icc31=0.66),
+    PublishedRow(
+        "bp4d", "KBSS", "trained with about 2 % of the labels", "Zhang et al., CVPR 2018",
+        icc31=0.67,
+    ),
+    PublishedRow("bp4d", "2DC", _OWN, "Tran et al., ICCV 2017", icc31=0.66),
 )  # fmt: skip
 
 

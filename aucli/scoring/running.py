@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
-from aucli.datasets.folds import FOLDS, folds, refuse_shared_people
+from aucli.datasets.folds import refuse_shared_people
 from aucli.datasets.frames import Film, Frames
-from aucli.datasets.prepared import MANIFEST, PreparedFaces, read_manifest, shard_facts, shards
+from aucli.datasets.prepared import MANIFEST, PreparedFaces, count_faces, shard_facts, shards
 from aucli.errors import DataError
 from aucli.models.predict import AUModel
 from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
@@ -69,23 +69,14 @@ def refuse_known_people(
 
     allowed: return who they are instead.
     """
-    training = card.get("provenance", {}).get("training", {})
-    source, protocol = training.get("dataset"), training.get("folds")
-    if source not in FOLDS:
-        return ()
-    fold = list(folds(source, protocol or next(iter(FOLDS[source]))).values())[training["fold"]]
-    known = {source: (*fold.train, *fold.validation)}
+    known = card.get("provenance", {}).get("train_subjects", {})
     return refuse_shared_people(known, {dataset: subjects}, allowed)
 
 
 def subjects_there(dataset: str, root: Path, camera: str | None) -> list[str]:
     """Subjects of a prepared set, or with labels in a licensee's folder. Raises DataError."""
     if is_prepared(root):
-        made_of = read_manifest(root)["settings"]["dataset"]
-        if made_of != dataset:
-            raise DataError(f"{root} was prepared from {made_of}; use --dataset {made_of}.")
-        facts = [shard_facts(path) for path in shards(root)]
-        return list(dict.fromkeys(fact["subject"] for fact in facts if fact["faces"]))
+        return list(count_faces(root, dataset))
     found = find_recordings(dataset, root, camera)
     return list(dict.fromkeys(recording.subject for recording in found if len(recording.labels)))
 

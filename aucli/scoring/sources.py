@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aucli.datasets.adapters import load_labels
-from aucli.datasets.folds import folds
+from aucli.datasets.folds import fold_number, folds
 from aucli.errors import DataError
 from aucli.pipeline.analysis import AnalyzeOptions
 from aucli.pipeline.loading import PROFILES, load_models, resolve_device
@@ -48,13 +48,15 @@ class Split:
 EVERYBODY = Split("all subjects", {})
 
 
-def fold_split(dataset: str, protocol: str, number: int | None) -> Split:
-    """The test subjects of a dataset's folds, or of one. Raises DataError for what is not there."""
-    named = list(folds(dataset, protocol).values())
-    if number is not None and number >= len(named):
-        raise DataError(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
-    test = {n: fold.test for n, fold in enumerate(named) if number in (None, n)}
-    which = "all folds" if number is None else f"fold {number}"
+def fold_split(dataset: str, protocol: str, wanted: str | None) -> Split:
+    """The test subjects of a dataset's folds, or of one by its name or number.
+
+    Raises DataError for what is not there.
+    """
+    named = folds(dataset, protocol)
+    number = None if wanted is None else fold_number(dataset, protocol, wanted)
+    test = {n: fold.test for n, fold in enumerate(named.values()) if number in (None, n)}
+    which = "all folds" if number is None else f"fold {list(named)[number]}"
     return Split(f"test subjects of {protocol}, {which}", test)
 
 

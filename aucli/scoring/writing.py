@@ -107,8 +107,8 @@ def sentences(report: Report, origin: Origin) -> list[str]:
     )
     if report.subjects > 1 and options.resamples:
         lines.append(
-            f"Brackets: {LEVEL} % intervals of {options.resamples} bootstrap samples of the "
-            "subjects."
+            f"Intervals, in brackets: the middle {LEVEL} % of {options.resamples} bootstrap "
+            "samples of the subjects."
         )
     return lines + list(origin.notes)
 
