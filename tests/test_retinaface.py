@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from aucli.align import face_boxes
 from aucli.faces.builtin import load_builtin
 from aucli.faces.retinaface import RetinaFaceDetector, decode_faces
-from aucli.models.retinaface import RetinaFace, decode_boxes, decode_points, priors
+from aucli.models.retinaface import Backbone, RetinaFace, decode_boxes, decode_points, priors
 from aucli.video import open_video
 from aucli.weights.checkpoints import read_checkpoint
 from aucli.weights.manifest import published
@@ -19,7 +19,7 @@ from aucli.weights.manifest import published
 CARDS = {name: published(name).card for name in ("retinaface-mobilenet", "retinaface-resnet50")}
 
 
-def random_net(backbone="mobilenet-0.25"):
+def random_net(backbone: Backbone):
     torch.manual_seed(0)
     net = RetinaFace(backbone).eval()
     for name, parameter in net.named_parameters():
