@@ -61,7 +61,7 @@ def show_card(card: "Card") -> None:
     )
     metrics = {"icc31": "ICC(3,1)", "pcc": "PCC", "mae": "MAE", "place": "place"}
     rows = [[au, *(number(card.au_scores[f"{m}.{au}"]) for m in metrics)] for au in card.aus]
-    rows.append(["mean", *(number(card.au_scores[m]) for m in metrics)])
+    rows.append(["all", *(number(card.au_scores[m]) for m in metrics)])
     console.print(_grid(["AU", *metrics.values()], rows, total=True))
     console.print(f"{card.landmarks} on the same faces:", markup=False)
     marks = [[name, number(value, 4)] for name, value in card.landmark_scores.items()]
