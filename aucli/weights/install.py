@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 import aucli
 from aucli.errors import WeightsError
@@ -28,6 +28,7 @@ def pull(
     """
     if not entry.urls:
         raise WeightsError(f"{entry.name} cannot be pulled: {entry.how}")
+    net = _network(entry)  # a library that it lacks is told before the download
     recorded = None if entry.sha256 else _recorded_sha256(entry.name)
     try:
         got = download(
@@ -46,7 +47,8 @@ def pull(
         ) from error
     try:
         state = read_checkpoint(got.path, f"the file from {got.url}", entry.member)
-        return _install(entry, state, f"the file from {got.url}", {"url": got.url}, got.sha256)
+        source = {"url": got.url}
+        return _install(entry, net, state, f"the file from {got.url}", source, got.sha256)
     finally:
         got.delete()
 
@@ -57,10 +59,15 @@ def import_file(entry: Published, path: Path) -> Path:
     Its sha256 is written to the card, but need not be the published one. Raises WeightsError; the
     weights in the cache are then as before.
     """
+    net = _network(entry)
     state = read_checkpoint(path, str(path), entry.member)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return _install(entry, state, str(path), {"file": path.name}, sha256)
+    return _install(entry, net, state, str(path), {"file": path.name}, sha256)
+
+
+def _network(entry: Published) -> nn.Module:
+    return ARCHITECTURES[entry.architecture].build(entry.card["config"])
 
 
 def _recorded_sha256(name: str) -> str | None:
@@ -73,7 +80,12 @@ def _recorded_sha256(name: str) -> str | None:
 
 
 def _install(
-    entry: Published, state: dict[str, Tensor], label: str, source: dict[str, str], sha256: str
+    entry: Published,
+    net: nn.Module,
+    state: dict[str, Tensor],
+    label: str,
+    source: dict[str, str],
+    sha256: str,
 ) -> Path:
     """Check tensors against the entry's network and put them into the cache with their card."""
     card: dict[str, Any] = {
@@ -87,7 +99,6 @@ def _install(
             "converted by": f"aucli {aucli.__version__}",
         },
     }
-    net = ARCHITECTURES[entry.architecture].build(entry.card["config"])
     wanted = net.state_dict()
     # PyTorch before 1.0 did not count batches, and nothing in inference reads the count.
     counters = {key: t for key, t in wanted.items() if key.endswith(".num_batches_tracked")}
