@@ -8,10 +8,12 @@ and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
     success, confidence (0-1), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
     AU01_r ... (0-5)
 
-and, where asked for, ``AU12_L AU12_R`` (0-5, the person's own sides), ``AU12_x AU12_y`` (frame px,
-the place on the stronger side), with both of these also ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``,
-``AU12_c`` (0 or 1: ``AU12_r`` of at least :data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67
-y_0 ... y_67`` (frame px). Only Parquet has a place for how the rows came to be.
+and, where asked for, ``AU12_raw`` (0-5, the reading where ``AU12_r`` is less a person's baseline),
+``AU12_L AU12_R`` (0-5, the person's own sides, with baselines also ``AU12_L_raw AU12_R_raw``),
+``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
+``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
+:data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px). Only Parquet has a place
+for how the rows came to be.
 """
 
 import contextlib
@@ -50,6 +52,7 @@ class Columns:
     """Which columns a table has: the AUs and the optional groups."""
 
     aus: tuple[str, ...]
+    raw: bool = False
     sides: bool = False
     places: bool = False
     presence: bool = False
@@ -68,17 +71,17 @@ class Columns:
         ]
         fields += [pa.field(name, f32) for name in (*_BOX, *POSE)]
         fields += [pa.field(f"{au}_r", f32) for au in self.aus]
+        if self.raw:
+            fields += [pa.field(f"{au}_raw", f32) for au in self.aus]
+        both = [f"{au}_{side}" for au in self.aus for side in SIDES]
         if self.sides:
-            fields += [pa.field(f"{au}_{side}", f32) for au in self.aus for side in SIDES]
+            fields += [pa.field(name, f32) for name in both]
+        if self.sides and self.raw:
+            fields += [pa.field(f"{name}_raw", f32) for name in both]
         if self.places:
             fields += [pa.field(f"{au}_{axis}", f32) for au in self.aus for axis in "xy"]
         if self.sides and self.places:
-            fields += [
-                pa.field(f"{au}_{side}_{axis}", f32)
-                for au in self.aus
-                for side in SIDES
-                for axis in "xy"
-            ]
+            fields += [pa.field(f"{name}_{axis}", f32) for name in both for axis in "xy"]
         if self.presence:
             fields += [pa.field(f"{au}_c", pa.int8()) for au in self.aus]
         if self.landmarks:
@@ -95,7 +98,8 @@ class Rows:
     success: (N,) bool. confidence: (N,) float32. bbox_xyxy_px: (N, 4). pose_radians: (N, 3).
     landmarks: (N, 68, 2) frame px. intensities: (N, A), 0-5. sides: (N, A, 2), L then R,
     NaN for a side that the model does not tell. places: (N, A, 2, 2) frame px, of L then R, twice
-    the same where the model does not tell them apart. All of these float32.
+    the same where the model does not tell them apart. All of these float32. raw_intensities,
+    raw_sides: the readings, where a person's baseline was subtracted from the other two.
     """
 
     frame_index: np.ndarray
@@ -109,6 +113,8 @@ class Rows:
     intensities: np.ndarray
     sides: np.ndarray
     places: np.ndarray
+    raw_intensities: np.ndarray | None = None
+    raw_sides: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -119,14 +125,20 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
     count = len(rows)
     corner, extent = rows.bbox_xyxy_px[:, :2], rows.bbox_xyxy_px[:, 2:] - rows.bbox_xyxy_px[:, :2]
     groups = [corner, extent, rows.pose_radians, rows.intensities]
+    read = rows.sides if rows.raw_sides is None else rows.raw_sides  # (N, A, 2)
+    if columns.raw:
+        assert rows.raw_intensities is not None
+        groups.append(rows.raw_intensities)
     if columns.sides:
         groups.append(rows.sides.reshape(count, -1))  # (N, 2A): AU01_L, AU01_R, AU02_L ...
+    if columns.sides and columns.raw:
+        groups.append(read.reshape(count, -1))
     if columns.places:
-        stronger = rows.sides.argmax(2)[:, :, None, None]  # (N, A, 1, 1): L or R
+        stronger = read.argmax(2)[:, :, None, None]  # (N, A, 1, 1): L or R
         places = np.take_along_axis(rows.places, stronger, axis=2)
         groups.append(places.reshape(count, -1))  # (N, 2A): AU01_x, AU01_y, AU02_x ...
     if columns.sides and columns.places:
-        told = np.where(np.isfinite(rows.sides)[..., None], rows.places, np.nan)
+        told = np.where(np.isfinite(read)[..., None], rows.places, np.nan)
         groups.append(told.reshape(count, -1))  # (N, 4A): AU01_L_x, AU01_L_y, AU01_R_x ...
     arrays = [
         pa.array([video] * count, pa.string()),

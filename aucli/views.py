@@ -86,7 +86,7 @@ def _decimals(name: str) -> int:
         return 6
     if name in POSE:
         return 4
-    if name == "confidence" or name.endswith(("_r", "_L", "_R")):
+    if name == "confidence" or name.endswith(("_r", "_raw", "_L", "_R")):
         return 3
     return 2  # px
 

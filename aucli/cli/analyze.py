@@ -18,6 +18,7 @@ from aucli.errors import AucliError, InputError
 if TYPE_CHECKING:
     from aucli.cli.progress import Reporter
     from aucli.pipeline.analysis import Analysis, AnalyzeOptions, Models
+    from aucli.pipeline.calibration import Baseline
 
 
 def analyze(
@@ -50,6 +51,7 @@ def analyze(
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     decoder: shared.Decoder = "auto",
+    calibrate: shared.Calibrate = None,
     sides: Annotated[
         bool, typer.Option("--sides", help="Add AU12_L, AU12_R: the person's left and right.")
     ] = False,
@@ -100,12 +102,16 @@ def analyze(
     from aucli.cli.progress import Reporter
     from aucli.faces.finder import parse_faces
     from aucli.pipeline.analysis import AnalyzeOptions
+    from aucli.pipeline.calibration import parse_calibration
     from aucli.pipeline.loading import load_models, resolve_device
+    from aucli.pipeline.neutral import measure_neutral
     from aucli.table import refuse_existing
 
     try:
         parse_faces(faces)
         device = resolve_device(device)
+        if calibrate is not None:
+            parse_calibration(calibrate, faces)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
     openface = format_ == "openface"  # always has presences and landmarks
@@ -120,6 +126,7 @@ def analyze(
         batch_size=batch_size,
         threads=threads,
         decoder=decoder,
+        calibrate=calibrate,
         sides=sides,
         places=places,
         presence=presence or openface,
@@ -144,7 +151,9 @@ def analyze(
             reporter.failed(str(error))
     if jobs:
         models, kind = load_models(chosen), table_format(format_, out)
-        run = _Run(models, chosen, kind, frames, overwrite, reporter, alone=len(found) == 1)
+        neutral = measure_neutral(models, chosen)
+        alone = len(found) == 1
+        run = _Run(models, chosen, neutral, kind, frames, overwrite, reporter, alone)
         with reporter:
             if out == "-":
                 run.to_stdout(jobs)
@@ -184,6 +193,7 @@ class _Run:
 
     models: "Models"
     options: "AnalyzeOptions"
+    neutral: "Baseline | None"
     table_format: str
     frames: tuple[int, ...]
     overwrite: bool
@@ -228,9 +238,11 @@ class _Run:
         on_rows = choice.add if job.pictures is not None else None
         on_progress = self.reporter.begin(item.label)
         with analyze_video(
-            item.path, self.models, self.options, on_progress, item.label, on_rows
+            item.path, self.models, self.options, on_progress, item.label, on_rows, self.neutral
         ) as analysis:
             yield analysis
+            if analysis.calibrator is not None:
+                self.reporter.uncalibrated(item.label, analysis.calibrator.uncalibrated)
             if job.pictures is not None:
                 drawn = write_panels(
                     item.path, item.label, self.models.au, choice.faces(), job.pictures,

@@ -38,6 +38,15 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads of the networks; 0: one for each core.")
 ]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BASELINE",
+        help="Subtract what a person's face reads at rest: median (of the whole video), "
+        "neutral=120 (a frame), neutral=10-40 or neutral=1.0-2.5s (their median), or "
+        "neutral=rest.mp4 (another video of the one person). Adds AU12_raw.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 Decoder = Annotated[

@@ -82,6 +82,15 @@ class Reporter:
                 f"{summary.fps:.1f} fps -> {where}"
             )
 
+    def uncalibrated(self, label: str, rows: dict[int, int]) -> None:
+        """Tell which faces have no baseline: face_id -> rows."""
+        if rows:
+            faces = ", ".join(map(str, rows))
+            warn(
+                f"{label}: no baseline for face {faces} ({sum(rows.values())} rows); only their "
+                "raw values are in the table."
+            )
+
     def drawn(self, label: str, pictures: list[Path], without_face: list[int]) -> None:
         """Tell where the pictures of the maps are, and which frames (0-based) have none."""
         if without_face:

@@ -15,6 +15,7 @@ import torch
 import aucli
 from aucli.faces.finder import FaceFinder
 from aucli.models.predict import AUModel
+from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
 from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
@@ -42,7 +43,9 @@ class AnalyzeOptions:
     :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every: analyse each Nth
     frame, from the first. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per model call.
     threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto', 'decord' or
-    'pyav'. The rest are column groups of the table, see :mod:`aucli.table`.
+    'pyav'. calibrate: whence a person's baseline comes, see :mod:`aucli.pipeline.calibration`; the
+    intensities are then less by it, and the raw ones have columns of their own. The rest are column
+    groups of the table, see :mod:`aucli.table`.
     """
 
     profile: Literal["builtin", "accurate"] = "builtin"
@@ -55,6 +58,7 @@ class AnalyzeOptions:
     batch_size: int = 16
     threads: int = 0
     decoder: Literal["auto", "decord", "pyav"] = "auto"
+    calibrate: str | None = None
     sides: bool = False
     places: bool = False
     presence: bool = False
@@ -127,12 +131,17 @@ class Analysis:
         on_progress: OnProgress | None = None,
         label: str | None = None,
         on_rows: OnRows | None = None,
+        neutral: Baseline | None = None,
     ) -> None:
         self.path = path
         self.models = models
         self.options = options
         self.label = label or path.name
         self.columns = columns_for(models.au, options)
+        self.calibrator: Calibrator | None = None
+        if options.calibrate is not None:
+            calibration = parse_calibration(options.calibrate, options.faces)
+            self.calibrator = Calibrator(calibration, self.label, neutral)
         self._on_progress = on_progress
         self._on_rows = on_rows
         self._source = open_video(path, options.decoder, FRAMES_PER_BATCH)
@@ -165,15 +174,14 @@ class Analysis:
             decode = stack.enter_context(Stage("decode", self._decode(), BATCHES_AHEAD))
             found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
             stack.enter_context(found)
-            for rows in rows_in_order(found, self.models.au, self.options.batch_size):
+            measured = self._counted(rows_in_order(found, self.models.au, self.options.batch_size))
+            for rows in self.calibrator.rows(measured) if self.calibrator else measured:
                 totals.add(rows)
                 batch = to_record_batch(self.columns, self.label, rows)
                 left = time.perf_counter()
                 if self._on_rows is not None:
                     self._on_rows(rows)
                 yield batch
-                if self._on_progress is not None:
-                    self._on_progress(int(rows.frame_index[-1]) + 1, self.info.declared_frames)
                 reading += time.perf_counter() - left
         seconds = time.perf_counter() - start
         self.summary = Summary(
@@ -191,6 +199,13 @@ class Analysis:
             },
             report=self._source.report,
         )
+
+    def _counted(self, measured: Iterator[Rows]) -> Iterator[Rows]:
+        """The same rows; tells the progress of the work, also while rows wait for a baseline."""
+        for rows in measured:
+            yield rows
+            if self._on_progress is not None:
+                self._on_progress(int(rows.frame_index[-1]) + 1, self.info.declared_frames)
 
     def _decode(self) -> Iterator[FrameBatch]:
         """Batches of each Nth frame; a batch with none of these is left out."""
@@ -234,6 +249,8 @@ class Analysis:
                 "truncated": summary.report.truncated,
             }
             told |= {"frames": summary.frames, "face_frames": summary.face_frames}
+        if self.calibrator is not None:
+            told["calibration"] = self.calibrator.told(self.columns.aus)
         return told
 
 
@@ -244,22 +261,27 @@ def analyze_video(
     on_progress: OnProgress | None = None,
     label: str | None = None,
     on_rows: OnRows | None = None,
+    neutral: Baseline | None = None,
 ) -> Analysis:
     """Open a video, a picture or a folder of pictures; its rows come by iterating over the result.
 
     on_progress: called between batches of rows. label: what the column ``video`` says, by default
-    the file's name. on_rows: sees each block of rows, with all that the columns leave out.
+    the file's name. on_rows: sees each block of rows, with all that the columns leave out. neutral:
+    what :func:`aucli.pipeline.neutral.measure_neutral` found.
 
     Raises:
-        InputError: the file is missing, or nothing in it can be decoded.
+        InputError: the file is missing, or nothing in it can be decoded; in the loop, neutral
+            frames that are not there or show no face.
     """
-    return Analysis(Path(path), models, options or AnalyzeOptions(), on_progress, label, on_rows)
+    chosen = options or AnalyzeOptions()
+    return Analysis(Path(path), models, chosen, on_progress, label, on_rows, neutral)
 
 
 def columns_for(model: AUModel, options: AnalyzeOptions) -> Columns:
     """Columns of the tables of a run; a model that knows no sides has none, whatever is asked."""
     return Columns(
         aus=tuple(model.aus),
+        raw=options.calibrate is not None,
         sides=options.sides and model.sides,
         places=options.places,
         presence=options.presence,

@@ -1,0 +1,283 @@
+"""``--calibrate``: what a person's face reads at rest, subtracted from the intensities.
+
+A face at rest rarely reads 0: brows are high or low, folds look like expressions, mouth corners
+hang. Calibrated intensity = raw - baseline, kept within 0-5. The baseline is the median of chosen
+readings: of one frame or a segment that shows the neutral face, of another video of it, or of the
+whole video. On rendered people (examples/calibration_effect.py) the median of all frames does as
+well as a neutral frame and better than a low percentile, but for an AU that a person shows in most
+frames it is worse than no calibration.
+
+Where a run keeps one face a frame, the video is taken to show one person, whatever the
+``face_id``: it changes after a gap of half a second. Else every ``face_id`` has its own baseline,
+and a face without one has no intensities, only raw ones.
+
+Rows wait until the baseline is known, so after a segment at the start of the video they flow on.
+"""
+
+import pickle
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aucli.aus import MAX_INTENSITY, SIDES
+from aucli.errors import InputError, OutputError
+from aucli.faces.finder import parse_faces
+from aucli.table import Rows
+
+# A median over the whole video needs this many rows of a face, a second of most videos: a face that
+# is seen for a moment would be called neutral whatever it does.
+MEDIAN_ROWS = 25
+# Waiting rows, about 1.2 kB each, lie in memory up to this and then in a temporary file.
+HELD_BYTES = 64 * 2**20
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_FRAMES = re.compile(r"(\d+)(?:-(\d+))?")
+_SECONDS = re.compile(rf"({_NUMBER})s?-({_NUMBER})s")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Whence the baseline comes: ``video``, or the readings of this video from first to last.
+
+    text: as the user wrote it. first, last: both included; frames (as in the table, from 1) or,
+    with ``seconds``, timestamps; without limits for the median of the whole video. one_person: the
+    run keeps one face a frame.
+    """
+
+    text: str
+    one_person: bool
+    first: float = -np.inf
+    last: float = np.inf
+    seconds: bool = False
+    video: Path | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the baseline is the median of the whole video."""
+        return self.video is None and np.isinf(self.last)
+
+    def where(self, rows: Rows) -> np.ndarray:
+        """(N,) frame numbers or seconds, in the unit of ``first`` and ``last``."""
+        return rows.pts_seconds if self.seconds else rows.frame_index + 1
+
+
+def parse_calibration(text: str, faces: str = "largest") -> Calibration:
+    """Read ``median``, ``neutral=120``, ``neutral=10-40``, ``neutral=1.0-2.5s``, ``neutral=FILE``.
+
+    faces: of the run. Raises InputError where it cannot be understood, the video is missing, or one
+    person's video would be the baseline of several.
+    """
+    one_person = parse_faces(faces) == 1
+    source = text.removeprefix("neutral=")
+    if source == "median":
+        return Calibration(text, one_person)
+    if source and source != text:
+        frames, seconds = _FRAMES.fullmatch(source), _SECONDS.fullmatch(source)
+        if match := frames or seconds:
+            first = float(match[1])
+            last = float(match[2] or first)
+            if last < first or (frames and first < 1):
+                raise InputError(
+                    f"calibrate: '{text}' names no frame; frames count from 1, and a segment ends after it "
+                    "begins."
+                )
+            return Calibration(text, one_person, first, last, seconds=frames is None)
+        if Path(source).exists():
+            if not one_person:
+                raise InputError(
+                    f"calibrate: '{text}' shows one person; it needs --faces largest, or take median."
+                )
+            return Calibration(text, one_person, video=Path(source))
+    raise InputError(
+        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment (10-40 or "
+        "1.0-2.5s) or a video that exists."
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no one truth
+class Baseline:
+    """What a face reads at rest. rows: of how many the median is taken.
+
+    intensities: (A,), 0-5. sides: (A, 2) [L, R], 0-5, NaN where the model does not tell them.
+    sha256: of the neutral video it was read from.
+    """
+
+    rows: int
+    intensities: np.ndarray
+    sides: np.ndarray
+    sha256: str | None = None
+
+
+class Readings:
+    """Collects readings of faces for their baselines; 240 bytes each with 20 AUs."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def add(self, rows: Rows, chosen: np.ndarray | None = None) -> None:
+        """Take in the rows with a face; of these only the (N,) bool chosen, if given."""
+        wanted = rows.success if chosen is None else rows.success & chosen
+        for face_id in np.unique(rows.face_id[wanted]).tolist():
+            own = wanted & (rows.face_id == face_id)
+            self._kept.setdefault(face_id, []).append((rows.intensities[own], rows.sides[own]))
+
+    def pooled(self) -> Baseline | None:
+        """The median over every face; None where there is none."""
+        return _median([reading for own in self._kept.values() for reading in own])
+
+    def each(self) -> dict[int, Baseline]:
+        """The median of every ``face_id``."""
+        found = {face_id: _median(own) for face_id, own in self._kept.items()}
+        return {face_id: baseline for face_id, baseline in found.items() if baseline is not None}
+
+
+def _median(readings: list[tuple[np.ndarray, np.ndarray]]) -> Baseline | None:
+    if not readings:
+        return None
+    intensities, sides = (np.concatenate(parts) for parts in zip(*readings, strict=True))
+    return Baseline(len(intensities), np.median(intensities, 0), np.median(sides, 0))
+
+
+class Calibrator:
+    """Subtracts the baselines of one video from its rows.
+
+    label: of the video, for messages. neutral: the baseline of ``calibration.video``.
+    """
+
+    def __init__(self, calibration: Calibration, label: str, neutral: Baseline | None) -> None:
+        if (calibration.video is None) != (neutral is None):
+            raise ValueError(f"'{calibration.text}' and the measured baseline do not fit")
+        self.calibration = calibration
+        self.label = label
+        self.uncalibrated: dict[int, int] = {}  # face_id -> rows with a face but no baseline
+        self._everyone = neutral
+        self._people: dict[int, Baseline] = {}
+        self._readings = Readings()
+        self._seen = 0  # rows of the frames that the baseline comes from
+        self._end = -np.inf  # last frame or second so far
+
+    def rows(self, measured: Iterable[Rows]) -> Iterator[Rows]:
+        """The rows of the video, in order, calibrated.
+
+        Raises InputError where the neutral frames are not there or show no face, OutputError where
+        waiting rows cannot be kept.
+        """
+        known = self._everyone is not None
+        with _HeldRows() as held:
+            for rows in measured:
+                if not known:
+                    self._gather(rows)
+                    if self._end <= self.calibration.last:
+                        held.add(rows)
+                        continue
+                    self._settle()
+                    known = True
+                    yield from map(self._subtract, held)
+                yield self._subtract(rows)
+            if not known:
+                self._settle()
+                yield from map(self._subtract, held)
+
+    def _gather(self, rows: Rows) -> None:
+        where = self.calibration.where(rows)
+        chosen = (where >= self.calibration.first) & (where <= self.calibration.last)
+        self._readings.add(rows, chosen)
+        self._seen += int(chosen.sum())
+        self._end = float(where[-1])
+
+    def _settle(self) -> None:
+        """Turn the readings into baselines."""
+        if not self.calibration.whole:
+            self._refuse_nothing()
+        people = self._readings.each()
+        least = MEDIAN_ROWS if self.calibration.whole else 1
+        if self.calibration.one_person:
+            everyone = self._readings.pooled()
+            self._everyone = everyone if everyone and everyone.rows >= least else None
+        else:
+            self._people = {i: own for i, own in people.items() if own.rows >= least}
+        self._readings = Readings()
+
+    def _refuse_nothing(self) -> None:
+        asked, unit = f"'{self.calibration.text}'", "s" if self.calibration.seconds else "frames"
+        if np.isnan(self._end):
+            raise InputError(f"{self.label} has no timestamps for {asked}; name frames.")
+        if self._end < self.calibration.first:
+            raise InputError(
+                f"{self.label} ends after {self._end:g} {unit}, before {asked}; name frames in it."
+            )
+        if not self._seen:
+            raise InputError(f"{self.label} has no analysed frame at {asked}; name another.")
+        if not self._readings.each():
+            raise InputError(f"{self.label} shows no face at {asked}; name frames with a face.")
+
+    def _subtract(self, rows: Rows) -> Rows:
+        intensities = np.full_like(rows.intensities, np.nan)
+        sides = np.full_like(rows.sides, np.nan)
+        for face_id in np.unique(rows.face_id[rows.success]).tolist():
+            own = rows.success & (rows.face_id == face_id)
+            baseline = self._everyone or self._people.get(face_id)
+            if baseline is None:
+                self.uncalibrated[face_id] = self.uncalibrated.get(face_id, 0) + int(own.sum())
+                continue
+            levels, both = rows.intensities[own], rows.sides[own]
+            intensities[own] = (levels - baseline.intensities).clip(0, MAX_INTENSITY)
+            sides[own] = (both - baseline.sides).clip(0, MAX_INTENSITY)
+        return replace(
+            rows,
+            success=np.isfinite(intensities).all(1),
+            intensities=intensities,
+            sides=sides,
+            raw_intensities=rows.intensities,
+            raw_sides=rows.sides,
+        )
+
+    def told(self, aus: tuple[str, ...]) -> dict[str, Any]:
+        """The baselines for the provenance; a ``face_id`` of None stands for every face."""
+        people = {None: self._everyone} if self._everyone else self._people
+        return {
+            "baseline": self.calibration.text,
+            "people": [_told(face_id, own, aus) for face_id, own in people.items()],
+            "uncalibrated_rows": sum(self.uncalibrated.values()),
+        }
+
+
+def _told(face_id: int | None, baseline: Baseline, aus: tuple[str, ...]) -> dict[str, Any]:
+    levels = dict(zip(aus, baseline.intensities.tolist(), strict=True))
+    for au, both in zip(aus, baseline.sides.tolist(), strict=True):
+        levels |= {f"{au}_{s}": value for s, value in zip(SIDES, both, strict=True)}
+    known = {name: value for name, value in levels.items() if np.isfinite(value)}
+    told = {"face_id": face_id, "rows": baseline.rows, "intensities": known}
+    return told | ({"sha256": baseline.sha256} if baseline.sha256 else {})
+
+
+class _HeldRows:
+    """Rows that wait: first in, first out, as often as they are asked for."""
+
+    def __enter__(self) -> "_HeldRows":
+        self._file = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)
+        self._blocks = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, rows: Rows) -> None:
+        try:
+            pickle.dump(rows, self._file, pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot keep the waiting rows in {tempfile.gettempdir()}: {error.strerror}; "
+                "set TMPDIR to another folder."
+            ) from error
+        self._blocks += 1
+
+    def __iter__(self) -> Iterator[Rows]:
+        self._file.seek(0)
+        for _ in range(self._blocks):
+            yield pickle.load(self._file)
