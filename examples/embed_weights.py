@@ -3,7 +3,8 @@
     python examples/embed_weights.py --shards FOLDER [--detector RUN] [--landmarks RUN] [--au RUN]
 
 A RUN is the --out folder of `aucli train`. The held-out scores of all three networks are computed
-anew and written into the cards, since the AU network's depend on the landmark network.
+anew and written into the cards, since the AU network's depend on the landmark network; without a
+RUN, the cards' scores alone are renewed.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from aucli.weights.places import weights_dir
 
 NAMES = {"detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS, "au": DEFAULT_AU_MODEL}
 # What a card keeps of the run's own, and settings that only concern the machine it ran on.
-KEPT = ("aus", "readout")
+KEPT = ("aus", "maps", "readout")
 LOCAL = ("root", "out", "init", "device", "threads", "workers", "faces")
 
 
