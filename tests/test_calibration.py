@@ -99,8 +99,8 @@ def test_what_cannot_be_understood_is_told_with_the_forms(text):
     with pytest.raises(InputError) as refused:
         parse(text)
     assert str(refused.value) == (
-        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment (10-40 or "
-        "1.0-2.5s) or a video that exists."
+        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
+        "(10-40 or 1.0-2.5s) or a video that exists."
     )
 
 

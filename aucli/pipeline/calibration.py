@@ -83,19 +83,20 @@ def parse_calibration(text: str, faces: str = "largest") -> Calibration:
             last = float(match[2] or first)
             if last < first or (frames and first < 1):
                 raise InputError(
-                    f"calibrate: '{text}' names no frame; frames count from 1, and a segment ends after it "
-                    "begins."
+                    f"calibrate: '{text}' names no frame; frames count from 1, and a segment "
+                    "ends after it begins."
                 )
             return Calibration(text, one_person, first, last, seconds=frames is None)
         if Path(source).exists():
             if not one_person:
                 raise InputError(
-                    f"calibrate: '{text}' shows one person; it needs --faces largest, or take median."
+                    f"calibrate: '{text}' shows one person; it needs --faces largest, or take "
+                    "median."
                 )
             return Calibration(text, one_person, video=Path(source))
     raise InputError(
-        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment (10-40 or "
-        "1.0-2.5s) or a video that exists."
+        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
+        "(10-40 or 1.0-2.5s) or a video that exists."
     )
 
 
