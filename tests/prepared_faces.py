@@ -17,7 +17,6 @@ def write_prepared(root: Path, subjects_a_part: int = 4, faces: int = 6) -> Path
     rng = np.random.default_rng(0)
     (root / "faces").mkdir(parents=True)
     settings = {"dataset": "disfa", "aus": list(DISFA_AUS), "size": SIZE}
-    (root / prepared.MANIFEST).write_text(json.dumps({"settings": settings}))
     for fold in FOLDS["disfa"]["jaanet"].values():
         for subject in fold.test[:subjects_a_part]:
             columns: dict[str, list] = {n: [] for n in prepared.shard_schema(DISFA_AUS).names[2:]}
@@ -34,4 +33,7 @@ def write_prepared(root: Path, subjects_a_part: int = 4, faces: int = 6) -> Path
                     columns[au].append(None if missing else value)
             path = prepared.shard_path(root, subject)
             prepared.write_shard(path, DISFA_AUS, subject, subject, columns, [])
+    facts = [prepared.shard_facts(path) for path in prepared.shards(root)]
+    manifest = {"settings": settings, "recordings": facts}
+    (root / prepared.MANIFEST).write_text(json.dumps(manifest))
     return root

@@ -192,6 +192,7 @@ def test_detector_scores_of_perfect_answers() -> None:
         ({"model": "cats"}, "model must be one of detector, landmarks, .*, got 'cats'"),
         ({"one_map_per_au": True}, "one_map_per_au needs loss='squares'"),
         ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+        ({"crop_size": 100}, "crop_size must be a multiple of 64, got 100"),
     ],
 )
 def test_config_is_checked(tmp_path: Path, changes: dict, message: str) -> None:

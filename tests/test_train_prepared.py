@@ -10,9 +10,11 @@ import pytest
 import torch
 from prepared_faces import write_prepared
 from torch.multiprocessing.spawn import spawn
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from aucli import aus
+from aucli.cli import app
+from aucli.datasets.adapters import ADAPTERS
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
 from aucli.datasets.folds import FOLDS
 from aucli.datasets.prepared import PreparedFaces
@@ -47,14 +49,23 @@ def losses(out: Path) -> list[float]:
 
 
 def test_validation_people_are_neither_trained_on_nor_tested() -> None:
-    fold = choose_fold("disfa", "jaanet", 1)
+    everybody = ADAPTERS["disfa"].subjects
+    fold = choose_fold("disfa", "jaanet", 1, everybody)
     people = [*fold.train, *fold.validation, *fold.test]
     assert len(people) == len(set(people)) == 27 and len(fold.validation) == 4
     assert fold.test == list(FOLDS["disfa"]["jaanet"].values())[1].test
-    own = choose_fold("disfa", "ntinou", 0)
+    own = choose_fold("disfa", "ntinou", 0, everybody)
     assert own == FOLDS["disfa"]["ntinou"]["F0"]
-    with pytest.raises(DataError, match="has folds 0 to 2, not 3"):
-        choose_fold("disfa", None, 3)
+    with pytest.raises(DataError, match="jaanet has folds 0 to 2, not 3"):
+        choose_fold("disfa", None, 3, everybody)
+
+
+def test_a_fold_of_few_people() -> None:
+    few = choose_fold("disfa", "jaanet", 1, ("SN001", "SN010", "SN031"))
+    assert few.train == ("SN001",) and few.validation == ("SN010",) and len(few.test) == 9
+    own = choose_fold("disfa", "ntinou", 0, ("SN024", "SN001", "SN012"))
+    assert (own.train, own.validation) == (("SN024",), ("SN012",))
+    assert choose_fold("disfa", "jaanet", 0, ("SN031",)).validation == ()
 
 
 def test_every_face_comes_once_an_epoch(root: Path) -> None:
@@ -137,7 +148,7 @@ def test_outputs_of_known_maps_are_taken_over(root: Path, tmp_path: Path) -> Non
 def test_a_run_without_progress_stops_and_keeps_its_best(root: Path, tmp_path: Path) -> None:
     settings = config(root, tmp_path, steps=40, lr=1e-12, evaluations=20, patience=2)
     train(settings)
-    assert len(losses(tmp_path)) < 15
+    assert len(losses(tmp_path)) < 30
 
 
 def test_killed_run_resumes_exactly(root: Path, tmp_path: Path, monkeypatch) -> None:
@@ -182,16 +193,118 @@ def test_two_processes_go_through_the_losses_of_one(root: Path, tmp_path: Path) 
     assert torch.allclose(*weights, atol=1e-5)
 
 
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def command(root: Path, out: Path, *more: object, dataset: str = "disfa") -> list[object]:
+    return ["train", "--root", root, "--dataset", dataset, "--model", "scc-small", "--widths",
+            "8,16,16,16", "--out", out, "--steps", 2, "--batch-size", 4, *more]  # fmt: skip
+
+
 def test_command(root: Path, tmp_path: Path) -> None:
-    import typer
-
-    from aucli.cli.train import train as command
-
-    app = typer.Typer(rich_markup_mode=None)
-    app.command()(command)
-    options = ["--root", str(root), "--dataset", "disfa", "--folds", "jaanet", "--model",
-               "scc-small", "--widths", "8,16,16,16", "--out", str(tmp_path / "run")]  # fmt: skip
-    result = CliRunner().invoke(app, [*options, "--steps", "2", "--batch-size", "4"])
-    assert result.exit_code == 0, result.output
-    assert result.stdout.strip().endswith("weights.safetensors")
+    result = run(*command(root, tmp_path / "run", "--folds", "jaanet", "--fold", "P2"))
+    assert result.stdout == f"{tmp_path / 'run' / 'weights.safetensors'}\n"
+    told = result.stderr.splitlines()
+    assert told[:4] == [
+        "disfa, jaanet P2: training on 36 faces of 6 subjects.",
+        "Validation: 12 faces of 2 subjects, taken from the training part, as the protocol has "
+        "none: SN010, SN007.",
+        "Test: 9 subjects, 4 of them here; not read.",
+        "Of the protocol's other parts, 10 of 18 subjects are not here.",
+    ]
     assert "icc31" in result.stderr
+
+
+def test_people_of_the_training_are_not_tested(root: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    run(*command(root, first, "--fold", "P1", "--evaluations", 0))
+    seen = json.loads((first / "weights.json").read_text())["provenance"]["train_subjects"]
+    here = [f"SN{n:03d}" for n in (3, 4, 5, 6, 7, 11, 12, 13)]
+    assert seen == {"disfa": here}
+    weights = first / "weights.safetensors"
+    score = ["eval", "--dataset", "disfa", "--root", root, "--model", weights, "--resamples", 0]
+    message = run(*score, code=1).stderr
+    assert message == (
+        "aucli: 8 people are both trained on and tested (disfa SN003, disfa SN004, disfa SN005 "
+        "...); leave them out of the training, or use --allow-seen.\n"
+    )
+    told = run(*score, "--allow-seen").stdout
+    assert "trained on people who are tested here: disfa SN003" in told
+    told = run(*score, "--folds", "jaanet", "--fold", 0).stdout
+    assert "24 labelled frames of 4 subjects" in told
+    # Nor by way of the weights that a run starts from, whatever becomes of them.
+    for start in (weights, first / "checkpoint.pt"):
+        other = command(root, tmp_path / "second", "--fold", "P2", "--init", start)
+        message = run(*other, code=1).stderr
+        assert message.startswith("aucli: 4 people are both trained on and tested (disfa SN006,")
+        assert not (tmp_path / "second").exists()
+    told = run(*other, "--allow-seen").stderr
+    assert "The given weights know people of the test: disfa SN006, disfa SN011, " in told
+    card = json.loads((tmp_path / "second" / "weights.json").read_text())
+    seen = card["provenance"]["train_subjects"]["disfa"]
+    assert seen == sorted({*here, "SN001", "SN002", "SN009", "SN010"})
+
+
+def test_disfa_plus_shares_people_with_disfa(root: Path, tmp_path: Path) -> None:
+    """Weights of DISFA+ whose card says so; the tensors may be anybody's."""
+    run(*command(root, tmp_path, "--evaluations", 0))
+    path = tmp_path / "weights.json"
+    card = json.loads(path.read_text())
+    card["provenance"]["train_subjects"] = {"disfa-plus": ["SN001"]}
+    path.write_text(json.dumps(card))
+    score = ["eval", "--dataset", "disfa", "--root", root, "--model", path]
+    assert "1 people are both trained on and tested (disfa SN001)" in run(*score, code=1).stderr
+    run(*score, "--folds", "jaanet", "--fold", "P2", "--resamples", 0)
+
+
+def test_mistakes(root: Path, tmp_path: Path) -> None:
+    def told(*arguments: object, code: int = 1) -> str:
+        return run(*arguments, code=code).stderr
+
+    out = tmp_path / "out"
+    assert told(*command(root, out, dataset="bp4d")) == (
+        f"aucli: {root} was prepared from disfa; use --dataset disfa.\n"
+    )
+    assert told(*command(root, out, dataset="synthetic")) == (
+        f"aucli: {root} was prepared from disfa; use --dataset disfa.\n"
+    )
+    assert told(*command(root, out, "--fold", "P4")) == (
+        "aucli: jaanet has no fold P4; its folds are P1 (0), P2 (1), P3 (2).\n"
+    )
+    assert told(*command(root, out, "--folds", "five")) == (
+        "aucli: DISFA has no folds 'five'; there are jaanet, ntinou, arl.\n"
+    )
+    wrong = command(root, out, "--fold", "P1", dataset="synthetic")
+    assert "rendered faces have no folds; name the --dataset." in told(*wrong, code=2)
+    wrong = command(root, out, "--crop-size", 100)
+    assert "crop_size must be a multiple of 64, got 100" in told(*wrong, code=2)
+    detector = [*command(root, out), "--model", "detector"]
+    assert told(*detector) == "aucli: the detector network learns from rendered faces only.\n"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    manifest = empty / "manifest.json"
+    assert told(*command(empty, out)) == (
+        f"aucli: {manifest} is missing; make the set with `aucli prepare`.\n"
+    )
+    manifest.write_text(json.dumps({"resolution": 192}))
+    assert told(*command(empty, out)) == (
+        f"aucli: {empty} is no prepared set; give a folder that `aucli prepare` made.\n"
+    )
+    manifest.write_text(json.dumps({"settings": {"dataset": "disfa"}}))
+    assert told(*command(empty, out)) == (
+        f"aucli: {empty} is not finished; run `aucli prepare` again, it goes on.\n"
+    )
+    manifest.write_text(json.dumps({"settings": {"dataset": "disfa"}, "recordings": []}))
+    assert told(*command(empty, out)) == (
+        f"aucli: {empty} has no subject to train this fold on; prepare more.\n"
+    )
+    (empty / "faces").mkdir()
+    (empty / "faces" / "SN001.parquet").write_bytes(b"PAR1")
+    assert told(*command(empty, out)) == (
+        f"aucli: {empty / 'faces' / 'SN001.parquet'} is damaged; delete it and run "
+        "`aucli prepare` again.\n"
+    )
+    assert not out.exists()

@@ -1,4 +1,4 @@
-"""``aucli train``: train one of the embedded networks on rendered faces."""
+"""``aucli train``: train a network on rendered faces or on a prepared dataset."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,12 +25,19 @@ def train(
         typer.Option(help="Network to train."),
     ],
     dataset: Annotated[
-        str, typer.Option(help="synthetic, or the dataset that was prepared: disfa, bp4d ...")
+        Literal["synthetic", "disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc"],
+        typer.Option(help="synthetic: rendered faces; else what was prepared."),
     ] = "synthetic",
     folds: Annotated[
-        str | None, typer.Option(help="Protocol, such as jaanet; default: the dataset's first.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Protocol, such as jaanet; default: the dataset's first."
+        ),
     ] = None,
-    fold: Annotated[int, typer.Option(help="Which of its folds, from 0.", min=0)] = 0,
+    fold: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|NUMBER", help="Which of its folds: P1, or 0 (the default)."),
+    ] = None,
     preset: Annotated[
         Literal["modern", "fan2020", "bmvc2018"], typer.Option(help="Recipe; options go before it.")
     ] = "modern",
@@ -40,6 +47,12 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Weights to start from, copied by name.", exists=True)
     ] = None,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Start also from weights that know people of the test; it is told."
+        ),
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Samples a batch.", min=2)] = None,
     accumulate: Annotated[int, typer.Option(help="Batches in an optimizer step.", min=1)] = 1,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
@@ -53,7 +66,7 @@ def train(
     widths: Annotated[
         str | None, typer.Option(metavar="A,B,C,D", help="Channels of the trunk's four stages.")
     ] = None,
-    k: Annotated[int, typer.Option(help="Neighbours of the SCC layers.", min=1)] = 7,
+    k: Annotated[int, typer.Option(help="Neighbours of the SCC layers; 0: none.", min=0)] = 7,
     threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes making batches.", min=0)] = 0,
     faces: Annotated[int | None, typer.Option(help="Use at most so many rendered faces.")] = None,
@@ -72,40 +85,53 @@ def train(
         channels = tuple(int(part) for part in widths.split(",")) if widths else None
     except ValueError as error:
         raise typer.BadParameter(f"--widths takes numbers like 24,48,96, not {widths}") from error
+    if dataset == "synthetic" and (folds or fold):
+        raise typer.BadParameter("rendered faces have no folds; name the --dataset.")
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from aucli.cli.console import console, note
+    from aucli.datasets.folds import fold_number
     from aucli.train.config import with_preset
     from aucli.train.logs import Report
     from aucli.train.trainer import train as run
 
+    number = fold_number(dataset, folds, fold) if fold else 0
     try:
         config = with_preset(
-            preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=fold,
+            preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=number,
             steps=steps, minutes=minutes, epochs=epochs, init=init, batch_size=batch_size,
             accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
             crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
-            device=device, widths=channels,
+            device=device, widths=channels, allow_seen=allow_seen,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     columns = (
         TextColumn(model), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
     )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(model, total=1.0, state="reading faces")
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(model, total=1.0, state="reading faces")
 
-        def show(report: Report) -> None:
-            if report.event == "eval":
-                brief = {k: v for k, v in report.values.items() if "." not in k}
-                text = " ".join(f"{name} {value:.4f}" for name, value in brief.items())
-                bar.console.print(f"step {report.step}: held out {text}", markup=False)
-                return
-            state = f"step {report.step} loss {report.values['loss']:.3f}"
-            state += f" {report.samples_per_second:.0f}/s"
-            bar.update(task, completed=report.share, state=state)
+    def begin(about: tuple[str, ...]) -> None:
+        for sentence in about:
+            note(sentence)
+        bar.start()
 
-        scores = run(config, resume, show)
+    def show(report: Report) -> None:
+        if report.event == "eval":
+            brief = {k: v for k, v in report.values.items() if "." not in k}
+            text = " ".join(f"{name} {value:.4f}" for name, value in brief.items())
+            bar.console.print(f"step {report.step}: held out {text}", markup=False)
+            return
+        state = f"step {report.step} loss {report.values['loss']:.3f}"
+        state += f" {report.samples_per_second:.0f}/s"
+        bar.update(task, completed=report.share, state=state)
+
+    try:
+        scores = run(config, resume, show, begin)
+    finally:
+        if bar.live.is_started:  # else it would print an empty line before the error
+            bar.stop()
     brief = {name: value for name, value in scores.items() if "." not in name}
     if brief:
         told = ", ".join(f"{name} {value:.4f}" for name, value in brief.items())

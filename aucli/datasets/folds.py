@@ -131,6 +131,22 @@ def folds(dataset: str, name: str) -> dict[str, Fold]:
     return there[name]
 
 
+def fold_number(dataset: str, protocol: str | None, wanted: str) -> int:
+    """Number, from 0, of a fold by its name (``P1``) or number; no protocol: the dataset's first.
+
+    Raises DataError for what is not there.
+    """
+    adapter(dataset)
+    protocol = protocol or next(iter(FOLDS[dataset]))
+    names = list(folds(dataset, protocol))
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    there = ", ".join(f"{name} ({number})" for number, name in enumerate(names))
+    raise DataError(f"{protocol} has no fold {wanted}; its folds are {there}.")
+
+
 def person(dataset: str, subject: str) -> tuple[str, str]:
     """Who a subject is, as (dataset, subject) of the first dataset that shows the person.
 
@@ -159,6 +175,6 @@ def refuse_shared_people(
     if shared and not force:
         raise DataError(
             f"{len(shared)} people are both trained on and tested ({', '.join(shared[:3])}"
-            f"{' ...' if shared[3:] else ''}); leave them out of the training, or force it."
+            f"{' ...' if shared[3:] else ''}); leave them out of the training, or use --allow-seen."
         )
     return shared

@@ -14,6 +14,7 @@ the landmarks with a jitter of its own.
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,15 @@ def shards(root: Path) -> list[Path]:
 
 
 def shard_facts(path: Path) -> dict[str, Any]:
-    """What a file says about itself: subject, video, faces, dropped (as of :class:`Dropped`)."""
-    metadata = pq.read_metadata(path)
-    told = json.loads((metadata.metadata or {})[METADATA_KEY])
+    """What a file says about itself: subject, video, faces, dropped (as of :class:`Dropped`).
+
+    Raises DataError for a damaged one.
+    """
+    try:
+        metadata = pq.read_metadata(path)
+        told = json.loads((metadata.metadata or {})[METADATA_KEY])
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged; delete it and run `aucli prepare` again.") from error
     return {
         "subject": told["subject"],
         "video": told["video"],
@@ -123,11 +130,32 @@ def read_manifest(root: Path) -> dict[str, Any]:
     """How a set was made and what it holds. Raises DataError where there is none."""
     path = root / MANIFEST
     try:
-        return json.loads(path.read_text("utf-8"))
+        manifest = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing; make the set with `aucli prepare`.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read; make the set anew.") from error
+    if "dataset" not in manifest.get("settings", {}):  # such as that of rendered faces
+        raise DataError(f"{root} is no prepared set; give a folder that `aucli prepare` made.")
+    return manifest
+
+
+def count_faces(root: Path, dataset: str) -> dict[str, int]:
+    """How many faces of each subject a set of a dataset holds; those without any are left out.
+
+    Raises DataError for a set of another dataset, and for one that is not finished.
+    """
+    manifest = read_manifest(root)
+    made_of = manifest["settings"]["dataset"]
+    if made_of != dataset:
+        raise DataError(f"{root} was prepared from {made_of}; use --dataset {made_of}.")
+    if "recordings" not in manifest:
+        raise DataError(f"{root} is not finished; run `aucli prepare` again, it goes on.")
+    counts: Counter[str] = Counter()
+    for path in shards(root):
+        fact = shard_facts(path)
+        counts[fact["subject"]] += fact["faces"]
+    return dict(+counts)
 
 
 class PreparedFaces:

@@ -59,8 +59,10 @@ class TrainConfig:
     without a better score before the run stops; 0 runs to the end.
 
     device: 'cpu', 'cuda' or 'auto'. threads: of torch in this process. workers: loader processes;
-    0 makes batches in this one. k: neighbours of the SCC layers. init: weights to start from, by
-    name. faces: use at most so many.
+    0 makes batches in this one. k: neighbours of the SCC layers; 0 leaves these out.
+    find_landmarks: SCC networks learn the 68 landmarks besides, with the weighted loss. init:
+    weights to start from, by name; allow_seen: also those that know people of the fold's test part.
+    faces: use at most so many.
     """
 
     model: str
@@ -99,7 +101,9 @@ class TrainConfig:
     threads: int = 1
     workers: int = 0
     k: int = 7
+    find_landmarks: bool = True
     init: Path | None = None
+    allow_seen: bool = False
     widths: tuple[int, ...] | None = None
     checkpoint_minutes: float = 2.0
     evaluations: int = 6
@@ -118,6 +122,8 @@ class TrainConfig:
             )
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
+        if self.px % 64:
+            raise ValueError(f"crop_size must be a multiple of 64, got {self.px}")
         if self.points not in POINT_SETS:
             raise ValueError(f"points must be one of {', '.join(POINT_SETS)}, got {self.points!r}")
         if self.one_map_per_au and self.loss == "weighted":
@@ -125,8 +131,9 @@ class TrainConfig:
 
     @property
     def px(self) -> int:
-        """Side of the AU crops."""
-        return self.crop_size or (SMALL_CROP if self.model == "scc-small" else PUBLISHED_CROP)
+        """Side of the AU crops; rendered faces are small."""
+        small = self.model == "scc-small" or self.dataset == "synthetic"
+        return self.crop_size or (SMALL_CROP if small else PUBLISHED_CROP)
 
     def plain(self) -> dict[str, Any]:
         """JSON-ready: paths as text, tuples as lists."""

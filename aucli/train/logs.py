@@ -29,9 +29,8 @@ class Log:
     def __init__(self, folder: Path, step: int) -> None:
         """Lines after ``step`` are dropped: a resumed run writes them again."""
         self.path = folder / "log.jsonl"
-        if self.path.exists():
-            lines = [x for x in self.path.read_text().splitlines() if json.loads(x)["step"] <= step]
-            self.path.write_text("".join(line + "\n" for line in lines) if step else "")
+        lines = self.path.read_text().splitlines() if self.path.exists() and step else []
+        self.path.write_text("".join(line + "\n" for line in lines if _step(line) <= step))
 
     def write(self, report: Report) -> None:
         with self.path.open("a") as stream:
@@ -51,6 +50,14 @@ class Log:
                 values = [row["values"].get(name, "") for name in names]
                 writer.writerow([row["event"], row["step"], row["seconds"], *values])
         draw_curves(rows, self.path.with_name("curves.png"))
+
+
+def _step(line: str) -> float:
+    """Of a line of log.jsonl; infinite for one that a kill cut short."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
 
 
 def draw_curves(rows: list[dict], path: Path) -> bool:

@@ -43,9 +43,9 @@ def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> nn.Module:
         widths: dict[str, Any] = {"widths": config.widths} if config.widths else {}
         backbone: Any = config.model.removeprefix("scc-")
         strides = (8, 4) if backbone == "small" else (16, 8, 4)
-        sizes = tuple(config.px // stride for stride in strides)
+        sizes = tuple(config.px // stride for stride in strides) if config.k else ()
         net: nn.Module = SCCHeatmapNet(
-            SCCHeatmapConfig(backbone, len(maps), sizes, config.k, config.px, **widths)
+            SCCHeatmapConfig(backbone, len(maps), sizes, config.k or 1, config.px, **widths)
         )
     else:
         made = {"heatmap-resnet50": HeatmapResNet, "hourglass": Hourglass, "fanau": FANAU}
@@ -98,6 +98,18 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         return state.get("ema", state)
     except FileNotFoundError as error:
         raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
+
+
+def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
+    """People of licensed datasets whom weights to start from have seen, as far as they tell."""
+    if weights is None:
+        return {}
+    card = weights.with_suffix(".json")
+    if weights.suffix == ".pt":
+        told = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
+    else:
+        told = json.loads(card.read_text()).get("provenance", {}) if card.exists() else {}
+    return {dataset: tuple(names) for dataset, names in told.get("train_subjects", {}).items()}
 
 
 def load_by_name(net: nn.Module, path: Path) -> int:

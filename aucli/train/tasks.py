@@ -3,7 +3,7 @@
 A task is made from the run's config by :func:`make_task`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +15,12 @@ from aucli import evaluate
 from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
 from aucli.datasets.adapters import adapter
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
-from aucli.datasets.folds import FOLDS, Fold, folds
-from aucli.datasets.prepared import PreparedFaces
+from aucli.datasets.folds import FOLDS, Fold, folds, refuse_shared_people
+from aucli.datasets.prepared import PreparedFaces, count_faces, read_manifest
 from aucli.datasets.series import AUBatch, Series
+from aucli.datasets.synthetic import (
+    CROP_SIZE as RENDERED_CROP,
+)
 from aucli.datasets.synthetic import (
     AUBatches,
     FaceStore,
@@ -40,7 +43,7 @@ from aucli.metrics import icc31, mae, pcc
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapNet
 from aucli.train.config import TrainConfig
-from aucli.train.nets import build_au_net, build_face_net, read_state
+from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
 from aucli.weights import cards
 
 # An AU lies within this of its usual place in an aligned crop; 95 % of them within 12 px.
@@ -56,6 +59,7 @@ class Task(Protocol):
     main_score: of the scorer's answer. smaller_is_better: of that score.
     """
 
+    config: TrainConfig
     main_score: str
     smaller_is_better: bool
 
@@ -65,14 +69,26 @@ class Task(Protocol):
     def scorer(self) -> Scorer | None: ...
     def card(self) -> dict[str, Any]: ...
 
+    def about(self) -> tuple[str, ...]:
+        """Sentences on what the run learns from and is checked on, beyond what its config says."""
+        return ()
+
+    def subjects(self) -> dict[str, tuple[str, ...]]:
+        """People of licensed datasets whom the weights will have seen: dataset -> subjects."""
+        return subjects_of(self.config.init)
+
 
 def make_task(config: TrainConfig) -> Task:
     """The task of a config. Raises DataError where its data are not there."""
-    if config.model == "detector":
-        return DetectorTask(config)
-    if config.model == "landmarks":
-        return LandmarkTask(config)
-    return RenderedAUTask(config) if config.dataset == "synthetic" else PreparedAUTask(config)
+    if config.dataset != "synthetic":
+        if config.model in ("detector", "landmarks"):
+            raise DataError(f"the {config.model} network learns from rendered faces only.")
+        return PreparedAUTask(config)
+    if (config.root / "faces").is_dir():
+        made_of = read_manifest(config.root)["settings"]["dataset"]
+        raise DataError(f"{config.root} was prepared from {made_of}; use --dataset {made_of}.")
+    made = {"detector": DetectorTask, "landmarks": LandmarkTask}
+    return made.get(config.model, RenderedAUTask)(config)
 
 
 def _held_out(config: TrainConfig) -> FaceStore | None:
@@ -86,7 +102,7 @@ def _held_out(config: TrainConfig) -> FaceStore | None:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorTask:
+class DetectorTask(Task):
     """The face detector, on drawn scenes."""
 
     config: TrainConfig
@@ -116,7 +132,7 @@ class DetectorTask:
 
 
 @dataclass(frozen=True, slots=True)
-class LandmarkTask:
+class LandmarkTask(Task):
     """The landmark network, on loosely cropped rendered faces."""
 
     config: TrainConfig
@@ -146,7 +162,7 @@ class LandmarkTask:
         return {}
 
 
-class AUTask:
+class AUTask(Task):
     """What AU networks share: their maps, their targets and their card."""
 
     main_score = "icc31"
@@ -178,7 +194,8 @@ class AUTask:
         config = self.config
         images = _channels_last(self._normalised(batch.images))
         # A second task that only the project's own loss has.
-        helped = config.loss == "weighted" and isinstance(net, SCCHeatmapNet)
+        helped = config.loss == "weighted" and config.find_landmarks
+        helped = helped and isinstance(net, SCCHeatmapNet)
         heatmaps, landmarks = net(images, with_landmarks=True) if helped else (net(images), None)
         if config.loss == "squares":
             with torch.no_grad():
@@ -237,6 +254,8 @@ class RenderedAUTask(AUTask):
     def __init__(self, config: TrainConfig) -> None:
         if config.points != "synthetic" or config.template != "eyes-nose":
             raise DataError("rendered faces train by the preset 'modern' only.")
+        if config.px != RENDERED_CROP:
+            raise DataError(f"rendered faces are cropped at {RENDERED_CROP} px, not {config.px}.")
         super().__init__(config, SYNTHETIC_AUS)
         self._readout: dict[str, Any] = {}
 
@@ -275,11 +294,52 @@ class PreparedAUTask(AUTask):
     """An AU network on faces of a labelled dataset, by one fold of a named protocol."""
 
     def __init__(self, config: TrainConfig) -> None:
-        self._fold = choose_fold(config.dataset, config.folds, config.fold)
+        self._counts = count_faces(config.root, config.dataset)
+        self._fold = choose_fold(config.dataset, config.folds, config.fold, self._counts)
+        if not self._fold.train:
+            raise DataError(f"{config.root} has no subject to train this fold on; prepare more.")
+        tested = {config.dataset: self._fold.test}
+        self._leaked = refuse_shared_people(subjects_of(config.init), tested, config.allow_seen)
         self._faces = PreparedFaces(config.root, self._fold.train)
-        if self._faces.dataset != config.dataset:
-            raise DataError(f"{config.root} holds {self._faces.dataset}, not {config.dataset}.")
         super().__init__(config, self._faces.aus)
+
+    def about(self) -> tuple[str, ...]:
+        """See :class:`Task`."""
+        config, fold = self.config, self._fold
+        protocol, name, published = named_fold(config.dataset, config.folds, config.fold)
+        told = [
+            f"{config.dataset}, {protocol} {name}: training on {len(self._faces)} faces of "
+            f"{_subjects(fold.train)}."
+        ]
+        if fold.validation:
+            held = sum(self._counts[subject] for subject in fold.validation)
+            source = "as the protocol has it"
+            if not published.validation:
+                source = "taken from the training part, as the protocol has none"
+            told.append(
+                f"Validation: {held} faces of {_subjects(fold.validation)}, {source}: "
+                f"{', '.join(fold.validation)}."
+            )
+        else:
+            told.append("No validation: there is no subject left for it.")
+        here = sum(subject in self._counts for subject in fold.test)
+        told.append(f"Test: {_subjects(fold.test)}, {here} of them here; not read.")
+        others = (*published.train, *published.validation)
+        absent = sum(subject not in self._counts for subject in others)
+        if absent:
+            told.append(
+                f"Of the protocol's other parts, {absent} of {_subjects(others)} are not here."
+            )
+        if self._leaked:
+            told.append(f"The given weights know people of the test: {', '.join(self._leaked)}.")
+        return tuple(told)
+
+    def subjects(self) -> dict[str, tuple[str, ...]]:
+        """Validation people are among them: the weights are chosen by them."""
+        seen = {**subjects_of(self.config.init)}
+        own = (*self._fold.train, *self._fold.validation)
+        seen[self.config.dataset] = tuple(sorted({*seen.get(self.config.dataset, ()), *own}))
+        return seen
 
     def batches(self, start: int, rank: int, world: int) -> PreparedBatches:
         config = self.config
@@ -312,22 +372,35 @@ class PreparedAUTask(AUTask):
         return score
 
 
-def choose_fold(dataset: str, protocol: str | None, number: int) -> Fold:
-    """Fold ``number`` (from 0) of a named protocol, with people to validate on.
+def named_fold(dataset: str, protocol: str | None, number: int) -> tuple[str, str, Fold]:
+    """Fold ``number`` (from 0) as published, after the names of its protocol and its own.
 
-    Where the protocol has no validation part, every fourth of its training subjects becomes one, so
-    that a run is never chosen by its test people. Raises DataError for unknown names and numbers.
+    protocol: None for the dataset's first. Raises DataError for unknown names and numbers.
     """
     adapter(dataset)
-    named = folds(dataset, protocol or next(iter(FOLDS[dataset])))
+    protocol = protocol or next(iter(FOLDS[dataset]))
+    named = folds(dataset, protocol)
     if not 0 <= number < len(named):
-        raise DataError(f"the protocol has folds 0 to {len(named) - 1}, not {number}.")
-    fold = list(named.values())[number]
+        raise DataError(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
+    return protocol, *list(named.items())[number]
+
+
+def choose_fold(dataset: str, protocol: str | None, number: int, there: Container[str]) -> Fold:
+    """A fold of :func:`named_fold`, of the subjects that are there, with people to validate on.
+
+    Where the protocol has no validation part, every fourth of its training subjects becomes one (of
+    two or three, the last), so that a run is never chosen by its test people, who are all named.
+    """
+    _, _, fold = named_fold(dataset, protocol, number)
+    train = tuple(subject for subject in fold.train if subject in there)
     if fold.validation:
-        return fold
-    validation = fold.train[3::4]
-    train = tuple(subject for subject in fold.train if subject not in validation)
-    return Fold(train, validation, fold.test)
+        return Fold(train, tuple(s for s in fold.validation if s in there), fold.test)
+    validation = train[3::4] or train[1:][-1:]
+    return Fold(tuple(s for s in train if s not in validation), validation, fold.test)
+
+
+def _subjects(names: tuple[str, ...]) -> str:
+    return "1 subject" if len(names) == 1 else f"{len(names)} subjects"
 
 
 def _channels_last(images: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,14 @@ class Trainer:
         self.step = 0
         self.best = math.nan
         self.worse = 0  # evaluations since the best one
+        self.evaluated = 0
         self.seconds = 0.0
         self.clock = 0.0  # the seconds that all processes agree on
+
+    @property
+    def subjects(self) -> dict[str, list[str]]:
+        """Whom the weights have seen, JSON-ready: dataset -> subjects."""
+        return {dataset: list(names) for dataset, names in self.task.subjects().items()}
 
     @property
     def share(self) -> float:
@@ -157,7 +164,9 @@ class Trainer:
             "seconds": self.seconds,
             "best": self.best,
             "worse": self.worse,
+            "evaluated": self.evaluated,
             "config": self.config.plain(),
+            "train_subjects": self.subjects,
         }
         part = path.with_suffix(".part")
         try:
@@ -182,30 +191,44 @@ class Trainer:
         torch.set_rng_state(state["rng"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.worse = state["best"], state["worse"]
+        self.evaluated = state.get("evaluated", 0)
         self.clock = self.seconds
 
 
 def train(
-    config: TrainConfig, resume: bool = False, on_progress: Progress | None = None
+    config: TrainConfig,
+    resume: bool = False,
+    on_progress: Progress | None = None,
+    on_start: Callable[[tuple[str, ...]], None] = lambda about: None,
 ) -> dict[str, float]:
     """Run to the end; the held-out scores of the weights that were kept (empty without any).
 
     Writes into ``config.out``: checkpoint.pt (every few minutes), log.jsonl (one Report a line),
     log.csv, config.json, curves.png (with matplotlib), weights.safetensors and weights.json: with
     ``patience`` those of the best evaluation, else the last ones. resume: go on from checkpoint.pt
-    if there is one.
+    if there is one. on_start: called by the first process with ``Task.about``.
+
+    Raises AucliError where data, weights or the folder are not as they should be; nothing is
+    written then.
     """
     torch.set_num_threads(config.threads)
     rank, world = join_processes()
     leads = rank == 0
-    config.out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.out / "checkpoint.pt"
+    if checkpoint.exists() and not resume:
+        raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
     trainer = Trainer(config)
     task = trainer.task
-    if resume and checkpoint.exists():
+    if checkpoint.exists():
         trainer.load(checkpoint)
-    elif checkpoint.exists():
-        raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to {config.out} ({error.strerror}); choose another --out."
+        ) from error
+    if leads:
+        on_start(task.about())
     log = Log(config.out, trainer.step) if leads else None
     if leads:
         (config.out / "config.json").write_text(json.dumps(config.plain(), indent=1))
@@ -250,18 +273,24 @@ def train(
     sums: dict[str, torch.Tensor] = {}
     count = 0
     trainer.net.train()
-    evaluated = math.floor(trainer.share * max(1, config.evaluations))
     stream = iter(loader)
     logged = trainer.seconds
     try:
         while trainer.share < 1 and not _gave_up(trainer):
+            due = math.floor(trainer.share * max(1, config.evaluations))
+            if due > trainer.evaluated:
+                examine()
+                trainer.evaluated = due
+                last = time.monotonic()  # evaluation is no training time
+                continue
             parts = trainer.advance(*(next(stream) for _ in range(config.accumulate)))
             sums = {k: sums[k] + v if k in sums else v for k, v in parts.items()}
             count += 1
             now = time.monotonic()
             trainer.seconds += now - last
             last = now
-            if count == config.log_every:
+            # By the step, so that a resumed run logs the steps of an undisturbed one.
+            if trainer.step % config.log_every == 0 or trainer.share >= 1:
                 values = {k: float(v) / count for k, v in sums.items()}
                 if not math.isfinite(values["loss"]):
                     raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
@@ -272,12 +301,6 @@ def train(
             if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
-            due = math.floor(trainer.share * max(1, config.evaluations))
-            if due > evaluated and trainer.share < 1:
-                evaluated = due
-                examine()
-                # Evaluation is no training time.
-                last = time.monotonic()
     finally:
         # Also on Ctrl-C: nothing that was learnt is lost.
         if leads:
@@ -328,6 +351,7 @@ def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
             "steps": trainer.step,
             "samples": trainer.step * config.batch_size * config.accumulate,
             "minutes": round(trainer.seconds / 60, 2),
+            "train_subjects": trainer.subjects,
             "training": config.plain(),
         },
         **trainer.task.card(),
