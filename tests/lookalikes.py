@@ -217,7 +217,7 @@ def unbc_archive(
     return root
 
 
-WRITERS: dict[str, Callable[[Path], Path]] = {
+WRITERS: dict[str, Callable[..., Path]] = {
     "disfa": disfa,
     "disfa-plus": disfa_plus,
     "bp4d": bp4d,

@@ -45,7 +45,12 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Length by the clock.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in batches.", min=1)] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Weights to start from, copied by name.", exists=True)
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Weights to start from, tensor by tensor of the same name: those of 'aucli "
+            "weights list', a file, or a checkpoint.pt.",
+        ),
     ] = None,
     allow_seen: Annotated[
         bool,
@@ -94,12 +99,16 @@ def train(
     from aucli.train.config import with_preset
     from aucli.train.logs import Report
     from aucli.train.trainer import train as run
+    from aucli.weights.cards import resolve
 
+    start = Path(init) if init else None
+    if init and not Path(init).is_file():
+        start = resolve(init)
     number = fold_number(dataset, folds, fold) if fold else 0
     try:
         config = with_preset(
             preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=number,
-            steps=steps, minutes=minutes, epochs=epochs, init=init, batch_size=batch_size,
+            steps=steps, minutes=minutes, epochs=epochs, init=start, batch_size=batch_size,
             accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
             crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
             device=device, widths=channels, allow_seen=allow_seen,

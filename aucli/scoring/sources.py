@@ -24,6 +24,8 @@ from aucli.scoring.running import (
 from aucli.scoring.writing import Origin
 from aucli.weights.cards import load_au_model, read_card
 
+SHOWN = 9  # names of subjects in a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -42,7 +44,9 @@ class Split:
         """A sentence on the test subjects that are not there, if any."""
         chosen = [subject for test in self.test.values() for subject in test]
         missing = [subject for subject in chosen if subject not in there]
-        return (f"Test subjects that are not there: {', '.join(missing)}.",) if missing else ()
+        some = ", ".join(missing[:SHOWN]) + (" ..." if missing[SHOWN:] else "")
+        count = f" ({len(missing)})" if missing[SHOWN:] else ""
+        return (f"Test subjects that are not there{count}: {some}.",) if missing else ()
 
 
 EVERYBODY = Split("all subjects", {})

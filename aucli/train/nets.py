@@ -1,11 +1,13 @@
 """The network of a run: built afresh, then filled from the weights it starts from."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from aucli.errors import WeightsError
@@ -16,6 +18,7 @@ from aucli.models.hourglass import Hourglass
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.train.config import TrainConfig
+from aucli.weights.places import read_card_file
 
 # The layer that gives the maps.
 HEADS: dict[type[nn.Module], Callable[[Any], nn.Conv2d]] = {
@@ -69,7 +72,7 @@ def _start_maps(net: nn.Module, maps: tuple[str, ...], path: Path) -> None:
     if not card.exists() or not isinstance(net, SCCHeatmapNet):
         return
     given = read_state(path)
-    told = json.loads(card.read_text())
+    told = read_card_file(card)
     weight, bias = given.get("head.weight"), given.get("head.bias")
     known = {name: k for k, name in enumerate(told.get("maps") or _both_sides(told))}
     if weight is None or weight.shape[1:] != net.head.weight.shape[1:]:
@@ -89,15 +92,8 @@ def _both_sides(card: dict[str, Any]) -> list[str]:
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a .safetensors file or of a checkpoint of this trainer (its averaged weights)."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return state.get("ema", state)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
+    state = _read(path)
+    return state.get("ema", state)
 
 
 def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
@@ -105,11 +101,22 @@ def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
     if weights is None:
         return {}
     card = weights.with_suffix(".json")
-    if weights.suffix == ".pt":
-        told = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
+    if weights.suffix == ".safetensors":
+        told = read_card_file(card).get("provenance", {}) if card.exists() else {}
     else:
-        told = json.loads(card.read_text()).get("provenance", {}) if card.exists() else {}
+        told = _read(weights)
     return {dataset: tuple(names) for dataset, names in told.get("train_subjects", {}).items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+        raise WeightsError(f"{path} cannot be read as weights; give another --init.") from error
 
 
 def load_by_name(net: nn.Module, path: Path) -> int:
