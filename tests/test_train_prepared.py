@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +172,33 @@ def test_killed_run_resumes_exactly(root: Path, tmp_path: Path, monkeypatch) -> 
     monkeypatch.undo()
     train(config(root, halved, "fan2020", **settings), resume=True)
     assert losses(halved) == losses(whole) and len(losses(whole)) == 36 // 4 // 2
+
+
+@pytest.mark.slow  # another process has to import torch
+def test_kill_9_and_resume(root: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ("--steps", 24, "--evaluations", 3, "--checkpoint-minutes", 0, "--patience", 9)
+    words = [str(word) for word in command(root, killed, *options)]
+    process = subprocess.Popen([sys.executable, "-m", "aucli", *words], stderr=subprocess.DEVNULL)
+    checkpoint = killed / "checkpoint.pt"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    step = torch.load(checkpoint, weights_only=True)["step"]
+    assert 0 < step < 24
+    run(*command(root, killed, *options, "--resume"))
+    run(*command(root, whole, *options))
+    assert everything(killed) == everything(whole)
+
+
+def everything(out: Path) -> tuple[object, ...]:
+    """What a run leaves, but for the seconds it took."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    log = [f"{row['event']} {row['step']} {row['values']}" for row in rows]
+    assert [row["step"] for row in rows] == [8, 16, 20, 24, 24]
+    metrics = json.loads((out / "weights.json").read_text())["metrics"]
+    return log, metrics, (out / "weights.safetensors").read_bytes()
 
 
 def _one_of_two(rank: int, settings: TrainConfig, port: int) -> None:

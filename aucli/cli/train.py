@@ -65,6 +65,9 @@ def train(
         int, typer.Option(help="Stop after so many evaluations without a better score.", min=0)
     ] = 0,
     evaluations: Annotated[int, typer.Option(help="Evaluations in the run.", min=0)] = 6,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Between checkpoints, which --resume goes on from.", min=0)
+    ] = 2.0,
     crop_size: Annotated[
         int | None, typer.Option(help="Side of the AU crops, px; a multiple of 64.", min=64)
     ] = None,
@@ -112,6 +115,7 @@ def train(
             accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
             crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
             device=device, widths=channels, allow_seen=allow_seen,
+            checkpoint_minutes=checkpoint_minutes,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -67,6 +67,8 @@ class Trainer:
         self.best = math.nan
         self.worse = 0  # evaluations since the best one
         self.evaluated = 0
+        self.sums: dict[str, torch.Tensor] = {}  # of the losses since the last line of the log
+        self.summed = 0
         self.seconds = 0.0
         self.clock = 0.0  # the seconds that all processes agree on
 
@@ -165,6 +167,8 @@ class Trainer:
             "best": self.best,
             "worse": self.worse,
             "evaluated": self.evaluated,
+            "sums": self.sums,
+            "summed": self.summed,
             "config": self.config.plain(),
             "train_subjects": self.subjects,
         }
@@ -192,6 +196,7 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.worse = state["best"], state["worse"]
         self.evaluated = state.get("evaluated", 0)
+        self.sums, self.summed = state.get("sums", {}), state.get("summed", 0)
         self.clock = self.seconds
 
 
@@ -270,8 +275,6 @@ def train(
             save_weights(trainer, scores)
 
     last = saved = time.monotonic()
-    sums: dict[str, torch.Tensor] = {}
-    count = 0
     trainer.net.train()
     stream = iter(loader)
     logged = trainer.seconds
@@ -284,20 +287,21 @@ def train(
                 last = time.monotonic()  # evaluation is no training time
                 continue
             parts = trainer.advance(*(next(stream) for _ in range(config.accumulate)))
-            sums = {k: sums[k] + v if k in sums else v for k, v in parts.items()}
-            count += 1
+            trainer.sums = {k: trainer.sums.get(k, 0) + v for k, v in parts.items()}
+            trainer.summed += 1
             now = time.monotonic()
             trainer.seconds += now - last
             last = now
             # By the step, so that a resumed run logs the steps of an undisturbed one.
             if trainer.step % config.log_every == 0 or trainer.share >= 1:
-                values = {k: float(v) / count for k, v in sums.items()}
+                count = trainer.summed
+                values = {k: float(v) / count for k, v in trainer.sums.items()}
                 if not math.isfinite(values["loss"]):
                     raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
                 samples = count * config.batch_size * config.accumulate * world
                 pace = samples / max(trainer.seconds - logged, 1e-9)
                 tell(Report(trainer.step, trainer.share, trainer.seconds, pace, values))
-                sums, count, logged = {}, 0, trainer.seconds
+                trainer.sums, trainer.summed, logged = {}, 0, trainer.seconds
             if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
