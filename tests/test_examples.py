@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 from bright_faces import NONE, ONE, TWO, tiny_models, write_clip
+from synthetic_faces import write_shards
 
+from aucli import evaluate
+from aucli.datasets import synthetic
 from aucli.pipeline.analysis import AnalyzeOptions, analyze_video
+from aucli.synth.backgrounds import BackgroundPool
 from aucli.table import TableWriter
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -41,3 +45,38 @@ def test_plot_aus(table, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["plot_aus.py", str(table), str(image), "AU06", "AU12"])
     runpy.run_path(str(EXAMPLES / "plot_aus.py"), run_name="__main__")
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_heads_compared(tmp_path, monkeypatch, capsys):
+    """The ablation, again without training anew, and its runs under misalignment."""
+    pytest.importorskip("matplotlib").use("Agg")
+    pool = BackgroundPool(6, seed=1)
+    monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
+    monkeypatch.setattr(evaluate, "held_out_pool", lambda: pool)
+    shards, out = write_shards(tmp_path / "shards", shards=1), tmp_path / "out"
+
+    def run(name, *words):
+        monkeypatch.setattr("sys.argv", [name, "--shards", str(shards), *map(str, words)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    options = ["--out", out, "--seeds", 1, "--heads", "plain,scc3", "--test-faces", 2]
+    options += ["--batch-size", 2, "--steps"]
+    table = run("ablation.py", *options, 1)
+    lines = (out / "ablation.md").read_text().splitlines()
+    assert [line.split("|")[1:3] for line in lines[-2:]] == [
+        [" plain ", " 0.68 M "],
+        [" scc3 ", " 2.91 M "],
+    ]
+    assert lines[-1] in table and len((out / "ablation.csv").read_text().splitlines()) == 3
+    made = (out / "scc3-seed0" / "weights.json").stat().st_mtime_ns
+    run("ablation.py", *options, 1)
+    assert (out / "scc3-seed0" / "weights.json").stat().st_mtime_ns == made
+    with pytest.raises(SystemExit, match="plain-seed0 has another steps; use another --out"):
+        run("ablation.py", *options, 2)
+
+    told = run("misalignment.py", "--out", tmp_path / "off", "--faces", 2, "--repeats", 1,
+               out / "plain-seed0", out / "scc3-seed0")  # fmt: skip
+    assert [line.split()[0] for line in told.splitlines()] == ["plain", "plain", "scc3", "scc3"]
+    for picture in (out / "ablation.png", tmp_path / "off" / "misalignment.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")

@@ -46,6 +46,8 @@ class Trainer:
         self.config = config
         self.task = task or make_task(config)
         self.steps = config.steps
+        # JSON-ready, and read once: the weights that the run starts from may be moved away.
+        self.subjects = {dataset: list(who) for dataset, who in self.task.subjects().items()}
         device = config.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -71,11 +73,6 @@ class Trainer:
         self.summed = 0
         self.seconds = 0.0
         self.clock = 0.0  # the seconds that all processes agree on
-
-    @property
-    def subjects(self) -> dict[str, list[str]]:
-        """Whom the weights have seen, JSON-ready: dataset -> subjects."""
-        return {dataset: list(names) for dataset, names in self.task.subjects().items()}
 
     @property
     def share(self) -> float:
