@@ -206,7 +206,7 @@ def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
     result = run(*command, "--folds", "jaanet")  # P1: SN001, SN010; P2: SN031
     assert "folds: computed within each fold's test subjects" in result.stdout
     assert "Split: test subjects of jaanet, all folds." in result.stdout
-    assert "Test subjects that are not there: SN002, SN009, " in result.stdout
+    assert "Test subjects that are not there (24): SN002, SN009, " in result.stdout
     result = run(*command, "--folds", "jaanet", "--fold", 1)
     assert row_of(result, "AU26")[1] == "6"
     message = run(*command, "--folds", "arl", code=1).stderr
