@@ -281,7 +281,7 @@ def test_detection_runs_on_a_grid_of_time_and_following_fills_the_rest():
 
 
 def test_low_confidence_detects_again_in_the_same_frame():
-    scene = Scene([[(100, 100)]] * 10, doubt={3: 0.5, 5: 0.1})
+    scene = Scene([[(100, 100)]] * 10, doubt={3: 0.45, 5: 0.1})
     result = run(scene)
     assert sorted(scene.detected) == [0, 3, 5, 7]
     assert ids(result) == [[0]] * 10
