@@ -1,4 +1,4 @@
-"""Training losses of the three embedded networks. Each returns (loss, parts to log)."""
+"""Training losses of the face and AU networks. Each returns (loss, parts to log)."""
 
 import torch
 from torch.nn import functional as F

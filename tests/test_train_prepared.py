@@ -151,8 +151,11 @@ def test_outputs_of_known_maps_are_taken_over(root: Path, tmp_path: Path) -> Non
 
 def test_a_run_without_progress_stops_and_keeps_its_best(root: Path, tmp_path: Path) -> None:
     settings = config(root, tmp_path, steps=40, lr=1e-12, evaluations=20, patience=2)
-    train(settings)
-    assert len(losses(tmp_path)) < 30
+    kept = train(settings)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    scores = [row["values"]["icc31"] for row in rows if row["event"] == "eval"]
+    assert len(losses(tmp_path)) < 40 and int(np.argmax(scores)) == len(scores) - 1 - 2
+    assert kept["icc31"] == max(scores)
 
 
 def test_killed_run_resumes_exactly(root: Path, tmp_path: Path, monkeypatch) -> None:

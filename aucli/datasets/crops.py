@@ -10,7 +10,7 @@ from aucli import augment
 from aucli.align import align_matrices, apply_matrices, warp_crops
 from aucli.aus import POINT_SETS, au_points, point_names
 from aucli.datasets.prepared import PreparedFaces
-from aucli.datasets.series import AUBatch, Series
+from aucli.datasets.series import AUBatch, Series, inexact_matrices
 from aucli.models.predict import AUModel, predict_crops
 
 CROPS_AT_ONCE = 64
@@ -92,13 +92,7 @@ class PreparedBatches(Series[AUBatch]):
         index, settings, px = self._chosen(number, rng), self.settings, self.settings.px
         true = self.faces.landmarks[index].astype(np.float64)  # (n, 68, 2)
         if settings.augment:
-            eyes = np.linalg.norm(true[:, 36] - true[:, 45], axis=1)[:, None, None]
-            noise = rng.normal(0, 0.02, true.shape) + rng.normal(0, 0.025, (len(index), 1, 2))
-            matrices = align_matrices(true + eyes * noise, settings.template, px)
-            jitter = augment.jitter_matrices(rng, len(index), px, shift=1.5 * px / 128)
-            turn = jitter[:, :, :2] @ matrices[:, :, :2]
-            move = jitter[:, :, :2] @ matrices[:, :, 2:] + jitter[:, :, 2:]
-            matrices = np.concatenate([turn, move], 2)
+            matrices = inexact_matrices(rng, true, settings.template, px)
         else:
             matrices = align_matrices(true, settings.template, px)
         crops = warp_crops([self.faces.image(int(i)) for i in index], matrices, px)

@@ -4,8 +4,12 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
+
+from aucli.align import align_matrices
+from aucli.augment import jitter_matrices
 
 Batch = TypeVar("Batch", bound=NamedTuple)
 
@@ -46,3 +50,19 @@ class Series(IterableDataset[Batch]):
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in itertools.count(self.start + first, step):
             yield self.batch(number * self.world + self.rank)
+
+
+def inexact_matrices(
+    rng: np.random.Generator, landmarks: np.ndarray, template: str, px: int
+) -> np.ndarray:
+    """Alignments (N, 2, 3) as imprecise as predicted landmarks make them.
+
+    landmarks: (N, 68, 2) px, the true ones. template: of ``align.TEMPLATES``. px: side of the crop.
+    """
+    eyes = np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=1)[:, None, None]
+    noise = rng.normal(0, 0.02, landmarks.shape) + rng.normal(0, 0.025, (len(landmarks), 1, 2))
+    aligned = align_matrices((landmarks + eyes * noise).astype(landmarks.dtype), template, px)
+    jitter = jitter_matrices(rng, len(landmarks), px, shift=1.5 * px / 128)
+    turn = jitter[:, :, :2] @ aligned[:, :, :2]
+    move = jitter[:, :, :2] @ aligned[:, :, 2:] + jitter[:, :, 2:]
+    return np.concatenate([turn, move], 2)

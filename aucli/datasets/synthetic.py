@@ -9,6 +9,7 @@ undisturbed one would have seen. Of several training processes, each takes its s
 import io
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from PIL import Image
 from aucli import augment
 from aucli.align import align_matrices, apply_matrices, face_boxes
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
-from aucli.datasets.series import AUBatch, Batch, Series
+from aucli.datasets.series import AUBatch, Batch, Series, inexact_matrices
 from aucli.errors import DataError
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.negatives import hide_face, shuffle_parts
@@ -313,30 +314,16 @@ class LandmarkBatches(Batches[LandmarkBatch]):
 class AUBatches(Batches[AUBatch]):
     """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
 
-    def __init__(
-        self,
-        store: FaceStore,
-        batch_size: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        super().__init__(store, batch_size, seed, start, rank, world)
+    @cached_property
+    def _cumulative(self) -> np.ndarray:
         # Inverse transform sampling: ``choice`` with weights would sum them anew for every batch.
-        self._cumulative = np.cumsum(store.au_weights())
+        return np.cumsum(self.store.au_weights())
 
     def make(self, rng: np.random.Generator) -> AUBatch:
         count, store = self.batch_size, self.store
         index = np.searchsorted(self._cumulative, rng.random(count) * self._cumulative[-1])
         true = store.landmarks[index]
-        eyes = np.linalg.norm(true[:, 36] - true[:, 45], axis=1)[:, None, None]
-        noise = rng.normal(0, 0.02, true.shape) + rng.normal(0, 0.025, (count, 1, 2))
-        aligned = align_matrices((true + eyes * noise).astype(np.float32), TEMPLATE, CROP_SIZE)
-        jitter = augment.jitter_matrices(rng, count, CROP_SIZE)
-        turn = jitter[:, :, :2] @ aligned[:, :, :2]
-        move = jitter[:, :, :2] @ aligned[:, :, 2:] + jitter[:, :, 2:]
-        matrices = np.concatenate([turn, move], 2)
+        matrices = inexact_matrices(rng, true, TEMPLATE, CROP_SIZE)
         crops = composite(store, index, matrices, rng, self.backgrounds)
         landmarks = apply_matrices(true, matrices).astype(np.float32)
         images, points, visible, sides = augment.mirror(
