@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from aucli.aus import MAX_INTENSITY
 from aucli.heatmaps import STRIDE, cells_to_px, render_heatmaps
+from aucli.models.landmark import Landmarks
 
 LANDMARK_SIGMA_PX = 5.0
 AU_SIGMA_CELLS = 1.5
@@ -44,22 +45,35 @@ def _landmark_terms(
 
 
 def landmark_loss(
-    logits: torch.Tensor,
-    face_logit: torch.Tensor,
-    points: torch.Tensor,
-    weights: torch.Tensor,
-    is_face: torch.Tensor,
+    found: Landmarks, points: torch.Tensor, weights: torch.Tensor, is_face: torch.Tensor
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Place of the 68 landmarks on faces, and face or not on every crop.
 
-    logits: (N, 68, h, w). face_logit: (N,). points: (N, 68, 2) crop px. weights: (N, 68) >= 0.
-    is_face: (N,) 0 or 1; crops without a face teach nothing about landmarks.
+    found: of N crops. points: (N, 68, 2) crop px. weights: (N, 68) >= 0. is_face: (N,) 0 or 1;
+    crops without a face teach nothing about landmarks.
     """
-    entropy, l1 = _landmark_terms(logits, points, weights * is_face[:, None])
-    face = F.binary_cross_entropy_with_logits(face_logit.float(), is_face)
-    right = ((face_logit > 0) == (is_face > 0.5)).float().mean()
+    weights = weights * is_face[:, None]
+    entropy, l1 = _landmark_terms(found.logits, points, weights)
+    face = F.binary_cross_entropy_with_logits(found.face_logit.float(), is_face)
+    right = ((found.face_logit > 0) == (is_face > 0.5)).float().mean()
     loss = entropy + 0.25 * l1 + 0.5 * face
-    return loss, {"entropy": entropy, "l1_px": l1, "face": face, "face_right": right}
+    parts = {"entropy": entropy, "l1_px": l1, "face": face, "face_right": right}
+    for n, guess in enumerate((*found.guesses[1:], found.points)):
+        if found.guesses:
+            parts[f"refined{n}"] = _relative_error(guess, points, weights, is_face)
+            loss = loss + 0.25 * parts[f"refined{n}"]
+    return loss, parts
+
+
+def _relative_error(
+    found: torch.Tensor, points: torch.Tensor, weights: torch.Tensor, is_face: torch.Tensor
+) -> torch.Tensor:
+    """Mean distance (N, 68, 2) to the points, per cent of each face's extent: small faces count as
+    large ones do, and hidden landmarks, which are scored like all others, for more than half."""
+    extent = (points.amax(1) - points.amin(1)).amax(1).clamp(min=1)  # (N,) px
+    weights = (0.5 + 0.5 * weights) * is_face[:, None]
+    distance = (found - points).square().sum(2).add(1e-6).sqrt() / extent[:, None]
+    return 100 * (distance * weights).sum() / (weights.sum() + 1)
 
 
 def au_loss(

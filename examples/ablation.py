@@ -65,7 +65,8 @@ def config_of(head: str, seed: int, arguments: argparse.Namespace) -> TrainConfi
     return TrainConfig(
         model, arguments.shards, arguments.out / f"{head}-seed{seed}", steps=arguments.steps,
         k=k, seed=seed, find_landmarks=False, evaluations=0, batch_size=arguments.batch_size,
-        lr=arguments.lr, faces=arguments.faces, device=arguments.device,
+        lr=arguments.lr, warmup_steps=min(100, arguments.steps // 10), crop_size=arguments.px,
+        augment=not arguments.clean, faces=arguments.faces, device=arguments.device,
         threads=arguments.threads, workers=arguments.workers,
     )  # fmt: skip
 
@@ -191,6 +192,8 @@ def main() -> None:
     parser.add_argument("--heads", default=",".join(HEADS), help="with commas")
     parser.add_argument("--faces", type=int, help="train on at most so many")
     parser.add_argument("--test-faces", type=int, default=600)
+    parser.add_argument("--px", type=int, default=128, help="side of the crops: 64 or 128")
+    parser.add_argument("--clean", action="store_true", help="crops without noise and occluders")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--device", default="auto")

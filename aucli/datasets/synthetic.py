@@ -146,9 +146,9 @@ class FaceStore:
         shard, row = self._rows[index]
         return self._images[shard][row]
 
-    def usual_places(self) -> np.ndarray:
+    def usual_places(self, crop_size: int = CROP_SIZE) -> np.ndarray:
         """(A, 2, 2) mean place of every AU [L, R] in aligned crops, crop px."""
-        matrices = align_matrices(self.landmarks, TEMPLATE, CROP_SIZE)
+        matrices = align_matrices(self.landmarks, TEMPLATE, crop_size)
         return synthetic_points(apply_matrices(self.landmarks, matrices)).mean(0)
 
     def au_weights(self) -> np.ndarray:
@@ -312,7 +312,24 @@ class LandmarkBatches(Batches[LandmarkBatch]):
 
 
 class AUBatches(Batches[AUBatch]):
-    """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it."""
+    """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it.
+
+    crop_size: px. spoilt: with shadows, things in front, photometric changes and frame edges.
+    """
+
+    def __init__(
+        self,
+        store: FaceStore,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        crop_size: int = CROP_SIZE,
+        spoilt: bool = True,
+    ) -> None:
+        super().__init__(store, batch_size, seed, start, rank, world)
+        self.crop_size, self.spoilt = crop_size, spoilt
 
     @cached_property
     def _cumulative(self) -> np.ndarray:
@@ -323,8 +340,8 @@ class AUBatches(Batches[AUBatch]):
         count, store = self.batch_size, self.store
         index = np.searchsorted(self._cumulative, rng.random(count) * self._cumulative[-1])
         true = store.landmarks[index]
-        matrices = inexact_matrices(rng, true, TEMPLATE, CROP_SIZE)
-        crops = composite(store, index, matrices, rng, self.backgrounds)
+        matrices = inexact_matrices(rng, true, TEMPLATE, self.crop_size)
+        crops = composite(store, index, matrices, rng, self.backgrounds, self.crop_size)
         landmarks = apply_matrices(true, matrices).astype(np.float32)
         images, points, visible, sides = augment.mirror(
             rng.random(count) < 0.5,
@@ -334,7 +351,8 @@ class AUBatches(Batches[AUBatch]):
             sides=(torch.from_numpy(store.sides[index]),),
         )
         before = visible
-        images, visible = self._finish(rng, images, points, visible)
+        if self.spoilt:
+            images, visible = self._finish(rng, images, points, visible)
         places = torch.from_numpy(synthetic_points(points.numpy()))
         weights = self._au_weights(places, points, before & ~visible)
         landmark_weights = torch.where(visible, 1.0, HIDDEN_WEIGHT)

@@ -40,14 +40,15 @@ from aucli.losses import (
     squares_loss,
 )
 from aucli.metrics import icc31, mae, pcc
-from aucli.models.landmark import LandmarkNet
+from aucli.models.landmark import REFINE_UNITS, LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapNet
 from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
 from aucli.weights import cards
 
-# An AU lies within this of its usual place in an aligned crop; 95 % of them within 12 px.
+# An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 12 px.
 PLACE_RADIUS_PX = 14.0
+REFINED = "refinements.0.look"  # a tensor of landmark networks that refine their points
 
 Scorer = Callable[[nn.Module], dict[str, float]]
 Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]
@@ -148,8 +149,7 @@ class LandmarkTask(Task):
         return LandmarkBatches(store, config.batch_size, config.seed, start, rank, world)
 
     def loss(self, net: nn.Module, batch: LandmarkBatch) -> Loss:
-        logits, face_logit = net(_channels_last(normalise(batch.images)))
-        return landmark_loss(logits, face_logit, *batch[1:])
+        return landmark_loss(net(_channels_last(normalise(batch.images))), *batch[1:])
 
     def scorer(self) -> Scorer | None:
         store = _held_out(self.config)
@@ -254,19 +254,24 @@ class RenderedAUTask(AUTask):
     def __init__(self, config: TrainConfig) -> None:
         if config.points != "synthetic" or config.template != "eyes-nose":
             raise DataError("rendered faces train by the preset 'modern' only.")
-        if config.px != RENDERED_CROP:
-            raise DataError(f"rendered faces are cropped at {RENDERED_CROP} px, not {config.px}.")
+        if config.px > RENDERED_CROP:
+            raise DataError(
+                f"rendered faces are cropped at {RENDERED_CROP} px at most, not {config.px}."
+            )
         super().__init__(config, SYNTHETIC_AUS)
         self._readout: dict[str, Any] = {}
 
     def batches(self, start: int, rank: int, world: int) -> Series:
         config = self.config
         store = FaceStore(config.root, "train", config.faces)
-        places = store.usual_places().astype(float).round(1).tolist()
+        places = store.usual_places(config.px).astype(float).round(1).tolist()
+        radius = PLACE_RADIUS_PX * config.px / RENDERED_CROP
         self._readout = {
-            "sigma_cells": config.sigma_cells, "radius_px": PLACE_RADIUS_PX, "places": places,
+            "sigma_cells": config.sigma_cells, "radius_px": radius, "places": places,
         }  # fmt: skip
-        return AUBatches(store, config.batch_size, config.seed, start, rank, world)
+        return AUBatches(
+            store, config.batch_size, config.seed, start, rank, world, config.px, config.augment
+        )
 
     def scorer(self) -> Scorer | None:
         store = _held_out(self.config)
@@ -280,7 +285,8 @@ class RenderedAUTask(AUTask):
         """The landmark network that the run started from, to align by what it sees."""
         if self.config.init is None:
             return None
-        state, candidate = read_state(self.config.init), LandmarkNet()
+        state = read_state(self.config.init)
+        candidate = LandmarkNet(refine=REFINE_UNITS if REFINED in state else 0)
         if state.keys() != candidate.state_dict().keys():
             return None
         candidate.load_state_dict(state)

@@ -68,7 +68,9 @@ ARCHITECTURES = {
         "detector", lambda config: FaceDetectorNet(tuple(config["widths"])), _widths
     ),
     "LandmarkNet": Architecture(
-        "landmarks", lambda config: LandmarkNet(tuple(config["widths"])), _widths
+        "landmarks",
+        lambda config: LandmarkNet(tuple(config["widths"]), config.get("refine", 0)),
+        lambda net: {"widths": list(net.widths), "refine": net.refine},
     ),
     "RetinaFace": Architecture(
         "detector",
