@@ -255,7 +255,8 @@ def run_script(*arguments: object) -> subprocess.Popen:
     )
 
 
-def test_ctrl_c_leaves_nothing_and_ends_with_130(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_nothing_and_ends_with_130(tmp_path, stop):
     clip = write_clip(tmp_path / "long.mp4", [ONE] * 1000)
     out = tmp_path / "out"
     with run_script(clip, "-o", out / "t.parquet", "--threads", "1") as process:
@@ -264,7 +265,7 @@ def test_ctrl_c_leaves_nothing_and_ends_with_130(tmp_path):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.02)
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert stderr == b"aucli: interrupted\n"

@@ -5,6 +5,7 @@ function, so that ``aucli --help`` answers at once. Results go to stdout, all el
 Exit codes: 0 all done, 1 some input failed, 2 usage, 130 interrupted.
 """
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -66,4 +67,6 @@ app.add_typer(weights.app, name="weights")
 
 def main() -> None:
     """Entry point of the ``aucli`` script."""
+    # A batch system's way to stop a job: it tidies up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="aucli")
