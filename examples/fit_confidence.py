@@ -28,7 +28,6 @@ from PIL import Image
 
 from aucli.align import face_boxes
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
-from aucli.evaluate import normalise
 from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import (
     BuiltinDetector,
@@ -38,6 +37,7 @@ from aucli.faces.builtin import (
     load_builtin,
 )
 from aucli.faces.detect import MIN_CONFIDENCE
+from aucli.heldout import normalise
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool

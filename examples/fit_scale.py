@@ -16,7 +16,7 @@ import numpy as np
 
 from aucli.aus import MAX_INTENSITY
 from aucli.datasets.synthetic import FaceStore
-from aucli.evaluate import held_out_frames, predict_held_out
+from aucli.heldout import held_out_frames, predict_held_out
 from aucli.metrics import icc31
 from aucli.weights.cards import DEFAULT_AU_MODEL, DEFAULT_LANDMARKS, load_au_model, load_weights
 from aucli.weights.places import weights_dir

@@ -17,7 +17,7 @@ FLOORS = {
     "align": 1, "heatmaps": 1, "models": 1, "metrics": 1, "augment": 1, "losses": 1,
     "video": 2, "images": 2, "demux": 2, "faces": 2, "table": 2, "predictions": 2, "views": 2,
     "weights": 2, "datasets": 2, "synth": 2,
-    "pipeline": 3, "prepare": 3, "train": 3, "evaluate": 3, "scoring": 3,
+    "pipeline": 3, "prepare": 3, "train": 3, "heldout": 3, "scoring": 3,
     "bench": 3, "cluster": 3, "report": 3,
     "cli": 4, "__main__": 5,
 }  # fmt: skip

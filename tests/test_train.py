@@ -15,7 +15,7 @@ from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 import aucli.train.trainer as trainer_module
-from aucli import evaluate
+from aucli import heldout
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets import synthetic
 from aucli.datasets.synthetic import LandmarkBatch
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = backgrounds.BackgroundPool(6, seed=1)
     monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
-    monkeypatch.setattr(evaluate, "held_out_pool", lambda: pool)
+    monkeypatch.setattr(heldout, "held_out_pool", lambda: pool)
 
 
 def config(root: Path, out: Path, model: str, **changes) -> TrainConfig:
@@ -187,8 +187,8 @@ def test_detector_scores_of_perfect_answers() -> None:
             score = torch.where(targets[:, :1] > 0.999, 9.0, -9.0)
             return torch.cat([score, targets[:, 2:6]], 1)
 
-    scenes = evaluate.HeldOutScenes(np.zeros((2, 256, 256, 3), np.uint8), boxes)
-    scores = evaluate.detector_scores(Perfect(), scenes)
+    scenes = heldout.HeldOutScenes(np.zeros((2, 256, 256, 3), np.uint8), boxes)
+    scores = heldout.detector_scores(Perfect(), scenes)
     assert scores == pytest.approx({"ap": 1.0, "recall_95": 1.0, "mean_iou": 1.0}, abs=1e-5)
     loss, _ = detector_loss(Perfect()(targets), targets)
     assert float(loss) < 1e-3

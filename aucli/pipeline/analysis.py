@@ -16,7 +16,7 @@ import aucli
 from aucli.faces.finder import FaceFinder
 from aucli.models.predict import AUModel
 from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
-from aucli.pipeline.rows import Totals, crop_faces, rows_in_order
+from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
 from aucli.table import PRESENCE_THRESHOLD, Columns, Rows, to_record_batch
@@ -172,12 +172,8 @@ class Analysis:
             stack.enter_context(torch_threads(self.options.threads))
             stack.enter_context(self._source)
             decode = stack.enter_context(Stage("decode", self._decode(), BATCHES_AHEAD))
-            # Crops are cut beside the AU network, not before it: the two threads share the work.
-            crops = (
-                crop_faces(batch, faces, self.models.au)
-                for batch, faces in finder.find(iter(decode))
-            )
-            found = stack.enter_context(Stage("faces", crops, BATCHES_AHEAD, decode))
+            found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
+            stack.enter_context(found)
             measured = self._counted(rows_in_order(found, self.models.au, self.options.batch_size))
             for rows in self.calibrator.rows(measured) if self.calibrator else measured:
                 totals.add(rows)

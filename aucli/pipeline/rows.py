@@ -28,16 +28,18 @@ class Found:
     matrix: np.ndarray | None = None
 
 
-def rows_in_order(found: Iterable[list[Found]], model: AUModel, batch_size: int) -> Iterator[Rows]:
-    """Run the AU networks over cropped faces; one row a face, or one for a frame without.
+def rows_in_order(
+    found: Iterable[tuple[FrameBatch, list[list[Face]]]], model: AUModel, batch_size: int
+) -> Iterator[Rows]:
+    """Run the AU networks over frames with their faces; one row a face, or one for none.
 
     The model sees ``batch_size`` crops at a time, gathered over frames; fewer only at the end and
     after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone.
     """
     pending: list[Found] = []
     crops = 0
-    for part in found:
-        for row in part:
+    for batch, faces in found:
+        for row in crop_faces(batch, faces, model):
             pending.append(row)
             crops += row.face is not None
             if crops == batch_size or len(pending) == MAX_PENDING_ROWS:

@@ -9,7 +9,7 @@ import torch
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
 from aucli.errors import DataError
-from aucli.evaluate import au_scores, held_out_frames, landmark_scores, place_scores
+from aucli.heldout import au_scores, held_out_frames, landmark_scores, place_scores
 from aucli.weights.cards import DEFAULT_LANDMARKS, load_au_model, load_weights
 
 FACES = 1200
@@ -17,8 +17,8 @@ FACES = 1200
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Scores of an AU network, as of ``evaluate.au_scores`` and ``place_scores``, and of the
-    embedded landmark network that aligned its crops, as of ``evaluate.landmark_scores``."""
+    """Scores of an AU network, as of ``heldout.au_scores`` and ``place_scores``, and of the
+    embedded landmark network that aligned its crops, as of ``heldout.landmark_scores``."""
 
     faces: int
     model: str
