@@ -265,9 +265,14 @@ def _pooled(region: Tensor, pool: int) -> Tensor:
     """Mean of pool x pool blocks; (h, w, C) float, whole blocks -> (h / pool, w / pool, C)."""
     if pool == 1:
         return region
-    h, w, c = region.shape
-    rows = region.reshape(h // pool, pool, w * c).sum(1)  # whole rows add up fastest
-    return rows.view(h // pool, w // pool, pool, c).sum(2).mul_(1.0 / pool**2)
+    # Adding strided views takes a quarter of the time of a sum or a mean over short axes.
+    rows = region[::pool].clone()
+    for i in range(1, pool):
+        rows += region[i::pool]
+    out = rows[:, ::pool].clone()
+    for i in range(1, pool):
+        out += rows[:, i::pool]
+    return out.mul_(1.0 / pool**2)
 
 
 def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tensor:
