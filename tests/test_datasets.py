@@ -122,6 +122,20 @@ def test_au_batch_keeps_sides(root: Path) -> None:
     assert (eyes - torch.tensor([45.0, 38.0])).norm(dim=1).mean() < 6
 
 
+def test_small_au_crops_show_the_same_faces(root: Path) -> None:
+    store = FaceStore(root)
+    small, large = (
+        next(iter(AUBatches(store, 16, seed=0, crop_size=px, spoilt=False))) for px in (64, 128)
+    )
+    assert small.images.shape == (16, 3, 64, 64)
+    assert torch.equal(small.intensities, large.intensities)
+    # The same draws: pixel centres keep the crop's edges in place.
+    assert torch.allclose((small.points + 0.5) * 2, large.points + 0.5, atol=1e-3)
+    assert torch.equal(large.weights, torch.ones_like(large.weights))
+    places = store.usual_places(64)
+    assert (places + 0.5) * 2 == pytest.approx(store.usual_places() + 0.5, abs=1e-3)
+
+
 def test_scene_targets_say_where_and_how_large() -> None:
     targets = scene_targets(np.array([[40.0, 60, 80, 120]]), 256)
     assert targets.shape == (7, 32, 32)
