@@ -23,6 +23,7 @@ from aucli.align import (
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.datasets.synthetic import CROP_SIZE, RESOLUTION, FaceStore, composite
 from aucli.faces.boxes import decode_boxes
+from aucli.heatmaps import decode_landmarks
 from aucli.metrics import icc31, mae, pcc
 from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
@@ -96,7 +97,7 @@ def predict_landmarks(net: nn.Module, frames: np.ndarray, boxes: np.ndarray) -> 
     for _ in range(2):
         matrices = square_matrices(boxes, CROP_SIZE, LANDMARK_CROP_SCALE)
         crops = warp_crops(frames, matrices, CROP_SIZE)
-        points = _run(net, crops, lambda out: out.points)
+        points = _run(net, crops, lambda out: decode_landmarks(out[0])[0])
         landmarks = apply_matrices(points, invert_matrices(matrices))
         boxes = face_boxes(landmarks)
     return landmarks

@@ -5,7 +5,6 @@ from torch.nn import functional as F
 
 from aucli.aus import MAX_INTENSITY
 from aucli.heatmaps import STRIDE, cells_to_px, render_heatmaps
-from aucli.models.landmark import Landmarks
 
 LANDMARK_SIGMA_PX = 5.0
 AU_SIGMA_CELLS = 1.5
@@ -24,7 +23,10 @@ def _axes(points: torch.Tensor, cells: int) -> tuple[torch.Tensor, torch.Tensor]
 def _landmark_terms(
     logits: torch.Tensor, points: torch.Tensor, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy to a Gaussian and L1 px of the soft-argmax, means over weighted landmarks.
+    """Cross-entropy to a Gaussian, mean over weighted landmarks, and the error of the soft-argmax.
+
+    The error is the mean distance in per cent of each face's extent, so that small faces count as
+    large ones do; hidden landmarks, which are scored like all others, count for at least half.
 
     The Gaussian is a product of its axes and sums to 1, so that the cross-entropy is
     logsumexp(z) - y' z x: neither the target nor the log-probabilities are ever written out.
@@ -40,40 +42,30 @@ def _landmark_terms(
     centres = cells_to_px(torch.arange(cells, device=p.device, dtype=p.dtype))
     found = torch.stack([p.sum(2) @ centres, p.sum(3) @ centres], 2)  # (N, 68, 2)
     total = weights.sum() + 1
-    l1 = (found - points).abs().mean(2)
-    return (entropy * weights).sum() / total, (l1 * weights).sum() / total
+    extent = (points.amax(1) - points.amin(1)).amax(1).clamp(min=1)  # (N,) px
+    distance = (found - points).square().sum(2).add(1e-6).sqrt() / extent[:, None]
+    counted = 0.5 * (weights + (weights > 0))
+    error = 100 * (distance * counted).sum() / (counted.sum() + 1)
+    return (entropy * weights).sum() / total, error
 
 
 def landmark_loss(
-    found: Landmarks, points: torch.Tensor, weights: torch.Tensor, is_face: torch.Tensor
+    logits: torch.Tensor,
+    face_logit: torch.Tensor,
+    points: torch.Tensor,
+    weights: torch.Tensor,
+    is_face: torch.Tensor,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Place of the 68 landmarks on faces, and face or not on every crop.
 
-    found: of N crops. points: (N, 68, 2) crop px. weights: (N, 68) >= 0. is_face: (N,) 0 or 1;
-    crops without a face teach nothing about landmarks.
+    logits: (N, 68, h, w). face_logit: (N,). points: (N, 68, 2) crop px. weights: (N, 68) >= 0.
+    is_face: (N,) 0 or 1; crops without a face teach nothing about landmarks.
     """
-    weights = weights * is_face[:, None]
-    entropy, l1 = _landmark_terms(found.logits, points, weights)
-    face = F.binary_cross_entropy_with_logits(found.face_logit.float(), is_face)
-    right = ((found.face_logit > 0) == (is_face > 0.5)).float().mean()
-    loss = entropy + 0.25 * l1 + 0.5 * face
-    parts = {"entropy": entropy, "l1_px": l1, "face": face, "face_right": right}
-    for n, guess in enumerate((*found.guesses[1:], found.points)):
-        if found.guesses:
-            parts[f"refined{n}"] = _relative_error(guess, points, weights, is_face)
-            loss = loss + 0.25 * parts[f"refined{n}"]
-    return loss, parts
-
-
-def _relative_error(
-    found: torch.Tensor, points: torch.Tensor, weights: torch.Tensor, is_face: torch.Tensor
-) -> torch.Tensor:
-    """Mean distance (N, 68, 2) to the points, per cent of each face's extent: small faces count as
-    large ones do, and hidden landmarks, which are scored like all others, for more than half."""
-    extent = (points.amax(1) - points.amin(1)).amax(1).clamp(min=1)  # (N,) px
-    weights = (0.5 + 0.5 * weights) * is_face[:, None]
-    distance = (found - points).square().sum(2).add(1e-6).sqrt() / extent[:, None]
-    return 100 * (distance * weights).sum() / (weights.sum() + 1)
+    entropy, error = _landmark_terms(logits, points, weights * is_face[:, None])
+    face = F.binary_cross_entropy_with_logits(face_logit.float(), is_face)
+    right = ((face_logit > 0) == (is_face > 0.5)).float().mean()
+    loss = entropy + 0.6 * error + 0.5 * face
+    return loss, {"entropy": entropy, "error": error, "face": face, "face_right": right}
 
 
 def au_loss(

@@ -37,6 +37,7 @@ from aucli.faces.builtin import (
     load_builtin,
 )
 from aucli.faces.detect import MIN_CONFIDENCE
+from aucli.heatmaps import decode_landmarks
 from aucli.heldout import normalise
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
@@ -154,7 +155,8 @@ def crop_sample(
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
         with torch.inference_mode():
-            points, spread, face_logit, *_ = landmarker.net(normalise(batch.images))
+            logits, face_logit = landmarker.net(normalise(batch.images))
+        points, spread = decode_landmarks(logits)
         features.append(confidence_features(face_logit.numpy(), spread.numpy(), points.numpy()))
         labels.append(batch.is_face.numpy() > 0.5)
     return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))

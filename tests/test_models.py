@@ -8,10 +8,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aucli.heatmaps import decode_landmarks
 from aucli.models.blocks import fold_batch_norm
 from aucli.models.detector import FaceDetectorNet
-from aucli.models.landmark import LandmarkNet, Refinement
+from aucli.models.landmark import LandmarkNet
 from aucli.models.resnet import ResNet
 from aucli.models.scc import RESIDUAL_INIT, SCC, nearest_nodes
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
@@ -145,9 +144,8 @@ def test_scc_refuses_other_shapes() -> None:
 
 def test_shapes() -> None:
     x = torch.randn(2, 3, 128, 128)
-    found = LandmarkNet().eval()(x)
-    assert found.points.shape == (2, 68, 2) and found.spread.shape == (2, 68)
-    assert found.logits.shape == (2, 68, 32, 32) and found.face_logit.shape == (2,)
+    logits, face = LandmarkNet().eval()(x)
+    assert logits.shape == (2, 68, 32, 32) and face.shape == (2,)
     net = SCCHeatmapNet(SCCHeatmapConfig()).eval()
     assert net(x).shape == (2, 40, 32, 32)
     heatmaps, logits = net(x, with_landmarks=True)
@@ -186,50 +184,11 @@ def test_bfloat16_channels_last_training_step() -> None:
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
-def test_refinements_begin_as_steps_of_length_zero_and_learn() -> None:
-    net = LandmarkNet().eval()
-    found = net(torch.randn(2, 3, 128, 128))
-    read, spread = decode_landmarks(found.logits)
-    assert len(found.guesses) == 2
-    for points in (*found.guesses, found.points):
-        assert torch.equal(points, read)
-    assert torch.equal(found.spread, spread)
-    found.points.sum().backward()
-    moves = [p.grad for name, p in net.named_parameters() if name.endswith("move.weight")]
-    assert len(moves) == 2 and all(grad is not None and grad.abs().max() > 0 for grad in moves)
-
-    plain = LandmarkNet(refine=0).eval()
-    plain.load_state_dict(net.state_dict(), strict=False)
-    found = plain(torch.zeros(1, 3, 128, 128))
-    assert found.guesses == ()
-    assert torch.equal(found.points, decode_landmarks(found.logits)[0])
-
-
-def test_a_refinement_sees_the_features_around_each_point() -> None:
-    """A net of one feature that is the column's number: the step is what that feature says."""
-    torch.manual_seed(0)
-    step = Refinement(channels=1, pooled=1, units=16)
-    torch.nn.init.normal_(step.move.weight)
-    ramp = torch.arange(32.0).expand(1, 1, 32, 32)
-    points = torch.full((1, 68, 2), 62.0)
-    spread, pooled = torch.zeros(1, 68), torch.zeros(1, 1)
-
-    def moved(features: torch.Tensor) -> torch.Tensor:
-        return step(points, spread, features, pooled) - points
-
-    far = ramp.clone()
-    far[..., 20:] = 0  # more than a cell away from 62 px
-    assert torch.equal(moved(far), moved(ramp))
-    near = ramp.clone()
-    near[..., 16] = 0
-    assert not torch.allclose(moved(near), moved(ramp))
-
-
 def test_small_trunk_takes_landmark_weights_by_name() -> None:
     trunk = LandmarkNet()
     net = SCCHeatmapNet(SCCHeatmapConfig())
     result = net.load_state_dict(trunk.state_dict(), strict=False)
-    assert {key.split(".")[0] for key in result.unexpected_keys} == {"face_head", "refinements"}
+    assert {key.split(".")[0] for key in result.unexpected_keys} == {"face_head"}
     assert {key.split(".")[0] for key in result.missing_keys} == {"sccs", "head"}
     x = torch.randn(1, 3, 128, 128)
     for a, b in zip(trunk.eval().encoder(x), net.eval().encoder(x), strict=True):
@@ -270,5 +229,5 @@ def test_folding_batch_norm_keeps_outputs(make) -> None:
     size = 64 if isinstance(net, SCCHeatmapNet) else 128
     x = torch.randn(2, 3, size, size)
     with torch.inference_mode():
-        for a, b in zip(tree_leaves(net(x)), tree_leaves(folded(x)), strict=True):
+        for a, b in zip(net(x), folded(x), strict=True):
             assert (a - b).abs().max() <= 2e-5 * a.abs().max()

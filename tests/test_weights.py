@@ -56,7 +56,7 @@ def test_round_trip(stem, suffix) -> None:
     assert loaded.name == "v1.0" and not loaded.net.training
     assert loaded.card["kind"] == "landmarks"
     assert loaded.card["architecture"] == "LandmarkNet"
-    assert loaded.card["config"] == {"widths": [4, 4, 8, 8], "refine": 256}
+    assert loaded.card["config"] == {"widths": [4, 4, 8, 8]}
     assert loaded.card["metrics"] == {"icc31": 0.5}
     blob = (stem.parent / "v1.0.safetensors").read_bytes()
     assert loaded.sha256 == loaded.card["sha256"] == hashlib.sha256(blob).hexdigest()

@@ -20,6 +20,7 @@ from aucli.faces.boxes import decode_boxes
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.pose import fit_pose
 from aucli.faces.protocols import Boxes, Frames, Shapes
+from aucli.heatmaps import decode_landmarks
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
 from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
@@ -117,7 +118,7 @@ def confidence_features(
 ) -> np.ndarray:
     """What :class:`Confidence` combines.
 
-    face_logit: (n,). spread: (n, 68) of ``models.landmark.Landmarks``. landmarks: (n, 68, 2) px.
+    face_logit: (n,). spread: (n, 68) of ``heatmaps.decode_landmarks``. landmarks: (n, 68, 2) px.
     Returns (n, 3) float64: face logit, log mean spread, log residual of the pose fit.
     """
     residual = fit_pose(landmarks).residual
@@ -173,9 +174,9 @@ class BuiltinLandmarker:
             matrices = square_matrices(_at_least(boxes[part]), CROP_SIZE, LANDMARK_CROP_SCALE)
             crops = torch.as_tensor(warp_crops(faces[part], matrices, CROP_SIZE))
             crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 128, 128)
-            points, spread, face_logit, *_ = self.net(_normalise(crops))
-            points = _numpy(points)
-            features = confidence_features(_numpy(face_logit), _numpy(spread), points)
+            logits, face_logit = self.net(_normalise(crops))
+            points, spread = (_numpy(x) for x in decode_landmarks(logits))
+            features = confidence_features(_numpy(face_logit), spread, points)
             confidence[part] = self.confidence(features)
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, confidence

@@ -40,7 +40,7 @@ from aucli.losses import (
     squares_loss,
 )
 from aucli.metrics import icc31, mae, pcc
-from aucli.models.landmark import REFINE_UNITS, LandmarkNet
+from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapNet
 from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
@@ -48,7 +48,6 @@ from aucli.weights import cards
 
 # An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 12 px.
 PLACE_RADIUS_PX = 14.0
-REFINED = "refinements.0.look"  # a tensor of landmark networks that refine their points
 
 Scorer = Callable[[nn.Module], dict[str, float]]
 Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]
@@ -149,7 +148,8 @@ class LandmarkTask(Task):
         return LandmarkBatches(store, config.batch_size, config.seed, start, rank, world)
 
     def loss(self, net: nn.Module, batch: LandmarkBatch) -> Loss:
-        return landmark_loss(net(_channels_last(normalise(batch.images))), *batch[1:])
+        logits, face_logit = net(_channels_last(normalise(batch.images)))
+        return landmark_loss(logits, face_logit, *batch[1:])
 
     def scorer(self) -> Scorer | None:
         store = _held_out(self.config)
@@ -285,8 +285,7 @@ class RenderedAUTask(AUTask):
         """The landmark network that the run started from, to align by what it sees."""
         if self.config.init is None:
             return None
-        state = read_state(self.config.init)
-        candidate = LandmarkNet(refine=REFINE_UNITS if REFINED in state else 0)
+        state, candidate = read_state(self.config.init), LandmarkNet()
         if state.keys() != candidate.state_dict().keys():
             return None
         candidate.load_state_dict(state)

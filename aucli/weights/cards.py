@@ -68,9 +68,7 @@ ARCHITECTURES = {
         "detector", lambda config: FaceDetectorNet(tuple(config["widths"])), _widths
     ),
     "LandmarkNet": Architecture(
-        "landmarks",
-        lambda config: LandmarkNet(tuple(config["widths"]), config.get("refine", 0)),
-        lambda net: {"widths": list(net.widths), "refine": net.refine},
+        "landmarks", lambda config: LandmarkNet(tuple(config["widths"])), _widths
     ),
     "RetinaFace": Architecture(
         "detector",
