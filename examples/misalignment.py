@@ -80,7 +80,9 @@ def plot(path: Path, lines: dict[str, dict[str, np.ndarray]]) -> None:
         axes.set(title=f"noise of {kind}", xlabel="% of the distance between the eye corners")
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("mean ICC(3,1), people held out")
-    figure.axes[0].legend(fontsize=8)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), fontsize=8, loc="outside right center"
+    )
     figure.savefig(path, dpi=120)
 
 
