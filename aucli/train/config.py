@@ -50,8 +50,8 @@ class TrainConfig:
     points: of ``aus.POINT_SETS``. one_map_per_au: all points of an AU on one map. convention,
     sigma_cells, heatmap_scale: of ``heatmaps.render_heatmaps``; whole_cells: centres rounded to
     cells. loss: ``weighted`` (see ``losses.au_loss``) or ``squares`` (plain mean over pixels).
-    augment: mirrored, moved and recoloured crops; rendered ones are mirrored and moved in any case, and
-    without it not recoloured and covered. balanced: active AUs are drawn more often.
+    augment: mirrored, moved and recoloured crops; without it rendered ones are still mirrored and
+    moved, but not recoloured or covered. balanced: active AUs are drawn more often.
     crop_size: px; None is what the model was made for.
 
     schedule: ``cosine``, or ``step``: a tenth of the rate in the second half. accumulate: batches
