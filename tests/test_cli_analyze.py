@@ -252,6 +252,8 @@ def run_script(*arguments: object) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
+        # A shell starts background jobs deaf to Ctrl-C, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
