@@ -154,6 +154,23 @@ def test_perfect_answers_cost_nothing() -> None:
     assert float(zero) > 1
 
 
+@pytest.mark.parametrize("size", [1.0, 2.0])
+def test_landmark_error_is_in_per_cent_of_the_face(size: float) -> None:
+    """Heatmaps that are off by a 50th of the face's extent, on a small and on a large face."""
+    rng = torch.Generator().manual_seed(3)
+    points = 64 + 20 * size * (2 * torch.rand(1, 68, 2, generator=rng) - 1)
+    extent = float((points.amax(1) - points.amin(1)).max())
+    cells = 4.0 * torch.arange(32) + 1.5
+    away = points + torch.tensor([extent / 50, 0.0])
+    x, y = ((cells - away[..., axis, None]) ** 2 for axis in (0, 1))  # (1, 68, 32)
+    logits = -(x[..., None, :] + y[..., :, None]) / (2 * 5.0**2)
+    hidden = torch.ones(1, 68)
+    hidden[:, ::2] = 0.3
+    for weights, counted in ((torch.ones(1, 68), 68.0), (hidden, 34 * 1.65)):
+        parts = landmark_loss(logits, torch.ones(1), points, weights, torch.ones(1))[1]
+        assert float(parts["error"]) == pytest.approx(2 * counted / (counted + 1), rel=0.02)
+
+
 def test_landmark_loss_ignores_crops_without_a_face() -> None:
     logits = torch.randn(2, 68, 32, 32, generator=torch.Generator().manual_seed(0))
     points, weights = torch.full((2, 68, 2), 60.0), torch.ones(2, 68)
