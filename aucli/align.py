@@ -46,7 +46,7 @@ TEMPLATES: dict[str, Template | SquareTemplate] = {
     # Centre of the person's right eye, of the left one, and the base of the nose.
     "eyes-nose": Template(
         (tuple(range(36, 42)), tuple(range(42, 48)), tuple(range(31, 36))),
-        ((45.0, 38.0), (83.0, 38.0), (64.0, 66.0)),
+        ((41.0, 36.0), (87.0, 36.0), (64.0, 70.0)),
         128,
     ),
     # Sanchez-Lozano et al., BMVC 2018: chin and outer eye corners.

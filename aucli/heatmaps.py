@@ -186,12 +186,12 @@ def decode_landmarks(logits: Tensor) -> tuple[Tensor, Tensor]:
     (N, P) float32: the map's entropy over its maximum, 0 (one cell) to 1 (no idea).
     """
     _, _, h, w = logits.shape
-    log_p = logits.float().flatten(2).log_softmax(2)  # (N, P, h * w)
-    p = log_p.exp()
-    spread = -(p * log_p).sum(2) / math.log(h * w)
-    p = p.unflatten(2, (h, w))
-    xs = torch.arange(w, device=logits.device, dtype=torch.float32)
-    ys = torch.arange(h, device=logits.device, dtype=torch.float32)
-    x = p.sum(2) @ xs  # (N, P)
-    y = p.sum(3) @ ys
-    return cells_to_px(torch.stack([x, y], 2)), spread
+    z = logits.float().flatten(2)  # (N, P, h * w)
+    z = z - z.amax(2, keepdim=True)
+    mass = z.exp()
+    total = mass.sum(2)  # (N, P)
+    cells = torch.arange(h * w, device=z.device)
+    x_y = torch.stack([cells % w, cells // w], 1).float()  # (h * w, 2)
+    expected = (mass @ x_y) / total[..., None]
+    entropy = total.log() - (mass * z).sum(2) / total
+    return cells_to_px(expected), entropy / math.log(h * w)

@@ -53,9 +53,9 @@ def template_face(targets: dict[tuple[int, ...], tuple[float, float]]) -> np.nda
 
 
 EYES_NOSE = {
-    tuple(range(36, 42)): (45.0, 38.0),
-    tuple(range(42, 48)): (83.0, 38.0),
-    tuple(range(31, 36)): (64.0, 66.0),
+    tuple(range(36, 42)): (41.0, 36.0),
+    tuple(range(42, 48)): (87.0, 36.0),
+    tuple(range(31, 36)): (64.0, 70.0),
 }
 
 
@@ -244,4 +244,4 @@ def test_align_face_lands_on_the_template() -> None:
     crops, matrices = align_face(image, landmarks, "eyes-nose", 128)
     assert crops.shape == (1, 128, 128, 3)
     mapped = apply_matrices(landmarks, matrices)[0]
-    np.testing.assert_allclose(mapped[36:42].mean(0), (45, 38), atol=1e-9)
+    np.testing.assert_allclose(mapped[36:42].mean(0), (41, 36), atol=1e-9)

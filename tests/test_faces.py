@@ -266,12 +266,12 @@ def ids(result):
     return [[face.face_id for face in faces] for faces in result]
 
 
-def test_detection_runs_on_a_grid_of_time_and_following_fills_the_rest():
+def test_detection_runs_on_a_grid_of_time_and_faces_are_followed():
     scene = Scene([[(100 + i, 100)] for i in range(25)])
-    result = run(scene)
+    result = run(scene, faces=2)
     # 0.25 s at 25 frames a second: the first frame at or after each quarter.
     assert scene.detected == [0, 7, 13, 19]
-    assert scene.followed == [i for i in range(25) if i not in (0, 7, 13, 19)]
+    assert scene.followed == list(range(1, 25))
     assert ids(result) == [[0]] * 25
     face = result[10][0]
     np.testing.assert_array_equal(face.landmarks, face_shape(110, 100))
@@ -280,10 +280,20 @@ def test_detection_runs_on_a_grid_of_time_and_following_fills_the_rest():
     assert face.face_score == pytest.approx(0.95)
 
 
+def test_detection_is_rare_while_all_wanted_faces_are_followed():
+    scene = Scene([[(100 + i, 100)] for i in range(60)], doubt={30: 0.4})
+    assert ids(run(scene)) == [[0]] * 60
+    # Once a second; frame 30 is in doubt, and frame 31 is not.
+    assert scene.detected == [0, 25, 30, 50]
+    everyone = Scene(scene.places)
+    run(everyone, faces=None)
+    assert everyone.detected == [0, 7, 13, 19, 25, 32, 38, 44, 50, 57]
+
+
 def test_low_confidence_detects_again_in_the_same_frame():
     scene = Scene([[(100, 100)]] * 10, doubt={3: 0.45, 5: 0.1})
     result = run(scene)
-    assert sorted(scene.detected) == [0, 3, 5, 7]
+    assert scene.detected == [0, 3, 5]
     assert ids(result) == [[0]] * 10
     assert [faces[0].face_score > 0.9 for faces in result] == [True] * 10
 

@@ -188,8 +188,9 @@ def test_small_trunk_takes_landmark_weights_by_name() -> None:
     trunk = LandmarkNet()
     net = SCCHeatmapNet(SCCHeatmapConfig())
     result = net.load_state_dict(trunk.state_dict(), strict=False)
-    assert {key.split(".")[0] for key in result.unexpected_keys} == {"face_head"}
-    assert {key.split(".")[0] for key in result.missing_keys} == {"sccs", "head"}
+    own = {"refine", "face_head", "landmark_head"}
+    assert {key.split(".")[0] for key in result.unexpected_keys} == own
+    assert {key.split(".")[0] for key in result.missing_keys} == {"sccs", "head", "landmark_head"}
     x = torch.randn(1, 3, 128, 128)
     for a, b in zip(trunk.eval().encoder(x), net.eval().encoder(x), strict=True):
         assert torch.equal(a, b)

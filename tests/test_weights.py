@@ -76,10 +76,10 @@ def test_half_storage(stem, tmp_path) -> None:
     assert cards.read_card(path)["kind"] == "detector"
     net = LandmarkNet(WIDTHS)
     with torch.no_grad():
-        net.landmark_head.weight[0, 0] = 1e6  # beyond float16
+        net.get_parameter("landmark_head.2.weight")[0, 0] = 1e6  # beyond float16
     cards.save_weights(tmp_path / "big", net, CARD)
     loaded = cards.load_weights(tmp_path / "big").net
-    assert loaded.get_parameter("landmark_head.weight")[0, 0].item() == 1e6
+    assert loaded.get_parameter("landmark_head.2.weight")[0, 0].item() == 1e6
 
 
 def test_no_part_files_remain(stem) -> None:
@@ -155,12 +155,12 @@ def test_not_safetensors(stem) -> None:
 def test_wrong_keys_and_shapes(stem) -> None:
     lead = f"weights file {stem}.safetensors does not fit LandmarkNet: "
     bias = torch.zeros(3)
-    replace_tensors(stem, lambda state: state.update({"landmark_head.bias": bias}))
-    refused(stem, lead + "landmark_head.bias is (3,), expected (68,)")
+    replace_tensors(stem, lambda state: state.update({"landmark_head.2.bias": bias}))
+    refused(stem, lead + "landmark_head.2.bias is (3,), expected (68,)")
     replace_tensors(stem, lambda state: state.update(zoo=bias))
     refused(stem, lead + "it has the unknown zoo")
-    replace_tensors(stem, lambda state: (state.pop("landmark_head.bias"), state.pop("zoo")))
-    refused(stem, lead + "it lacks landmark_head.bias")
+    replace_tensors(stem, lambda state: (state.pop("landmark_head.2.bias"), state.pop("zoo")))
+    refused(stem, lead + "it lacks landmark_head.2.bias")
     replace_tensors(stem, lambda state: state.pop("face_head.0.bias"))
     refused(stem, lead + "it lacks face_head.0.bias and 1 more")
 

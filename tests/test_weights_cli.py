@@ -84,7 +84,7 @@ def test_list(server, cache, checkpoint) -> None:
     assert table["scc-small"][1].startswith("1,2,4,5,6")
     assert table["tiny"] == ["landmarks", "", "not here", "for tests", ""]
     run("import", "tiny", str(checkpoint))
-    assert rows(run("list")[0])["tiny"] == ["landmarks", "", "here", "for tests", "0.0 MB"]
+    assert rows(run("list")[0])["tiny"] == ["landmarks", "", "here", "for tests", "0.1 MB"]
 
 
 def test_list_names_what_the_package_knows(cache) -> None:
@@ -226,4 +226,4 @@ def test_verify(server, cache, checkpoint) -> None:
 def test_info_names_cached_weights(server, cache, checkpoint) -> None:
     run("import", "tiny", str(checkpoint))
     lines = CliRunner().invoke(app, ["info"]).stdout.splitlines()
-    assert any(line.startswith("weights       tiny: landmarks, 0.0 MB, sha256 ") for line in lines)
+    assert any(line.startswith("weights       tiny: landmarks, 0.1 MB, sha256 ") for line in lines)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from aucli import augment
-from aucli.align import align_matrices, apply_matrices, face_boxes
+from aucli.align import LANDMARK_CROP_SCALE, align_matrices, apply_matrices, face_boxes
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.datasets.series import AUBatch, Batch, Series, inexact_matrices
 from aucli.errors import DataError
@@ -236,12 +236,18 @@ class Batches(Series[Batch]):
 
 
 def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str) -> np.ndarray:
-    """(2, 3) face px -> crop px. kind: 'face', 'off', 'far' or 'near'."""
+    """(2, 3) face px -> crop px. kind: 'face', 'followed', 'off', 'far' or
+    'near'; a followed face is cropped as its landmarks of a moment ago say."""
     low, high = landmarks.min(0), landmarks.max(0)
     extent, centre = float((high - low).max()), (low + high) / 2
     # Crops are centred by a face box or by landmarks: learn both and what lies between.
     box = face_boxes(landmarks[None])[0]
-    centre = centre + rng.random() * ((box[:2] + box[2:]) / 2 - centre)
+    middle = (box[:2] + box[2:]) / 2
+    if kind == "followed":
+        side = LANDMARK_CROP_SCALE * float((box[2:] - box[:2]).max())
+        zoom = side * float(np.exp(rng.normal(0, 0.06))) / extent
+        return _turned(middle + rng.normal(0, 0.03, 2) * side, zoom * extent, rng.normal(0, 0.08))
+    centre = centre + rng.random() * (middle - centre)
     zoom = float(np.exp(rng.uniform(np.log(1.05), np.log(1.6))))
     angle = rng.uniform(-0.9, 0.9) if rng.random() < 0.1 else rng.normal(0, 0.22)
     if kind == "off":
@@ -257,15 +263,24 @@ def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str)
         centre = centre + rng.normal(0, 0.3, 2) * extent
     else:
         centre = centre + rng.normal(0, 0.08, 2) * extent * zoom
-    s = CROP_SIZE / (extent * zoom)
+    return _turned(centre, extent * zoom, angle)
+
+
+def _turned(centre: np.ndarray, side: float, angle: float) -> np.ndarray:
+    """(2, 3) face px -> crop px of a square around a centre (2,) px, turned by an angle (rad)."""
+    s = CROP_SIZE / side
     turn = s * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.column_stack([turn, (CROP_SIZE - 1) / 2 - turn @ centre])
 
 
 class LandmarkBatches(Batches[LandmarkBatch]):
-    """Loosely cropped faces, and a quarter of crops that are none."""
+    """Cropped faces, and a quarter of crops that are none.
+
+    followed: share of the faces that are cropped as a video's are from the frame before.
+    """
 
     negatives = 0.25
+    followed = 0.6
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35
     cut = 0.15
@@ -276,7 +291,9 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         count = self.batch_size
         index = rng.integers(len(self.store), size=count)
         is_face = rng.random(count) >= self.negatives
-        kinds = np.where(is_face, "face", rng.choice(self.kinds, count, p=self.shares))
+        # Most faces of a video are followed; a newly found one is cropped less exactly.
+        looked_at = np.where(rng.random(count) < self.followed, "followed", "face")
+        kinds = np.where(is_face, looked_at, rng.choice(self.kinds, count, p=self.shares))
         corners = self.store.landmarks[index]
         matrices = np.stack(
             [_landmark_matrix(rng, p, k) for p, k in zip(corners, kinds, strict=True)]

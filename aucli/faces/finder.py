@@ -1,12 +1,13 @@
 """Faces through a video: detect now and then, follow in between, keep ids.
 
-A detection every quarter of a second finds newcomers; between detections a face's crop comes from
-its own landmarks in the frame before. When these lose the face (a cut, a hand, a fast turn),
-detection runs again in that very frame. Only timestamps and pixels decide, never the clock or the
-way the video was cut into batches, so two runs give the same rows.
+A detection every quarter of a second finds newcomers, once a second while as many faces as wanted
+are followed beyond doubt; a followed face's crop comes from its own landmarks in the frame before.
+When these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Only
+timestamps and pixels decide, never the clock or the way the video was cut into batches, so two runs
+give the same rows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,9 @@ SAME_FACE_IOU = 0.5
 # Another face must be this much larger before "largest" lets go of the one it has.
 LARGER_BY = 1.3
 
+# Landmarks (n, 68, 2) px, confidences (n,) and ids (n,) of one frame.
+Chosen = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 _EMPTY: Shapes = (np.zeros((0, 68, 2), np.float32), np.zeros(0, np.float32))
 
 
@@ -45,6 +49,7 @@ class FinderConfig:
 
     faces: int | None = 1
     detect_every_seconds: float = 0.25
+    relaxed_every_seconds: float = 1.0
     min_confidence: float = MIN_CONFIDENCE
     keep_confidence: float = 0.35
     redetect_confidence: float = MIN_CONFIDENCE
@@ -84,7 +89,7 @@ class FaceFinder:
         self._tracker.reset()
         self._chosen: set[int] = set()  # tracks of the faces given out last
         self._public_ids: dict[int, int] = {}
-        self._slot = -1
+        self._detected_at: float | None = None
 
     def find(self, batches: Iterable[FrameBatch]) -> Iterator[tuple[FrameBatch, list[list[Face]]]]:
         """Each batch of one video with its faces; resets first."""
@@ -98,15 +103,20 @@ class FaceFinder:
         frames: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising over the calls. Returns
         a list of faces for each frame, largest first.
         """
+        if not len(frames):
+            return []
         if self.config.independent:
-            found = self._detect(frames)
-            return [self._faces(shapes, np.arange(len(shapes[0]))) for shapes in map(_sort, found)]
-        due = [i for i, pts in enumerate(pts_seconds) if self._is_due(float(pts))]
-        found = self._detect([frames[i] for i in due]) if due else []
-        detected = dict(zip(due, found, strict=True))
-        return [
-            self._frame(frames[i], float(pts), detected.get(i)) for i, pts in enumerate(pts_seconds)
-        ]
+            largest_first = map(_sort, self._detect(frames))
+            return self._faces([(*shapes, np.arange(len(shapes[0]))) for shapes in largest_first])
+        found: list[Shapes | None] = [None] * len(frames)
+        if self.config.detect_every_seconds <= 0:
+            found = [*self._detect(frames)]
+        return self._faces(
+            [
+                self._frame(frame, float(pts), detected)
+                for frame, pts, detected in zip(frames, pts_seconds, found, strict=True)
+            ]
+        )
 
     def _detect(
         self, frames: Frames, thorough: bool = True, known: np.ndarray | None = None
@@ -120,16 +130,17 @@ class FaceFinder:
             None if known is None else [known],
         )
 
-    def _is_due(self, pts_seconds: float) -> bool:
-        """The first frame of each slot of time; a fixed grid does not depend on what was found."""
-        if self.config.detect_every_seconds <= 0:
-            return True
-        slot = int(pts_seconds / self.config.detect_every_seconds + 1e-6)
-        due = slot != self._slot
-        self._slot = slot
+    def _is_due(self, pts_seconds: float, relaxed: bool) -> bool:
+        """The first frame of each slot of time; a fixed grid needs no regular timestamps."""
+        config = self.config
+        every = config.relaxed_every_seconds if relaxed else config.detect_every_seconds
+        last = self._detected_at
+        due = last is None or int(pts_seconds / every + 1e-6) != int(last / every + 1e-6)
+        if due:
+            self._detected_at = pts_seconds
         return due
 
-    def _frame(self, frame: np.ndarray, pts: float, detected: Shapes | None) -> list[Face]:
+    def _frame(self, frame: np.ndarray, pts: float, detected: Shapes | None) -> Chosen:
         tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
         before = np.array([t.landmarks for t in tracks if t.lost_at is None], np.float32)
         before = before.reshape(-1, 68, 2)
@@ -138,12 +149,13 @@ class FaceFinder:
             before = before[union.max(1) < SAME_FACE_IOU]
         followed, sure = self._follow(frame, before)
         if detected is None:
-            lost = any(t.lost_at is not None for t in tracks)
-            if lost or not tracks or sure.sum() < len(before):
+            lost = not tracks or any(t.lost_at is not None for t in tracks)
+            lost = lost or sure.sum() < len(before)
+            due = self._is_due(pts, relaxed=not lost and len(before) == self.config.faces)
+            detected = _EMPTY
+            if due or lost:
                 known = face_boxes(followed[0][sure])
-                detected = self._detect([frame], thorough=False, known=known)[0]
-            else:
-                detected = _EMPTY
+                detected = self._detect([frame], thorough=due, known=known)[0]
         landmarks, confidence = merge_shapes(
             np.concatenate([followed[0], detected[0]]), np.concatenate([followed[1], detected[1]])
         )
@@ -164,7 +176,7 @@ class FaceFinder:
         kept = confidence >= self.config.keep_confidence
         return (landmarks[kept], confidence[kept]), sure[kept]
 
-    def _choose(self, shapes: Shapes, ids: np.ndarray) -> list[Face]:
+    def _choose(self, shapes: Shapes, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""
         area = _areas(shapes[0])
         held = np.isin(ids, list(self._chosen))
@@ -180,23 +192,32 @@ class FaceFinder:
         for i in order:
             self._public_ids.setdefault(int(ids[i]), len(self._public_ids))
         public = np.array([self._public_ids[int(ids[i])] for i in order], np.int64)
-        return self._faces((shapes[0][order], shapes[1][order]), public)
+        return shapes[0][order], shapes[1][order], public
 
-    def _faces(self, shapes: Shapes, ids: np.ndarray) -> list[Face]:
-        landmarks, confidence = shapes[0][: self.config.faces], shapes[1][: self.config.faces]
-        if not len(landmarks):
-            return []
-        boxes, pose = face_boxes(landmarks), head_pose(landmarks)
-        return [
+    def _faces(self, chosen: Sequence[Chosen]) -> list[list[Face]]:
+        """The faces of each frame, at most as many as wanted."""
+        kept = [[part[: self.config.faces] for part in one] for one in chosen]
+        landmarks = np.concatenate([own for own, _, _ in kept])  # of all frames, fitted at once
+        boxes = np.asarray(face_boxes(landmarks), np.float32)
+        faces = [
             Face(
-                bbox_xyxy_px=np.asarray(boxes[i], np.float32),
-                face_score=float(confidence[i]),
+                bbox_xyxy_px=boxes[i],
+                face_score=float(confidence),
                 landmarks=np.asarray(landmarks[i], np.float32),
-                face_id=int(ids[i]),
-                pose_radians=pose[i],
+                face_id=int(face_id),
+                pose_radians=pose,
             )
-            for i in range(len(landmarks))
+            for i, (confidence, face_id, pose) in enumerate(
+                zip(
+                    np.concatenate([sure for _, sure, _ in kept]),
+                    np.concatenate([ids for _, _, ids in kept]),
+                    head_pose(landmarks),
+                    strict=True,
+                )
+            )
         ]
+        ends = np.cumsum([len(own) for own, _, _ in kept])
+        return [faces[end - len(one[0]) : end] for end, one in zip(ends, kept, strict=True)]
 
 
 def _areas(landmarks: np.ndarray) -> np.ndarray:

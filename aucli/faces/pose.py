@@ -24,7 +24,9 @@ REFINEMENTS = 4
 
 _MODEL = MEAN_SHAPE - POSE_WEIGHTS @ MEAN_SHAPE  # (68, 3), weighted mean at the origin
 _SOLVE = np.linalg.pinv(_MODEL * np.sqrt(POSE_WEIGHTS)[:, None]) * np.sqrt(POSE_WEIGHTS)  # (3, 68)
-_SPREAD = float(POSE_WEIGHTS @ (_MODEL**2).sum(1))
+_WEIGHTED = _MODEL * POSE_WEIGHTS[:, None]  # (68, 3)
+_COVARIANCE = _MODEL.T @ _WEIGHTED  # (3, 3)
+_SPREAD = float(np.trace(_COVARIANCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,11 @@ def fit_pose(landmarks: np.ndarray) -> PoseFit:
     rows = left @ right  # (n, 2, 3), the nearest pair of orthonormal rows
     scale = np.maximum(size.mean(1), 1e-9)
     rotation = np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
-    weighted = _MODEL * POSE_WEIGHTS[:, None]  # (68, 3)
+    seen = points.transpose(0, 2, 1) @ _WEIGHTED  # (n, 2, 3)
     for _ in range(REFINEMENTS):
-        depth = scale[:, None] * (_MODEL @ rotation[:, 2, :, None])[..., 0]  # (n, 68)
-        solid = np.concatenate([points, depth[..., None]], 2)  # (n, 68, 3)
-        left, size, right = np.linalg.svd(solid.transpose(0, 2, 1) @ weighted)
+        # The depth of a point is what the present pose gives it.
+        depth = scale[:, None, None] * (rotation[:, 2:] @ _COVARIANCE)  # (n, 1, 3)
+        left, size, right = np.linalg.svd(np.concatenate([seen, depth], 1))
         flip = np.linalg.det(left @ right)
         left[:, :, 2] *= flip[:, None]
         size[:, 2] *= flip

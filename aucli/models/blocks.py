@@ -5,7 +5,6 @@ import re
 from itertools import pairwise
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -40,7 +39,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
+        return (x + self.body(x)).relu_()
 
 
 class Up(nn.Module):
@@ -57,7 +56,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = nn.functional.interpolate(self.reduce(x), scale_factor=2.0, mode="nearest")
-        return self.refine(torch.relu(x + skip))
+        return self.refine((x + skip).relu_())
 
 
 class Encoder(nn.Module):
@@ -111,4 +110,9 @@ def fold_batch_norm(net: Net) -> Net:
                 # The function handles both kinds; its type annotation names only plain ones.
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm, transpose))  # type: ignore
                 setattr(module, norm_name, nn.Identity())
+    for module in folded.modules():
+        if isinstance(module, nn.Sequential):
+            for i in reversed(range(len(module))):
+                if isinstance(module[i], nn.Identity):
+                    del module[i]  # a call of nothing costs as much as a small layer
     return folded

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from aucli.models.blocks import Encoder, Up
+from aucli.models.blocks import Encoder, Residual, Up
 
 CROP_SIZE = 128
 LANDMARKS = 68
@@ -24,11 +24,15 @@ class LandmarkNet(nn.Module):
         self.encoder = Encoder(widths)
         self.up8 = Up(w3, w2)
         self.up4 = Up(w2, w1)
-        self.landmark_head = nn.Conv2d(w1, LANDMARKS, 1)
+        self.refine = Residual(w1)
+        # 68 maps need more than w1 directions to tell points apart.
+        self.landmark_head = nn.Sequential(
+            nn.Conv2d(w1, 3 * w1, 1), nn.ReLU(inplace=True), nn.Conv2d(3 * w1, LANDMARKS, 1)
+        )
         self.face_head = nn.Sequential(nn.Linear(2 * w3, 32), nn.ReLU(), nn.Linear(32, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         at4, at8, at16 = self.encoder(x)
-        logits = self.landmark_head(self.up4(self.up8(at16, at8), at4))
+        logits = self.landmark_head(self.refine(self.up4(self.up8(at16, at8), at4)))
         pooled = torch.cat([at16.mean((2, 3)), at16.amax((2, 3))], 1)  # (N, 2 * w3)
         return logits, self.face_head(pooled)[:, 0]

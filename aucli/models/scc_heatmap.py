@@ -84,8 +84,8 @@ class SCCHeatmapNet(nn.Module):
 
     forward: x (N, 3, S, S) float, normalised pixels, S = config.crop_size. Returns heatmaps
     (N, K, S/4, S/4); with ``with_landmarks`` also landmark logits (N, 68, S/4, S/4), an auxiliary
-    training task. In ``small``, ``encoder``, ``up8``, ``up4`` and ``landmark_head`` carry the names
-    and shapes of LandmarkNet, so that its weights load by name.
+    training task. In ``small``, ``encoder``, ``up8`` and ``up4`` carry the names and shapes of
+    LandmarkNet, so that its weights load by name.
     """
 
     def __init__(self, config: SCCHeatmapConfig) -> None:
