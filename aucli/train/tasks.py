@@ -46,7 +46,7 @@ from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
 from aucli.weights import cards
 
-# An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 15 px.
+# An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 14 px.
 PLACE_RADIUS_PX = 17.0
 
 Scorer = Callable[[nn.Module], dict[str, float]]
