@@ -11,6 +11,7 @@ import torch
 from synthetic_faces import write_shards
 from torch.utils.data import DataLoader
 
+from aucli.align import LANDMARK_CROP_SCALE, face_boxes
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets import synthetic
 from aucli.datasets.synthetic import AUBatches, FaceStore, LandmarkBatches, SceneBatches
@@ -107,6 +108,19 @@ def test_landmark_batch(root: Path) -> None:
     # The person's right mouth corner keeps the smaller x, mirrored or not.
     face = batch.landmarks[batch.is_face > 0]
     assert (face[:, 48, 0] < face[:, 54, 0]).all()
+
+
+def test_followed_faces_are_cropped_by_their_own_box(root: Path) -> None:
+    class Followed(LandmarkBatches):
+        negatives, followed = 0.0, 1.0
+
+    batch = next(iter(Followed(FaceStore(root), 32, seed=0)))
+    boxes = face_boxes(batch.landmarks.numpy())
+    side = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    assert side.mean() == pytest.approx(128 / LANDMARK_CROP_SCALE, rel=0.08)
+    assert side.std() < 0.12 * side.mean()
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert np.abs(middle - 63.5).mean() < 6
 
 
 def test_au_batch_keeps_sides(root: Path) -> None:

@@ -340,6 +340,8 @@ def test_number_and_all_faces():
     assert result[5][0].landmarks[:, 0].mean() == pytest.approx(300, abs=2)
     with pytest.raises(ValueError, match="faces must be at least 1 or None, got 0"):
         FinderConfig(faces=0)
+    with pytest.raises(ValueError, match="relaxed_every_seconds must be above 0, got 0"):
+        FinderConfig(relaxed_every_seconds=0)
 
 
 def test_a_newcomer_and_a_gap():

@@ -236,8 +236,10 @@ class Batches(Series[Batch]):
 
 
 def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str) -> np.ndarray:
-    """(2, 3) face px -> crop px. kind: 'face', 'followed', 'off', 'far' or
-    'near'; a followed face is cropped as its landmarks of a moment ago say."""
+    """(2, 3) face px -> crop px. kind: 'face', 'followed', 'off', 'far' or 'near'.
+
+    A followed face is cropped as its landmarks of a moment ago say.
+    """
     low, high = landmarks.min(0), landmarks.max(0)
     extent, centre = float((high - low).max()), (low + high) / 2
     # Crops are centred by a face box or by landmarks: learn both and what lies between.
@@ -245,8 +247,8 @@ def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str)
     middle = (box[:2] + box[2:]) / 2
     if kind == "followed":
         side = LANDMARK_CROP_SCALE * float((box[2:] - box[:2]).max())
-        zoom = side * float(np.exp(rng.normal(0, 0.06))) / extent
-        return _turned(middle + rng.normal(0, 0.03, 2) * side, zoom * extent, rng.normal(0, 0.08))
+        zoom = float(np.exp(rng.normal(0, 0.06)))
+        return _turned(middle + rng.normal(0, 0.03, 2) * side, zoom * side, rng.normal(0, 0.08))
     centre = centre + rng.random() * (middle - centre)
     zoom = float(np.exp(rng.uniform(np.log(1.05), np.log(1.6))))
     angle = rng.uniform(-0.9, 0.9) if rng.random() < 0.1 else rng.normal(0, 0.22)

@@ -59,6 +59,10 @@ class FinderConfig:
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < 1:
             raise ValueError(f"faces must be at least 1 or None, got {self.faces}")
+        if self.relaxed_every_seconds <= 0:
+            raise ValueError(
+                f"relaxed_every_seconds must be above 0, got {self.relaxed_every_seconds}"
+            )
 
 
 def parse_faces(text: str) -> int | None:
@@ -197,24 +201,18 @@ class FaceFinder:
     def _faces(self, chosen: Sequence[Chosen]) -> list[list[Face]]:
         """The faces of each frame, at most as many as wanted."""
         kept = [[part[: self.config.faces] for part in one] for one in chosen]
-        landmarks = np.concatenate([own for own, _, _ in kept])  # of all frames, fitted at once
-        boxes = np.asarray(face_boxes(landmarks), np.float32)
+        # Of all frames together: fitting a single pose is mostly overhead.
+        landmarks, confidence, ids = map(np.concatenate, zip(*kept, strict=True))
+        boxes, pose = face_boxes(landmarks), head_pose(landmarks)
         faces = [
             Face(
-                bbox_xyxy_px=boxes[i],
-                face_score=float(confidence),
+                bbox_xyxy_px=np.asarray(boxes[i], np.float32),
+                face_score=float(confidence[i]),
                 landmarks=np.asarray(landmarks[i], np.float32),
-                face_id=int(face_id),
-                pose_radians=pose,
+                face_id=int(ids[i]),
+                pose_radians=pose[i],
             )
-            for i, (confidence, face_id, pose) in enumerate(
-                zip(
-                    np.concatenate([sure for _, sure, _ in kept]),
-                    np.concatenate([ids for _, _, ids in kept]),
-                    head_pose(landmarks),
-                    strict=True,
-                )
-            )
+            for i in range(len(landmarks))
         ]
         ends = np.cumsum([len(own) for own, _, _ in kept])
         return [faces[end - len(one[0]) : end] for end, one in zip(ends, kept, strict=True)]
