@@ -11,7 +11,8 @@ class VideoInfo:
     """What a file declares about itself, before any frame is decoded.
 
     ``declared_frames`` is 0 where the container does not say; ``rotation_degrees`` is the
-    clockwise turn that was already applied to the frames; width and height are after it.
+    clockwise turn that was already applied to the frames; width and height are after it, in square
+    pixels.
     """
 
     path: Path

@@ -30,6 +30,8 @@ MAX_BATCH_BYTES = 64 * 2**20
 DECORD_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 # Containers with an index, in FFmpeg's names. In a transport stream decord starts at a later frame.
 DECORD_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+# Pixels more stretched than this are a damaged header, not a recording (anamorphic film has 2:1).
+MAX_PIXEL_ASPECT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +180,15 @@ class VideoSource(FrameSource):
                 )
             # PyAV and np.rot90 count turns counter-clockwise.
             self._quarter_turns = round(first.rotation / 90) % 4
+            aspect = stream.sample_aspect_ratio
+            self._unturned_size = width, height = _square_pixels(first.width, first.height, aspect)
             turned = self._quarter_turns % 2 == 1
             info = VideoInfo(
                 path=path,
                 decoder="pyav",
                 codec=stream.codec_context.codec.canonical_name,
-                width=first.height if turned else first.width,
-                height=first.width if turned else first.height,
+                width=height if turned else width,
+                height=width if turned else height,
                 fps=float(stream.average_rate or stream.guessed_rate or 0),
                 declared_frames=demux.declared_frames(container, stream),
                 duration_seconds=demux.duration_seconds(container, stream),
@@ -239,9 +243,7 @@ class VideoSource(FrameSource):
 
     def _pyav_batches(self, index: int, after_pts: int | None) -> Iterator[FrameBatch]:
         """Frames later than ``after_pts`` (None: all), numbered from ``index``."""
-        width, height = self.info.width, self.info.height
-        if self._quarter_turns % 2:
-            width, height = height, width
+        width, height = self._unturned_size
         frames: list[np.ndarray] = []
         pts: list[int] = []
         current = self._start_pts - self._frame_ticks
@@ -253,7 +255,8 @@ class VideoSource(FrameSource):
                 current = current + self._frame_ticks if frame.pts is None else frame.pts
                 if after_pts is not None and current <= after_pts:
                     continue
-                # The size is given because a stream may change it on the way. Bicubic as in
+                # The size is given because pixels may not be square, and because a stream may
+                # change it on the way. Bicubic as in
                 # decord; formats at half the chroma resolution in both directions need neither.
                 rgb = frame.to_ndarray(
                     format="rgb24", width=width, height=height, interpolation="BICUBIC"
@@ -283,7 +286,19 @@ def _suits_decord(container: str, info: VideoInfo, first: VideoFrame) -> bool:
         and first.format.name in DECORD_PIXELS
         and info.width % 2 == info.height % 2 == 0
         and info.rotation_degrees == 0
+        and (info.width, info.height) == (first.width, first.height)
     )
+
+
+def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """(width, height) px with square pixels, none of them lost: one side grows, none shrinks.
+
+    aspect: width of a stored pixel over its height, as DV tapes and anamorphic lenses need it; None
+    and impossible ones count as square.
+    """
+    if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+        return width, height
+    return round(width * max(aspect, 1)), round(height / min(aspect, 1))
 
 
 def _decord() -> Any:

@@ -37,6 +37,7 @@ def write_clip(
     ticks: Any = range(20),
     pix_fmt: str = "yuv420p",
     rotation: int = 0,
+    pixel_aspect: Fraction | None = None,
     noise: bool = False,
     bt709: bool = False,
     container_options: dict[str, str] | None = None,
@@ -54,6 +55,8 @@ def write_clip(
             stream.bit_rate = 2_000_000
         if bt709:
             stream.codec_context.colorspace = 1
+        if pixel_aspect:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             stream.set_display_rotation(rotation)
         for i, tick in enumerate(ticks):
@@ -154,6 +157,26 @@ def test_rotation_is_applied(
     brightness = clip.frames[0, ..., :2].sum(-1, dtype=int)
     row, column = bright
     assert brightness[row, column] == brightness.max() > 480
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "shape"),
+    [(Fraction(64, 45), 0, (48, 91)), (Fraction(8, 9), 0, (54, 64)), (Fraction(2), 90, (128, 48)),
+     (Fraction(1, 1000), 0, (48, 64))],
+)  # fmt: skip
+def test_pixels_become_square(
+    tmp_path: Path, aspect: Fraction, rotation: int, shape: tuple[int, int]
+) -> None:
+    plain = read(write_clip(tmp_path / "plain.mp4", rotation=rotation))
+    clip = read(write_clip(tmp_path / "a.mp4", rotation=rotation, pixel_aspect=aspect))
+    assert (clip.info.height, clip.info.width) == shape
+    assert clip.frames.shape == (20, *shape, 3)
+    # The same picture, only stretched.
+    rows, columns = (
+        np.arange(n) * m // n for n, m in zip(shape, plain.frames.shape[1:3], strict=True)
+    )
+    stretched = plain.frames[:, rows][:, :, columns]
+    assert np.abs(clip.frames.astype(int) - stretched).mean() < 3
 
 
 def test_info(tmp_path: Path) -> None:
