@@ -40,7 +40,8 @@ class SCC(nn.Module):
             raise ValueError(f"SCC was built for {self.size} px maps, got {width}x{height}")
         if c < self.k:
             raise ValueError(f"SCC needs at least k = {self.k} channels, got {c}")
-        f = x.reshape(n, c, -1)  # (N, C, D)
+        # Contiguous: one matrix product for all faces; a view of channels_last takes one for each.
+        f = x.reshape(n, c, -1).contiguous()  # (N, C, D)
         neighbours = nearest_nodes(f, self.k)
         out = self._train_form(f, neighbours) if self.training else self._eval_form(f, neighbours)
         out = out.view(n, c, height, width).to(x.dtype)
