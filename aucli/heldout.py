@@ -6,25 +6,25 @@ from ``align``, landmarks from the landmark network where one is given.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from aucli.align import (
-    LANDMARK_CROP_SCALE,
     align_matrices,
     apply_matrices,
     face_boxes,
     invert_matrices,
-    square_matrices,
     warp_crops,
 )
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
-from aucli.datasets.synthetic import CROP_SIZE, RESOLUTION, FaceStore, composite
+from aucli.datasets.synthetic import RESOLUTION, FaceStore, composite
 from aucli.faces.boxes import decode_boxes
-from aucli.heatmaps import decode_landmarks
+from aucli.faces.builtin import BuiltinLandmarker
 from aucli.metrics import icc31, mae, pcc
+from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
@@ -89,18 +89,14 @@ def _run(net: nn.Module, crops: np.ndarray, pick) -> np.ndarray:
     return np.concatenate(out)
 
 
-def predict_landmarks(net: nn.Module, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(N, 68, 2) frame px by a LandmarkNet in evaluation mode, from boxes (N, 4) of faces.
+def _landmarker(net: nn.Module) -> BuiltinLandmarker:
+    return BuiltinLandmarker(cast(LandmarkNet, net), str(next(net.parameters()).device))
 
-    Twice: the second crop is centred by the first answer, as it is in a video.
-    """
-    for _ in range(2):
-        matrices = square_matrices(boxes, CROP_SIZE, LANDMARK_CROP_SCALE)
-        crops = warp_crops(frames, matrices, CROP_SIZE)
-        points = _run(net, crops, lambda out: decode_landmarks(out[0])[0])
-        landmarks = apply_matrices(points, invert_matrices(matrices))
-        boxes = face_boxes(landmarks)
-    return landmarks
+
+def predict_landmarks(net: nn.Module, held_out: HeldOut) -> np.ndarray:
+    """(N, 68, 2) frame px by a LandmarkNet, as ``analyze`` finds those of a new face."""
+    located = _landmarker(net).locate(held_out.frames, list(held_out.boxes[:, None]))
+    return np.concatenate([landmarks for landmarks, _ in located])
 
 
 def _face_units(landmarks: np.ndarray) -> np.ndarray:
@@ -116,10 +112,13 @@ def _face_units(landmarks: np.ndarray) -> np.ndarray:
 def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     """NME in units of the distance between the outer eye corners: ``nme`` (mean), ``nme_median``,
     ``nme_inner`` (51 points), ``nme_jaw`` (17), ``failures`` (share above 8 %), and the mean by
-    head yaw, ``nme.yaw_0_17`` to ``nme.yaw_54_90`` degrees, NaN where no face is turned so far."""
-    found = predict_landmarks(net, held_out.frames, held_out.boxes)
-    true = held_out.landmarks
-    error = np.linalg.norm(found - true, axis=2) / _face_units(true)[:, None]  # (N, 68)
+    head yaw, ``nme.yaw_0_17`` to ``nme.yaw_54_90`` degrees, NaN where no face is turned so far.
+    ``nme_followed``: of the single look at a face that is followed, where all others get two."""
+    found = predict_landmarks(net, held_out)
+    again = _landmarker(net).follow(held_out.frames, list(found[:, None]))
+    followed = np.concatenate([landmarks for landmarks, _ in again])
+    true, unit = held_out.landmarks, _face_units(held_out.landmarks)[:, None]
+    error = np.linalg.norm(found - true, axis=2) / unit  # (N, 68)
     face = error.mean(1)
     turned = np.degrees(np.abs(held_out.yaw_radians))
     by_yaw = {}
@@ -129,6 +128,7 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
     return {
         "nme": float(face.mean()),
         "nme_median": float(np.median(face)),
+        "nme_followed": float((np.linalg.norm(followed - true, axis=2) / unit).mean()),
         "nme_inner": float(error[:, 17:].mean()),
         "nme_jaw": float(error[:, :17].mean()),
         "failures": float((face > FAILURE_NME).mean()),
@@ -145,7 +145,7 @@ def predict_held_out(
     """
     landmarks = held_out.landmarks
     if landmark_net is not None:
-        landmarks = predict_landmarks(landmark_net, held_out.frames, held_out.boxes)
+        landmarks = predict_landmarks(landmark_net, held_out)
     matrices = align_matrices(landmarks, model.template, model.crop_size)
     crops = warp_crops(held_out.frames, matrices, model.crop_size)
     batches = np.split(crops, range(BATCH, len(crops), BATCH))

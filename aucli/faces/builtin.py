@@ -15,6 +15,7 @@ from aucli.align import (
     square_matrices,
     warp_crops,
 )
+from aucli.aus import MIRROR_68
 from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
@@ -34,8 +35,8 @@ LANDMARK_BATCH = 64
 
 # A crop of less than this shows nothing, and a box without extent has no crop at all.
 MIN_BOX_PX = 4.0
-# A followed face is looked at again when it moved by this share of its crop; below it, the crop is
-# within the shifts seen in training.
+# Where a face lies off the middle of its crop by more than this share of it, the look does not
+# count; below it, the crop is within the shifts seen in training.
 RECENTRE_SHIFT = 0.10
 
 
@@ -146,27 +147,34 @@ class BuiltinLandmarker:
         self.confidence = confidence or Confidence()
 
     def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
-        """Two passes: on the candidate's box, then centred on the landmarks found there."""
+        """Two looks, at the candidate's box and then mirrored and centred on the landmarks found.
+
+        A mirrored look errs in other ways, so that the mean of both is better than either.
+        """
         faces, counts = flatten(frames, boxes)
-        first, _ = self._run(faces, join(boxes, (4,)))
-        return split(*self._run(faces, landmark_crop_boxes(first)), counts)
+        crops = join(boxes, (4,))
+        first, _ = self._run(faces, crops)
+        again = landmark_crop_boxes(first)
+        found, confidence = self._run(faces, again, mirrored=True)
+        centred = ~_moved(crops, again)
+        found[centred] = (first[centred] + found[centred]) / 2
+        return split(found, confidence, counts)
 
     def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
-        """One pass on the old landmarks' crop, a second one for the faces that moved much."""
+        """One look at the old landmarks' crop, a second one for the faces that moved much."""
         faces, counts = flatten(frames, landmarks)
         crops = landmark_crop_boxes(join(landmarks, (68, 2)))
         found, confidence = self._run(faces, crops)
         again = landmark_crop_boxes(found)
-        side = (crops[:, 2:] - crops[:, :2]).max(1)
-        moved = np.abs(again - crops).max(1) > RECENTRE_SHIFT * side
+        moved = _moved(crops, again)
         if moved.any():
             where = np.flatnonzero(moved)
             found[where], confidence[where] = self._run([faces[i] for i in where], again[where])
         return split(found, confidence, counts)
 
     @torch.inference_mode()
-    def _run(self, faces: list[np.ndarray], boxes: np.ndarray) -> Shapes:
-        """One pass: a frame and a crop box (n, 4) px for each face -> landmarks px, confidence."""
+    def _run(self, faces: list[np.ndarray], boxes: np.ndarray, mirrored: bool = False) -> Shapes:
+        """One look: a frame and a crop box (n, 4) px for each face -> landmarks px, confidence."""
         landmarks = np.zeros((len(faces), 68, 2), np.float32)
         confidence = np.zeros(len(faces), np.float32)
         for start in range(0, len(faces), LANDMARK_BATCH):
@@ -174,8 +182,10 @@ class BuiltinLandmarker:
             matrices = square_matrices(_at_least(boxes[part]), CROP_SIZE, LANDMARK_CROP_SCALE)
             crops = torch.as_tensor(warp_crops(faces[part], matrices, CROP_SIZE))
             crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 128, 128)
-            logits, face_logit = self.net(_normalise(crops))
+            logits, face_logit = self.net(_normalise(crops.flip(3) if mirrored else crops))
             points, spread = (_numpy(x) for x in decode_landmarks(logits))
+            if mirrored:
+                points = points[:, MIRROR_68] * [-1, 1] + [CROP_SIZE - 1, 0]
             features = confidence_features(_numpy(face_logit), spread, points)
             confidence[part] = self.confidence(features)
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
@@ -206,6 +216,12 @@ def load_builtin(
 
 def _numpy(x: torch.Tensor) -> np.ndarray:
     return x.float().cpu().numpy()
+
+
+def _moved(crops: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether the landmarks' boxes (n, 4) px lie elsewhere than their crops were cut."""
+    side = (crops[:, 2:] - crops[:, :2]).max(1)
+    return np.abs(again - crops).max(1) > RECENTRE_SHIFT * side
 
 
 def _at_least(boxes: np.ndarray) -> np.ndarray:
