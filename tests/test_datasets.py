@@ -19,7 +19,7 @@ from aucli.errors import DataError
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
 
-SMILE = SYNTHETIC_AUS.index("AU12")
+SMILE, CHEEKS = (SYNTHETIC_AUS.index(au) for au in ("AU12", "AU06"))
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,22 @@ def test_missing_shards_and_columns(tmp_path: Path) -> None:
 def test_active_faces_are_drawn_more_often(root: Path) -> None:
     store = FaceStore(root)
     smiling = store.sides[:, SMILE].sum(1) > 0
+    store.sides[:, CHEEKS] = store.sides[:, SMILE]
     weights = store.au_weights()
     assert weights.sum() == pytest.approx(1)
     assert weights[smiling].min() > 2 * weights[~smiling].max()
+
+
+def test_broad_smiles_without_raised_cheeks_are_drawn_less_often(root: Path) -> None:
+    store = FaceStore(root)
+    broad = store.sides[:, SMILE].mean(1) > 2.5
+    assert 0 < broad.sum() < len(broad)
+    shares = []
+    for cheeks in (0.49, 0.51):
+        store.sides[:, CHEEKS] = cheeks
+        weights = store.au_weights()
+        shares.append(weights[broad].mean() / weights[~broad].mean())
+    assert shares[0] == pytest.approx(synthetic.SMILE_WITHOUT_CHEEKS * shares[1], rel=0.01)
 
 
 @pytest.mark.parametrize("series", [LandmarkBatches, AUBatches, SceneBatches])
@@ -104,7 +117,7 @@ def test_landmark_batch(root: Path) -> None:
     assert batch.landmarks.shape == (64, 68, 2) and batch.weights.shape == (64, 68)
     assert 0.6 < batch.is_face.mean() < 0.9
     extent = (batch.landmarks.amax(1) - batch.landmarks.amin(1)).amax(1)[batch.is_face > 0]
-    assert extent.min() > 55 and extent.max() < 135
+    assert extent.min() > 55 and extent.max() < 140
     # The person's right mouth corner keeps the smaller x, mirrored or not.
     face = batch.landmarks[batch.is_face > 0]
     assert (face[:, 48, 0] < face[:, 54, 0]).all()

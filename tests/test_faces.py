@@ -182,13 +182,13 @@ def test_a_mirrored_look_finds_what_a_look_at_the_mirrored_picture_finds():
     landmarker = BuiltinLandmarker(small_nets()[1])
     frame = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     box = np.array([[20, 20, 80, 90]], np.float32)
-    mirrored, confidence = landmarker._run([frame], box, mirrored=True)
+    mirrored, features = landmarker._look([frame], box, mirrored=True)
     swapped = np.array([[159 - 80, 20, 159 - 20, 90]], np.float32)
-    expected, its_confidence = landmarker._run([frame[:, ::-1].copy()], swapped)
+    expected, its_features = landmarker._look([frame[:, ::-1].copy()], swapped)
     expected = expected[:, MIRROR_68] * [-1, 1] + [159, 0]
     np.testing.assert_allclose(mirrored, expected, atol=1e-3)
-    np.testing.assert_allclose(confidence, its_confidence, atol=1e-3)
-    assert np.abs(mirrored - landmarker._run([frame], box)[0]).max() > 0.02
+    np.testing.assert_allclose(features, its_features, atol=1e-3)
+    assert np.abs(mirrored - landmarker._look([frame], box)[0]).max() > 0.02
 
 
 def test_confidence_reads_its_coefficients_from_the_card():

@@ -36,6 +36,7 @@ TEST_EVERY = 20
 # Where a landmark is hidden, its place can be guessed but not seen.
 HIDDEN_WEIGHT = 0.3
 BELOW = 96
+SMILE_WITHOUT_CHEEKS = 0.2
 
 
 class LandmarkBatch(NamedTuple):
@@ -152,11 +153,17 @@ class FaceStore:
         return synthetic_points(apply_matrices(self.landmarks, matrices)).mean(0)
 
     def au_weights(self) -> np.ndarray:
-        """(N,) sampling weights: active faces more often, rare AUs more often still; sum 1."""
+        """(N,) sampling weights: active faces more often, rare AUs more often still; sum 1.
+
+        Broad smiles without AU06 come less often than they were rendered: the broader a smile is,
+        the more often people's eyes tighten with it (Girard et al., Affective Science 2021).
+        """
         mean = self.sides.mean(2)  # (N, A)
         active = mean > 1
         rarity = 0.02 / (active.mean(0) + 0.01)
         weight = 0.25 + np.minimum(2, mean.sum(1) / 5) + np.minimum(1, (active * rarity).sum(1))
+        smile, cheeks = (mean[:, SYNTHETIC_AUS.index(au)] for au in ("AU12", "AU06"))
+        weight[(smile > 2.5) & (cheeks < 0.5)] *= SMILE_WITHOUT_CHEEKS
         return weight / weight.sum()
 
 
@@ -276,12 +283,12 @@ def _turned(centre: np.ndarray, side: float, angle: float) -> np.ndarray:
 
 
 class LandmarkBatches(Batches[LandmarkBatch]):
-    """Cropped faces, and a quarter of crops that are none.
+    """Cropped faces, and some crops that are none.
 
     followed: share of the faces that are cropped as a video's are from the frame before.
     """
 
-    negatives = 0.25
+    negatives = 0.15
     followed = 0.6
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35

@@ -12,7 +12,7 @@ from aucli.align import face_boxes
 from aucli.faces.boxes import overlaps, suppress
 from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
 
-# Even odds: it lets one false face pass in 535 pictures without people.
+# Even odds: it lets no false face pass in 535 pictures without people.
 MIN_CONFIDENCE = 0.5
 # Bound the time spent on a frame full of texture; a crowd is counted at the thorough detections.
 MAX_CANDIDATES = 32

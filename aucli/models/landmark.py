@@ -24,7 +24,7 @@ class LandmarkNet(nn.Module):
         self.encoder = Encoder(widths)
         self.up8 = Up(w3, w2)
         self.up4 = Up(w2, w1)
-        self.refine = Residual(w1)
+        self.refine = nn.Sequential(Residual(w1), Residual(w1))
         # 68 maps need more than w1 directions to tell points apart.
         self.landmark_head = nn.Sequential(
             nn.Conv2d(w1, 3 * w1, 1), nn.ReLU(inplace=True), nn.Conv2d(3 * w1, LANDMARKS, 1)
