@@ -155,8 +155,8 @@ class FaceStore:
     def au_weights(self) -> np.ndarray:
         """(N,) sampling weights: active faces more often, rare AUs more often still; sum 1.
 
-        Broad smiles without AU06 come less often than they were rendered: the broader a smile is,
-        the more often people's eyes tighten with it (Girard et al., Affective Science 2021).
+        Broad smiles without AU06 come less often than they were rendered. That they are rare in
+        people is an assumption, under which more of a real smile's cheeks is read.
         """
         mean = self.sides.mean(2)  # (N, A)
         active = mean > 1

@@ -29,7 +29,8 @@ class Landmarker(Protocol):
     def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
         """Landmarks of candidate boxes ((n, 4) xyxy px for each frame), in frame px.
 
-        The confidence must be that of a crop centred on the face found, not on the candidate.
+        The confidence must come from crops centred on the face found; the candidate's own counts
+        only where it is one.
         """
         ...
 
