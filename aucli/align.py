@@ -210,11 +210,10 @@ def warp_crops(
             _span(corners[:, axis], side, pool) for axis, side in ((0, width), (1, height))
         )
         region = frame[y0:y1, x0:x1]
-        if isinstance(region, np.ndarray):
-            region = torch.from_numpy(region.astype(np.float32))
-        region = _pooled(region.float(), pool)  # (h, w, 3)
+        if isinstance(region, Tensor):
+            region = region.cpu().numpy()
+        planes = torch.from_numpy(_pooled(region.astype(np.float32), pool))[None]
         local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
-        planes = region.permute(2, 0, 1).unsqueeze(0)
         out = _sample(planes, local[None], pool, crop_size)[0]
         crop[:] = out.permute(1, 2, 0).cpu().numpy()
     return crops
@@ -261,18 +260,20 @@ def _span(corners: np.ndarray, side: int, pool: int) -> tuple[int, int]:
     return start, start + (stop - start) // pool * pool
 
 
-def _pooled(region: Tensor, pool: int) -> Tensor:
-    """Mean of pool x pool blocks; (h, w, C) float, whole blocks -> (h / pool, w / pool, C)."""
+def _pooled(region: np.ndarray, pool: int) -> np.ndarray:
+    """Planes of the means of pool x pool blocks; (h, w, C) float32 -> (C, h / pool, w / pool)."""
     if pool == 1:
-        return region
-    # Adding strided views takes a quarter of the time of a sum or a mean over short axes.
-    rows = region[::pool].clone()
+        return region.transpose(2, 0, 1)
+    # Adding strided views takes a fraction of the time of a mean over short axes, and columns are
+    # added fastest within planes.
+    rows = region[::pool].copy()
     for i in range(1, pool):
         rows += region[i::pool]
-    out = rows[:, ::pool].clone()
+    rows = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    out = rows[:, :, ::pool].copy()
     for i in range(1, pool):
-        out += rows[:, i::pool]
-    return out.mul_(1.0 / pool**2)
+        out += rows[:, :, i::pool]
+    return out * np.float32(1.0 / pool**2)
 
 
 def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tensor:

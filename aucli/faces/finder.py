@@ -1,8 +1,8 @@
 """Faces through a video: detect now and then, follow in between, keep ids.
 
 A detection every quarter of a second finds newcomers, once a second while as many faces as wanted
-are followed beyond doubt; a followed face's crop comes from its own landmarks in the frame before.
-When these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Only
+are followed beyond doubt; a followed face's crop comes from its own landmarks shortly before. When
+these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Only
 timestamps and pixels decide, never the clock or the way the video was cut into batches, so two runs
 give the same rows.
 """
@@ -16,15 +16,11 @@ from aucli.align import face_boxes
 from aucli.errors import InputError
 from aucli.faces.boxes import overlaps
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
+from aucli.faces.follow import GROUP_FRAMES, Follower
 from aucli.faces.pose import head_pose
 from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
-from aucli.faces.track import Tracker, TrackerConfig
+from aucli.faces.track import Track, Tracker, TrackerConfig
 from aucli.records import Face, FrameBatch
-
-# A face that moved this share of its size, or grew by this ratio, from one frame to the next has
-# more likely been replaced by another one at a cut.
-JUMP_SHIFT = 0.3
-JUMP_RESIZE = 1.35
 
 SAME_FACE_IOU = 0.5
 # Another face must be this much larger before "largest" lets go of the one it has.
@@ -86,11 +82,16 @@ class FaceFinder:
         self.landmarker = landmarker
         self.config = config or FinderConfig()
         self._tracker = Tracker(self.config.tracker)
+        # Where every frame is searched, only what was not found there is followed.
+        group_frames = GROUP_FRAMES if self.config.detect_every_seconds > 0 else 1
+        self._follower = Follower(landmarker, self.config.redetect_confidence, group_frames)
         self.reset()
 
     def reset(self) -> None:
         """Forget the video so far: ids start at 0 again."""
         self._tracker.reset()
+        self._follower.reset()
+        self._number = 0  # of the next frame
         self._chosen: set[int] = set()  # tracks of the faces given out last
         self._public_ids: dict[int, int] = {}
         self._detected_at: float | None = None
@@ -116,10 +117,7 @@ class FaceFinder:
         if self.config.detect_every_seconds <= 0:
             found = [*self._detect(frames)]
         return self._faces(
-            [
-                self._frame(frame, float(pts), detected)
-                for frame, pts, detected in zip(frames, pts_seconds, found, strict=True)
-            ]
+            [self._frame(frames[i:], pts_seconds[i:], detected) for i, detected in enumerate(found)]
         )
 
     def _detect(
@@ -144,14 +142,18 @@ class FaceFinder:
             self._detected_at = pts_seconds
         return due
 
-    def _frame(self, frame: np.ndarray, pts: float, detected: Shapes | None) -> Chosen:
+    def _frame(self, frames: Frames, pts_seconds: np.ndarray, detected: Shapes | None) -> Chosen:
+        """Faces of the first of these frames; the others lie ahead."""
+        pts = float(pts_seconds[0])
         tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
-        before = np.array([t.landmarks for t in tracks if t.lost_at is None], np.float32)
-        before = before.reshape(-1, 68, 2)
-        if detected is not None and len(before) and len(detected[0]):
-            union, _ = overlaps(face_boxes(before), face_boxes(detected[0]))
-            before = before[union.max(1) < SAME_FACE_IOU]
-        followed, sure = self._follow(frame, before)
+        live = [t for t in tracks if t.lost_at is None]
+        if detected is not None and live and len(detected[0]):
+            union, _ = overlaps(face_boxes(_landmarks(live)), face_boxes(detected[0]))
+            live = [t for t, iou in zip(live, union.max(1), strict=True) if iou < SAME_FACE_IOU]
+        before = _landmarks(live)
+        ids = [t.track_id for t in live]
+        followed, sure = self._follower.follow(self._number, frames, pts_seconds, ids, before)
+        self._number += 1
         if detected is None:
             lost = not tracks or any(t.lost_at is not None for t in tracks)
             lost = lost or sure.sum() < len(before)
@@ -159,26 +161,13 @@ class FaceFinder:
             detected = _EMPTY
             if due or lost:
                 known = face_boxes(followed[0][sure])
-                detected = self._detect([frame], thorough=due, known=known)[0]
+                detected = self._detect(frames[:1], thorough=due, known=known)[0]
+        kept = followed[1] >= self.config.keep_confidence
         landmarks, confidence = merge_shapes(
-            np.concatenate([followed[0], detected[0]]), np.concatenate([followed[1], detected[1]])
+            np.concatenate([followed[0][kept], detected[0]]),
+            np.concatenate([followed[1][kept], detected[1]]),
         )
-        ids = self._tracker.update(pts, landmarks)
-        return self._choose((landmarks, confidence), ids)
-
-    def _follow(self, frame: np.ndarray, before: np.ndarray) -> tuple[Shapes, np.ndarray]:
-        """Faces found again near (n, 68, 2) `before`, and a bool for each: beyond doubt."""
-        if not len(before):
-            return _EMPTY, np.zeros(0, bool)
-        landmarks, confidence = self.landmarker.follow([frame], [before])[0]
-        old, new = face_boxes(before), face_boxes(landmarks)
-        old_size, new_size = np.ptp(old.reshape(-1, 2, 2), axis=1), np.ptp(new.reshape(-1, 2, 2), 1)
-        shift = np.abs(new.reshape(-1, 2, 2).mean(1) - old.reshape(-1, 2, 2).mean(1)).max(1)
-        resize = np.abs(np.log(np.maximum(new_size, 1) / np.maximum(old_size, 1))).max(1)
-        jumped = (shift > JUMP_SHIFT * old_size.max(1)) | (resize > np.log(JUMP_RESIZE))
-        sure = ~jumped & (confidence >= self.config.redetect_confidence)
-        kept = confidence >= self.config.keep_confidence
-        return (landmarks[kept], confidence[kept]), sure[kept]
+        return self._choose((landmarks, confidence), self._tracker.update(pts, landmarks))
 
     def _choose(self, shapes: Shapes, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""
@@ -216,6 +205,11 @@ class FaceFinder:
         ]
         ends = np.cumsum([len(own) for own, _, _ in kept])
         return [faces[end - len(one[0]) : end] for end, one in zip(ends, kept, strict=True)]
+
+
+def _landmarks(tracks: Sequence[Track]) -> np.ndarray:
+    """(n, 68, 2) float32 px, where they were last seen."""
+    return np.array([t.landmarks for t in tracks], np.float32).reshape(-1, 68, 2)
 
 
 def _areas(landmarks: np.ndarray) -> np.ndarray:

@@ -93,8 +93,12 @@ class SCC(nn.Module):
         """Batch norm folded into the projection; only the maximum is gathered."""
         weight, bias = self._folded_projection()
         u, v = nn.functional.linear(f, weight, bias).chunk(2, 2)
-        # The scale is inside v, so max is right for both of its signs.
-        return torch.relu(u + _gather_nodes(v, neighbours).amax(2))
+        # The scale is inside v, so max is right for both of its signs. One neighbour at a time:
+        # gathering all k first would fill k times the memory.
+        best = _gather_nodes(v, neighbours[..., 0])
+        for rank in range(1, self.k):
+            best = torch.maximum(best, _gather_nodes(v, neighbours[..., rank]))
+        return torch.relu(u + best)
 
     def _fold(self) -> tuple[Tensor, Tensor]:
         bn = self.bn
@@ -138,12 +142,11 @@ def nearest_nodes(f: Tensor, k: int) -> Tensor:
         return distance.topk(k, 2, largest=False).indices
 
 
-def _gather_nodes(v: Tensor, neighbours: Tensor) -> Tensor:
-    """Rows of v (N, C, D) at neighbours (N, C, k) -> (N, C, k, D)."""
+def _gather_nodes(v: Tensor, nodes: Tensor) -> Tensor:
+    """Rows of v (N, C, D) at nodes (N, C) -> (N, C, D)."""
     n, c, d = v.shape
-    first = torch.arange(0, n * c, c, device=v.device).view(n, 1, 1)
-    rows = v.reshape(n * c, d).index_select(0, (neighbours + first).flatten())
-    return rows.view(n, c, neighbours.shape[2], d)
+    first = torch.arange(0, n * c, c, device=v.device).view(n, 1)
+    return v.reshape(n * c, d).index_select(0, (nodes + first).flatten()).view(n, c, d)
 
 
 @torch.no_grad()
@@ -152,11 +155,10 @@ def _winners(v: Tensor, neighbours: Tensor) -> Tensor:
 
     One neighbour at a time: argmax over a gathered (N, C, k, D) took two thirds of a step.
     """
-    best = _gather_nodes(v, neighbours[..., :1])[:, :, 0]
+    best = _gather_nodes(v, neighbours[..., 0])
     winner = neighbours[..., :1].expand_as(best)
     for rank in range(1, neighbours.shape[2]):
-        nodes = neighbours[..., rank : rank + 1]
-        rival = _gather_nodes(v, nodes)[:, :, 0]
-        winner = torch.where(rival > best, nodes, winner)
+        rival = _gather_nodes(v, neighbours[..., rank])
+        winner = torch.where(rival > best, neighbours[..., rank : rank + 1], winner)
         best = torch.maximum(best, rival)
     return winner
