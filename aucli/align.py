@@ -201,21 +201,17 @@ def warp_crops(
     if not count:
         return crops
     back = invert_matrices(np.asarray(matrices, np.float64))
-    for frame, matrix, crop in zip(sources, back, crops, strict=True):
-        height, width = frame.shape[:2]
-        pool = min(_pool_factor(matrix), height, width)
-        corners = np.array([[0.0, 0.0], [1, 0], [0, 1], [1, 1]]) * (crop_size - 1)
-        corners = corners @ matrix[:, :2].T + matrix[:, 2]
-        (x0, x1), (y0, y1) = (
-            _span(corners[:, axis], side, pool) for axis, side in ((0, width), (1, height))
-        )
+    sides = np.array([frame.shape[1::-1] for frame in sources])  # (N, 2) width, height
+    pools = np.minimum(_pool_factors(back), sides.min(1))
+    starts, stops = _spans(back, crop_size, sides, pools)
+    back[:, :, 2] -= starts
+    for i, (frame, pool) in enumerate(zip(sources, pools.tolist(), strict=True)):
+        (x0, y0), (x1, y1) = starts[i], stops[i]
         region = frame[y0:y1, x0:x1]
         if isinstance(region, Tensor):
             region = region.cpu().numpy()
-        planes = torch.from_numpy(_pooled(region.astype(np.float32), pool))[None]
-        local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
-        out = _sample(planes, local[None], pool, crop_size)[0]
-        crop[:] = out.permute(1, 2, 0).cpu().numpy()
+        planes = torch.from_numpy(_pooled(region, pool))[None]
+        crops[i] = _sample(planes, back[i : i + 1], pool, crop_size)[0].permute(1, 2, 0).numpy()
     return crops
 
 
@@ -229,7 +225,7 @@ def warp_images(images: Tensor, matrices: np.ndarray | Tensor, crop_size: int) -
         matrices = matrices.cpu().numpy()
     back = invert_matrices(np.asarray(matrices, np.float64))
     height, width = images.shape[2:]
-    pools = np.array([min(_pool_factor(m), height, width) for m in back])
+    pools = np.minimum(_pool_factors(back), min(height, width))
     out = images.new_empty((*images.shape[:2], crop_size, crop_size))
     for pool in np.unique(pools):
         chosen = np.flatnonzero(pools == pool)
@@ -239,45 +235,57 @@ def warp_images(images: Tensor, matrices: np.ndarray | Tensor, crop_size: int) -
             planes = avg_pool2d(planes, int(pool))
         sampled = _sample(planes, back[chosen], int(pool), crop_size)
         if whole:
-            return sampled
-        out[chosen] = sampled
+            return sampled.to(torch.uint8)
+        out[chosen] = sampled.to(torch.uint8)
     return out
 
 
-def _pool_factor(back: np.ndarray) -> int:
-    """Whole frame px to average per sample, from a (2, 3) crop -> frame matrix."""
-    shrink = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
-    return round(shrink) if shrink > POOL_FROM else 1
+def _pool_factors(back: np.ndarray) -> np.ndarray:
+    """Whole frame px to average per sample, from (N, 2, 3) crop -> frame matrices; (N,) int."""
+    shrink = np.sqrt(np.abs(np.linalg.det(back[:, :, :2])))
+    return np.where(shrink > POOL_FROM, np.rint(shrink), 1).astype(int)
 
 
-def _span(corners: np.ndarray, side: int, pool: int) -> tuple[int, int]:
-    """First and last + 1 px needed along one axis, inside the frame, a whole number of pools."""
+def _spans(
+    back: np.ndarray, crop_size: int, sides: np.ndarray, pools: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and last + 1 px (x, y) needed of each frame, inside it, whole numbers of pools.
+
+    back: (N, 2, 3) crop px -> frame px. sides: (N, 2) width and height. pools: (N,). Both (N, 2).
+    """
+    ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (crop_size - 1.0)
+    corners = apply_matrices(np.broadcast_to(ends, (len(back), 4, 2)), back)
+    pool = pools[:, None]
     margin = pool + 1  # the neighbours that bilinear sampling reads
-    start = int(np.clip(np.floor(corners.min()) - margin, 0, side - pool))
-    stop = int(np.clip(np.ceil(corners.max()) + margin + 1, start + pool, side))
+    start = np.clip(np.floor(corners.min(1)) - margin, 0, sides - pool).astype(int)
+    stop = np.clip(np.ceil(corners.max(1)) + margin + 1, start + pool, sides).astype(int)
     # Grow towards the start: cutting the end instead would lose the frame's last pixels.
-    start = max(stop - pool * -(-(stop - start) // pool), 0)
+    start = np.maximum(stop - pool * -(-(stop - start) // pool), 0)
     return start, start + (stop - start) // pool * pool
 
 
 def _pooled(region: np.ndarray, pool: int) -> np.ndarray:
-    """Planes of the means of pool x pool blocks; (h, w, C) float32 -> (C, h / pool, w / pool)."""
-    if pool == 1:
-        return region.transpose(2, 0, 1)
+    """Planes of the means of pool x pool blocks; (h, w, C) uint8 -> (C, h / pool, w / pool) float32.
+
+    The sides must be whole numbers of pools.
+    """
     # Adding strided views takes a fraction of the time of a mean over short axes, and columns are
     # added fastest within planes.
-    rows = region[::pool].copy()
+    rows = region[::pool].astype(np.float32)
     for i in range(1, pool):
         rows += region[i::pool]
-    rows = np.ascontiguousarray(rows.transpose(2, 0, 1))
-    out = rows[:, :, ::pool].copy()
+    planes = rows.transpose(2, 0, 1)
+    if pool == 1:
+        return planes
+    planes = np.ascontiguousarray(planes)
+    out = planes[:, :, ::pool].copy()
     for i in range(1, pool):
-        out += rows[:, :, i::pool]
+        out += planes[:, :, i::pool]
     return out * np.float32(1.0 / pool**2)
 
 
 def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tensor:
-    """Bilinear samples of (N, C, h, w) float planes, pooled by ``pool``, as uint8 (N, C, S, S).
+    """Bilinear samples of (N, C, h, w) float planes, pooled by ``pool``; (N, C, S, S) whole floats.
 
     back: (N, 2, 3) crop px -> px of the planes before pooling.
     """
@@ -287,13 +295,10 @@ def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tens
     to_grid = np.array([2 / (pool * width), 2 / (pool * height)])[:, None]
     theta = back * to_grid
     theta[:, :, 2] += to_grid[:, 0] / 2 - 1
-    x, y, shift = (
-        torch.from_numpy(np.ascontiguousarray(theta[:, None, None, :, i], np.float32)).to(
-            planes.device
-        )
-        for i in range(3)
-    )  # (N, 1, 1, 2) each
+    terms = torch.from_numpy(theta.astype(np.float32)).to(planes.device)[..., None, None]
     steps = torch.arange(crop_size, device=planes.device, dtype=torch.float32)
-    grid = steps[None, None, :, None] * x + (steps[None, :, None, None] * y + shift)
-    sampled = grid_sample(planes, grid, padding_mode="border", align_corners=False)
-    return sampled.round_().to(torch.uint8)
+    grid = planes.new_empty(len(back), crop_size, crop_size, 2)
+    for axis in range(2):
+        x, y, shift = terms[:, axis].unbind(1)  # (N, 1, 1) each
+        torch.add(steps * x, steps[:, None] * y + shift, out=grid[..., axis])
+    return grid_sample(planes, grid, padding_mode="border", align_corners=False).round_()
