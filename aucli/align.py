@@ -265,9 +265,9 @@ def _spans(
 
 
 def _pooled(region: np.ndarray, pool: int) -> np.ndarray:
-    """Planes of the means of pool x pool blocks; (h, w, C) uint8 -> (C, h / pool, w / pool) float32.
+    """Planes of the means of pool x pool blocks, whole numbers of them.
 
-    The sides must be whole numbers of pools.
+    region: (h, w, C) uint8. Returns (C, h / pool, w / pool) float32.
     """
     # Adding strided views takes a fraction of the time of a mean over short axes, and columns are
     # added fastest within planes.

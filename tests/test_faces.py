@@ -229,6 +229,8 @@ class Scene:
         self.doubt = doubt or {}
         self.detected: list[int] = []
         self.followed: list[int] = []
+        # Frames looked at together, and where the crop of the first face in each was cut.
+        self.looks: list[tuple[list[int], list[float]]] = []
 
     def frames(self) -> np.ndarray:
         frames = np.zeros((len(self.places), 4, 4, 3), np.uint8)
@@ -248,7 +250,9 @@ class Scene:
         return [self._nearest(f, b[:, :2], 1e9, 0.99) for f, b in zip(frames, boxes, strict=True)]
 
     def follow(self, frames, landmarks):
-        self.followed += [int(frame[0, 0, 0]) for frame in frames]
+        numbers = [int(frame[0, 0, 0]) for frame in frames]
+        self.followed += numbers
+        self.looks.append((numbers, [float(s[0, 0, 0]) for s in landmarks]))
         return [
             self._nearest(f, face_boxes(s)[:, :2], 40, self.doubt.get(int(f[0, 0, 0]), 0.95))
             for f, s in zip(frames, landmarks, strict=True)
@@ -267,9 +271,9 @@ class Scene:
         return found, sure
 
 
-def run(scene, batch=7, **config):
+def run(scene, batch=7, fps=FPS, **config):
     finder = FaceFinder(scene, scene, FinderConfig(**config))
-    frames, pts = scene.frames(), np.arange(len(scene.places)) / FPS
+    frames, pts = scene.frames(), np.arange(len(scene.places)) / fps
     result = []
     for start in range(0, len(frames), batch):
         result += finder.push(frames[start : start + batch], pts[start : start + batch])
@@ -326,6 +330,49 @@ def test_result_does_not_depend_on_batches_or_repetition():
         result = run(Scene(places, doubt={9: 0.2}), batch, faces=None)
         outcomes.append([[(f.face_id, f.landmarks.tolist()) for f in faces] for faces in result])
     assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def numbers_looked_at(scene):
+    return [numbers for numbers, _ in scene.looks]
+
+
+def test_faces_are_followed_in_groups_that_end_on_a_grid():
+    scene = Scene([[(100 + i, 100)] for i in range(14)])
+    assert ids(run(scene, 14)) == [[0]] * 14
+    assert numbers_looked_at(scene) == [[1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13]]
+    # The crops of a group lie where the face was in the frame before it.
+    first = float(face_shape(103, 100)[0, 0])
+    assert scene.looks[1][1] == pytest.approx([first] * 4)
+    cut = Scene(scene.places)
+    run(cut, 6)
+    assert numbers_looked_at(cut) == [[1, 2, 3], [4, 5], [6, 7], [8, 9, 10, 11], [12, 13]]
+    assert cut.looks[2][1] == pytest.approx([first] * 2)
+
+
+def test_a_face_in_doubt_gets_a_look_where_it_was_just_before():
+    # Three steps of 15 px are out of reach of a crop.
+    scene = Scene([[(100 + 15 * i, 100)] for i in range(8)])
+    assert ids(run(scene, 8)) == [[0]] * 8
+    assert scene.detected == [0]
+    assert numbers_looked_at(scene) == [[1, 2, 3], [3], [4, 5, 6, 7], [6], [7]]
+    before = [face_shape(100 + 15 * i, 100)[0, 0] for i in (2, 5, 6)]
+    assert [scene.looks[i][1][0] for i in (1, 3, 4)] == pytest.approx(before)
+
+
+def test_groups_are_short_at_low_frame_rates():
+    scene = Scene([[(100, 100)]] * 9)
+    run(scene, 9, fps=5)
+    assert numbers_looked_at(scene) == [[1, 2], [3], [4, 5], [6, 7], [8]]
+    scene = Scene([[(100, 100)]] * 9)
+    run(scene, 9, fps=2)
+    assert numbers_looked_at(scene) == [[i] for i in range(1, 9)]
+
+
+def test_a_newcomer_begins_a_group():
+    scene = Scene([[(100, 100), (300, 100, 70)][: 1 + (i >= 4)] for i in range(9)])
+    # Searched every 0.25 s, so in frame 4.
+    assert ids(run(scene, 9, fps=8, faces=None)) == [[0]] * 4 + [[0, 1]] * 5
+    assert numbers_looked_at(scene) == [[1, 2, 3], [4, 5, 6], [5, 6, 7], [8]]
 
 
 def test_every_frame_detection_batches_all_frames():
