@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import aucli
-from aucli.cli import analyze, evaluate, info, prepare, synth, train, weights
+from aucli.cli import analyze, bench, evaluate, info, prepare, synth, train, weights
 from aucli.errors import AucliError
 
 
@@ -61,6 +61,7 @@ app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command()(synth.synth)
+app.command()(bench.bench)
 app.command()(info.info)
 app.add_typer(weights.app, name="weights")
 

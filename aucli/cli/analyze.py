@@ -43,9 +43,7 @@ def analyze(
     model: shared.Model = None,
     detector: shared.Detector = None,
     landmarks: shared.Landmarks = None,
-    faces: Annotated[
-        str, typer.Option(help="Faces of each frame: largest, all, or a number.")
-    ] = "largest",
+    faces: shared.Faces = "largest",
     every: Annotated[int, typer.Option(min=1, help="Analyse each Nth frame.")] = 1,
     device: shared.Device = "auto",
     batch_size: shared.BatchSize = 16,

@@ -34,6 +34,7 @@ Landmarks = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="builtin or fan-2d. Default: the profile's."),
 ]
+Faces = Annotated[str, typer.Option(help="Faces of each frame: largest, all, or a number.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads of the networks; 0: one for each core.")
