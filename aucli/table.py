@@ -31,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aucli.arrow import repeat_text, to_array
 from aucli.aus import SIDES
 from aucli.errors import OutputError
 from aucli.views import LANDMARKS, POSE, TEXT_FORMATS, as_text, header
@@ -141,20 +142,19 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
         told = np.where(np.isfinite(read)[..., None], rows.places, np.nan)
         groups.append(told.reshape(count, -1))  # (N, 4A): AU01_L_x, AU01_L_y, AU01_R_x ...
     arrays = [
-        pa.array([video] * count, pa.string()),
-        pa.array(rows.frame_index + 1, pa.int64()),
-        pa.array(rows.pts_seconds, pa.float64(), mask=~np.isfinite(rows.pts_seconds)),
-        pa.array(rows.face_id, pa.int32(), mask=rows.face_id < 0),
-        pa.array(rows.success, pa.bool_()),
+        repeat_text(video, count),
+        to_array(rows.frame_index + 1),
+        to_array(rows.pts_seconds, np.isfinite(rows.pts_seconds)),
+        to_array(rows.face_id, rows.face_id >= 0),
+        to_array(rows.success),
         _floats(rows.confidence),
     ]
     arrays += [_floats(column) for group in groups for column in group.T]
     if columns.presence:
         present = rows.intensities >= PRESENCE_THRESHOLD  # (N, A)
-        unknown = ~np.isfinite(rows.intensities)
         arrays += [
-            pa.array(column.astype(np.int8), pa.int8(), mask=mask)
-            for column, mask in zip(present.T, unknown.T, strict=True)
+            to_array(column.astype(np.int8), known)
+            for column, known in zip(present.T, np.isfinite(rows.intensities).T, strict=True)
         ]
     if columns.landmarks:
         flat = rows.landmarks.transpose(0, 2, 1).reshape(count, 136)  # every x, then every y
@@ -163,8 +163,7 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
 
 
 def _floats(values: np.ndarray) -> pa.Array:
-    values = np.ascontiguousarray(values, np.float32)
-    return pa.array(values, pa.float32(), mask=~np.isfinite(values))
+    return to_array(values.astype(np.float32), np.isfinite(values))
 
 
 def read_provenance(path: Path | str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from aucli.arrow import to_array
 from aucli.faces.pose import angles_to_rotation
 
 TEXT_FORMATS = ("csv", "openface", "jsonl")
@@ -71,7 +72,7 @@ def _as_openface(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns = {name: batch[name] for name in names}
     pose = np.stack([columns[name].to_numpy(zero_copy_only=False) for name in POSE], 1)
     turned = np.nan_to_num(openface_pose(pose))  # a row without a face holds NaN
-    columns |= {name: pa.array(values) for name, values in zip(POSE, turned.T, strict=True)}
+    columns |= {name: to_array(values) for name, values in zip(POSE, turned.T, strict=True)}
     filled = [
         # A picture of a folder has no time, and zero would be one; success is always known.
         column if name in ("timestamp", "success") else pc.fill_null(column, 0)
@@ -99,7 +100,8 @@ def _as_csv(batch: pa.RecordBatch) -> bytes:
         elif pa.types.is_floating(column.type):
             rounded = pc.call_function("round", [column], pc.RoundOptions(_decimals(name)))
             # Adding zero turns -0 into 0.
-            column = pc.call_function("add", [rounded, pa.scalar(0.0, column.type)])
+            zeros = np.zeros(len(column), column.type.to_pandas_dtype())
+            column = pc.call_function("add", [rounded, to_array(zeros)])
         columns.append(column)
     sink = pa.BufferOutputStream()
     options = pyarrow.csv.WriteOptions(include_header=False)

@@ -321,3 +321,18 @@ def test_formats_and_targets():
     assert plan_targets([item], None, "csv") == [Path("a.csv")]
     with pytest.raises(typer.BadParameter):
         plan_targets([item, item], "t.csv", None)
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl"])
+def test_tables_are_written_without_pandas(tmp_path, name):
+    # Importing it takes longer than analysing a short clip.
+    clip = write_clip(tmp_path / "face.mp4", [ONE] * 2)
+    script = str(Path(__file__).with_name("bright_faces.py"))
+    command = [sys.executable, "-X", "importtime", script, "analyze", str(clip), "-o"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [*command, str(tmp_path / name)], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    imported = {line.split("|")[-1].strip() for line in run.stderr.splitlines()}
+    assert "pyarrow" in imported and "pandas" not in imported

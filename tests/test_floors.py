@@ -14,7 +14,7 @@ import aucli
 ROOT = Path(aucli.__file__).parent
 FLOORS = {
     "__init__": 0, "aus": 0, "records": 0, "errors": 0,
-    "align": 1, "heatmaps": 1, "models": 1, "metrics": 1, "augment": 1, "losses": 1,
+    "arrow": 1, "align": 1, "heatmaps": 1, "models": 1, "metrics": 1, "augment": 1, "losses": 1,
     "video": 2, "images": 2, "demux": 2, "faces": 2, "table": 2, "predictions": 2, "views": 2,
     "weights": 2, "datasets": 2, "synth": 2,
     "pipeline": 3, "prepare": 3, "train": 3, "heldout": 3, "scoring": 3,
