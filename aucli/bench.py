@@ -70,6 +70,7 @@ def measure_speed(
         summaries.append(analysis.summary)
         if on_run is not None:
             on_run()
+    peak_mb = _peak_mb()  # decoding alone runs further ahead than any analysis
     first, *later = summaries
     work = {stage: sum(s.stage_seconds[stage] for s in later) for stage in first.stage_seconds}
     return Speed(
@@ -81,7 +82,7 @@ def measure_speed(
         fps=tuple(s.fps for s in later),
         stages={stage: seconds / sum(work.values()) for stage, seconds in work.items()},
         decode_fps=_decode_fps(path, options),
-        peak_mb=_peak_mb(),
+        peak_mb=peak_mb,
     )
 
 
