@@ -3,8 +3,8 @@
 A detection every quarter of a second finds newcomers, once a second while as many faces as wanted
 are followed beyond doubt; a followed face's crop comes from its own landmarks shortly before. When
 these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Only
-timestamps and pixels decide, never the clock or the way the video was cut into batches, so two runs
-give the same rows.
+numbers, timestamps and pixels of frames decide, never the clock or the way the video was cut into
+batches, so two runs give the same rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -35,5 +35,5 @@ class Landmarker(Protocol):
         ...
 
     def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
-        """Landmarks of faces that were at `landmarks` ((n, 68, 2) px a frame) just before."""
+        """Landmarks of faces that were at `landmarks` ((n, 68, 2) px a frame) shortly before."""
         ...
