@@ -70,7 +70,7 @@ def measure_speed(
         summaries.append(analysis.summary)
         if on_run is not None:
             on_run()
-    peak_mb = _peak_mb()  # decoding alone runs further ahead than any analysis
+    peak_mb = _peak_mb()  # before decoding alone, which is no part of an analysis
     first, *later = summaries
     work = {stage: sum(s.stage_seconds[stage] for s in later) for stage in first.stage_seconds}
     return Speed(

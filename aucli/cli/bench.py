@@ -31,7 +31,8 @@ def bench(
 ) -> None:
     """Time whole analyses of videos in one process, and decoding alone. Writes no table.
 
-    Other programs slow it down: run it on an idle machine, and compare two versions in turns.
+    Other programs slow it down: run it on an idle machine, and compare two versions in turns. Peak
+    memory is that of the whole process so far, so time one video for that of its own.
     """
     from aucli.bench import measure_speed
     from aucli.cli.console import progress_bar
