@@ -10,7 +10,7 @@ from typing import Any
 
 from aucli.errors import InputError
 from aucli.pipeline.analysis import AnalyzeOptions, Models, Summary, analyze_video
-from aucli.video import open_video
+from aucli.video.source import open_video
 
 OnRun = Callable[[], None]  # after each run
 

@@ -20,7 +20,7 @@ import numpy as np
 from aucli.align import apply_matrices, face_boxes, square_matrices, warp_crops
 from aucli.datasets import prepared
 from aucli.datasets.adapters import Adapter, adapter, find_recordings, problems_of
-from aucli.datasets.frames import Film, FrameReader
+from aucli.datasets.footage import Film, FrameReader
 from aucli.datasets.prepared import Dropped
 from aucli.datasets.recordings import Recording
 from aucli.errors import AucliError, DataError, OutputError

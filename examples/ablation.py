@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aucli.aus import SYNTHETIC_AUS, SYNTHETIC_PLACES, point_names
 from aucli.datasets.synthetic import FaceStore
-from aucli.heldout import HeldOut, au_scores, held_out_frames
+from aucli.evaluation.rendered import HeldOut, au_scores, held_out_frames
 from aucli.models.predict import predict_crops
 from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net

@@ -18,7 +18,7 @@ import numpy as np
 
 from aucli.align import align_face
 from aucli.aus import MAX_INTENSITY, SYNTHETIC_AUS
-from aucli.heldout import held_out_pool
+from aucli.evaluation.rendered import held_out_pool
 from aucli.metrics import agreement, bootstrap_weights, pair_sums
 from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.face import Camera, FaceMaker

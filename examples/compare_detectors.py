@@ -27,7 +27,7 @@ from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import load_builtin
 from aucli.faces.detect import detect_faces
 from aucli.synth import backgrounds
-from aucli.video import open_video
+from aucli.video.source import open_video
 
 MATCH_IOU = 0.4
 HAND_OVER_FACE = range(96, 141)  # frames of emotions.mp4 where a hand covers half of the face

@@ -21,7 +21,7 @@ from aucli.weights.cards import (
     load_weights,
     save_weights,
 )
-from aucli.weights.places import weights_dir
+from aucli.weights.store import weights_dir
 
 NAMES = {"detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS, "au": DEFAULT_AU_MODEL}
 # What a card keeps of the run's own, and settings that only concern the machine it ran on.

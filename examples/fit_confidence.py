@@ -28,6 +28,7 @@ from PIL import Image
 
 from aucli.align import face_boxes
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
+from aucli.evaluation.rendered import normalise
 from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import (
     BuiltinDetector,
@@ -38,7 +39,6 @@ from aucli.faces.builtin import (
 )
 from aucli.faces.detect import MIN_CONFIDENCE
 from aucli.heatmaps import decode_landmarks
-from aucli.heldout import normalise
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool

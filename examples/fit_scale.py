@@ -16,10 +16,10 @@ import numpy as np
 
 from aucli.aus import MAX_INTENSITY
 from aucli.datasets.synthetic import FaceStore
-from aucli.heldout import held_out_frames, predict_held_out
+from aucli.evaluation.rendered import held_out_frames, predict_held_out
 from aucli.metrics import icc31
 from aucli.weights.cards import DEFAULT_AU_MODEL, DEFAULT_LANDMARKS, load_au_model, load_weights
-from aucli.weights.places import weights_dir
+from aucli.weights.store import weights_dir
 
 SCALES = np.linspace(0.8, 2.0, 25)
 OFFSETS = np.linspace(-0.6, 0.0, 13)

@@ -22,7 +22,7 @@ import numpy as np
 from aucli.align import align_matrices, warp_crops
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
-from aucli.heldout import OUTER_EYE_CORNERS, HeldOut, held_out_frames
+from aucli.evaluation.rendered import OUTER_EYE_CORNERS, HeldOut, held_out_frames
 from aucli.metrics import icc31
 from aucli.models.predict import AUModel, predict_crops
 from aucli.weights.cards import load_au_model

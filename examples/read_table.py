@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 
-from aucli.table import read_provenance
+from aucli.table.writer import read_provenance
 
 path = sys.argv[1]
 table = pd.read_parquet(path)

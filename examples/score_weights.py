@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from aucli.datasets.synthetic import FaceStore
-from aucli.heldout import (
+from aucli.evaluation.rendered import (
     au_scores,
     detector_scores,
     held_out_frames,

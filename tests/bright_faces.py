@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aucli.align import face_boxes
-from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.predict import AUModel, map_names
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline.analysis import Models

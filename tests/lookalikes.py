@@ -16,7 +16,7 @@ from PIL import Image
 
 from aucli.aus import BP4D_AUS, DISFA_AUS
 from aucli.datasets import fera2017, unbc
-from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.mean_shape import MEAN_SHAPE
 
 Picture = Callable[[str, int], np.ndarray]  # subject, frame_index -> (H, W, 3) uint8
 Intensity = Callable[[str, str, int], int]  # subject, AU, frame_index -> 0-5

@@ -11,7 +11,7 @@ from lookalikes import counting, landmarks66, write_text
 from aucli.aus import DISFA_AUS
 from aucli.datasets import disfa
 from aucli.datasets.adapters import ADAPTERS, check, find_recordings, load_labels
-from aucli.datasets.frames import FrameReader, Pictures
+from aucli.datasets.footage import FrameReader, Pictures
 from aucli.errors import DataError
 
 

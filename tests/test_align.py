@@ -15,7 +15,7 @@ from aucli.align import (
     warp_crops,
     warp_images,
 )
-from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.mean_shape import MEAN_SHAPE
 
 RNG = np.random.default_rng(5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aucli.arrow import repeat_text, to_array
+from aucli.table.arrow import repeat_text, to_array
 
 VALUES = np.array([3.0, -1.5, np.nan, 0.0, 7.25, 1.0, 2.0, 9.0, 4.0, 5.0])
 

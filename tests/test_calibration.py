@@ -20,7 +20,8 @@ from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
 from aucli.pipeline.calibration import Baseline, Calibration, Calibrator, Readings
 from aucli.pipeline.calibration import parse_calibration as parse
 from aucli.pipeline.neutral import measure_neutral
-from aucli.table import Rows, read_provenance
+from aucli.table.schema import Rows
+from aucli.table.writer import read_provenance
 
 GRAYS = [NONE, ONE, TWO, TWO, NONE, *[ONE] * 20, *[TWO] * 6]  # face 0: 29 rows, face 1: 8 rows
 

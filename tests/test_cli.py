@@ -10,7 +10,7 @@ import aucli
 from aucli.cli import app, info
 from aucli.errors import InputError
 from aucli.models.landmark import LandmarkNet
-from aucli.weights import cards, places
+from aucli.weights import cards, store
 
 
 def test_version() -> None:
@@ -31,7 +31,7 @@ def test_info_names_decoders_device_and_weights() -> None:
 def test_info_tells_altered_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = LandmarkNet()
     path = cards.save_weights(tmp_path / "mine", net, {"provenance": "a test", "metrics": {}})
-    monkeypatch.setattr(places, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr(store, "weights_dir", lambda: tmp_path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     line = CliRunner().invoke(app, ["info"]).stdout.splitlines()[-1]
     assert line.startswith("weights       mine: landmarks, ")

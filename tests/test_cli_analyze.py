@@ -19,7 +19,7 @@ from aucli.cli import app
 from aucli.cli.inputs import Input, find_inputs, plan_targets, table_format, unique_names
 from aucli.errors import WeightsError
 from aucli.pipeline import loading, rows
-from aucli.table import read_provenance
+from aucli.table.writer import read_provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -137,7 +137,7 @@ def test_an_existing_table_needs_overwrite(clips, here, monkeypatch):
         patch.setattr(loading, "load_models", no_load)
         result = analyze(clips / "face.mp4")
     assert result.exit_code == 1
-    expected = "aucli: face.parquet exists already; use --overwrite to replace it.\n"
+    expected = "aucli: face.parquet exists already; --overwrite (overwrite=True) replaces it.\n"
     assert result.stderr == expected
     assert Path("face.parquet").read_text() == "mine"
     assert analyze(clips / "face.mp4", "--overwrite").exit_code == 0

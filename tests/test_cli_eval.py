@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 from aucli.aus import DISFA_AUS
 from aucli.cli import app
 from aucli.datasets.folds import FOLDS
+from aucli.evaluation import sources
+from aucli.evaluation.writing import number
 from aucli.pipeline import loading
-from aucli.scoring import sources
-from aucli.scoring.writing import number
 
 PLOTS = ("agreement.png", "calibration.png", "histograms.png", "scores.png")
 FACELESS = 3  # frame of SN001 in which the look-alike shows no face
@@ -110,7 +110,7 @@ def test_files(labels: Path, tmp_path: Path) -> None:
         assert 0.01 < (pixels < 128).mean() < 0.6  # something is drawn, on white
     again = run(*command, code=1)
     assert again.stderr == (
-        f"aucli: {tmp_path / 'out/a.json'} exists already; use --overwrite to replace it.\n"
+        f"aucli: {tmp_path / 'out/a.json'} exists already; --overwrite (overwrite=True) replaces it.\n"
     )
     run(*command[:6], "--overwrite")
 

@@ -7,11 +7,11 @@ import pytest
 from bright_faces import NONE, ONE, TWO, tiny_models, write_clip
 from synthetic_faces import write_shards
 
-from aucli import heldout
 from aucli.datasets import synthetic
+from aucli.evaluation import rendered
 from aucli.pipeline.analysis import AnalyzeOptions, analyze_video
 from aucli.synth.backgrounds import BackgroundPool
-from aucli.table import TableWriter
+from aucli.table.writer import TableWriter
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -52,7 +52,7 @@ def test_heads_compared(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib").use("Agg")
     pool = BackgroundPool(6, seed=1)
     monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
-    monkeypatch.setattr(heldout, "held_out_pool", lambda: pool)
+    monkeypatch.setattr(rendered, "held_out_pool", lambda: pool)
     shards, out = write_shards(tmp_path / "shards", shards=1), tmp_path / "out"
 
     def run(name, *words):

@@ -17,10 +17,10 @@ from aucli.faces.builtin import (
 )
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
-from aucli.faces.mean_shape import MEAN_SHAPE
-from aucli.faces.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
+from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
+from aucli.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
 from aucli.weights.cards import save_weights
 
 FPS = 25

@@ -12,7 +12,7 @@ from aucli.errors import LibraryError, WeightsError
 from aucli.faces import library_detectors
 from aucli.faces.fan import FanLandmarker, crop_squares, read_peaks
 from aucli.faces.library_detectors import LibraryDetector
-from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.mean_shape import MEAN_SHAPE
 from aucli.models import fan as fan_module
 from aucli.models.fan import face_alignment, fan
 

@@ -19,7 +19,7 @@ from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline import loading
 from aucli.pipeline.analysis import AnalyzeOptions
 from aucli.pipeline.loading import Networks, choose_networks, load_models, resolve_device
-from aucli.weights import cards, places
+from aucli.weights import cards, store
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def random_weights(tmp_path, monkeypatch):
     }
     for name, (net, card) in nets.items():
         cards.save_weights(tmp_path / name, net.eval(), {**card, "provenance": "", "metrics": {}})
-    monkeypatch.setattr(places, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr(store, "weights_dir", lambda: tmp_path)
     return tmp_path
 
 

@@ -10,10 +10,11 @@ from test_table import EVERYTHING, make_rows, write
 from typer.testing import CliRunner
 
 from aucli.cli import app
-from aucli.faces.pose import angles_to_rotation
 from aucli.pipeline import loading
-from aucli.table import Columns, TableWriter
-from aucli.views import LANDMARKS, openface_pose
+from aucli.pose import angles_to_rotation
+from aucli.table.schema import Columns
+from aucli.table.text import LANDMARKS, openface_pose
+from aucli.table.writer import TableWriter
 
 POSE = ["pose_Rx", "pose_Ry", "pose_Rz"]
 

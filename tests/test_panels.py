@@ -18,8 +18,8 @@ from aucli.heatmaps import render_heatmaps, sample_heatmaps
 from aucli.models.predict import AUModel, map_names
 from aucli.pipeline import loading
 from aucli.pipeline.maps import STRONGEST, FaceChoice, read_maps
-from aucli.report.panels import FACE_SCALE, GAP, HEADER, LABEL, OUTSIDE, TILE, draw_panel
-from aucli.table import Rows
+from aucli.pipeline.panels import FACE_SCALE, GAP, HEADER, LABEL, OUTSIDE, TILE, draw_panel
+from aucli.table.schema import Rows
 
 AUS = ("AU06", "AU12")
 
@@ -213,7 +213,7 @@ def test_pictures_are_replaced_only_when_asked(clip):
     Path("clip.parquet").unlink()
     result = analyze(*command)
     name = Path("maps") / "clip_frame000001_face0.png"
-    sentence = f"aucli: {name} exists already; use --overwrite to replace it.\n"
+    sentence = f"aucli: {name} exists already; --overwrite (overwrite=True) replaces it.\n"
     assert (result.exit_code, result.stderr) == (1, sentence)
     assert analyze(*command, "--overwrite").exit_code == 0
 

@@ -11,15 +11,15 @@ import torch
 from bright_faces import AUS, NONE, ONE, TWO, tiny_models, write_clip
 
 from aucli.align import align_matrices, warp_crops
-from aucli.errors import InputError
+from aucli.errors import InputError, OutputError
 from aucli.models.predict import predict_crops
 from aucli.pipeline import analysis as analysis_module
 from aucli.pipeline import rows as rows_module
 from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
-from aucli.table import OutputError, TableWriter
-from aucli.video import open_video
+from aucli.table.writer import TableWriter
+from aucli.video.source import open_video
 
 ONE_THREAD = AnalyzeOptions(threads=1)
 GRAYS = [ONE, ONE, NONE, TWO, TWO, NONE, NONE] * 5 + [ONE]

@@ -8,12 +8,12 @@ from test_panels import AUS, fixed_model
 
 from aucli.align import align_matrices, apply_matrices, warp_crops
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
+from aucli.evaluation.rendered import HeldOut, place_scores
 from aucli.heatmaps import place_windows, render_heatmaps
-from aucli.heldout import HeldOut, place_scores
 from aucli.models.predict import map_names
 from aucli.pipeline.rows import Found, predict_rows
 from aucli.records import Face
-from aucli.table import Columns, to_record_batch
+from aucli.table.schema import Columns, to_record_batch
 
 FRAME = np.zeros((480, 640, 3), np.uint8)
 

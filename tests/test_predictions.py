@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aucli.errors import DataError
-from aucli.predictions import guess_tool, read_labels, read_predictions
+from aucli.evaluation.tables import guess_tool, read_labels, read_predictions
 
 NAN = float("nan")
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aucli.cli import app
-from aucli.table import read_provenance
+from aucli.table.writer import read_provenance
 
 pytestmark = pytest.mark.slow
 

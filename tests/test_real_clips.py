@@ -8,7 +8,7 @@ import pytest
 from aucli.faces.builtin import load_builtin
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
-from aucli.video import open_video
+from aucli.video.source import open_video
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from aucli.align import face_boxes
 from aucli.faces.builtin import load_builtin
 from aucli.faces.retinaface import RetinaFaceDetector, decode_faces
 from aucli.models.retinaface import Backbone, RetinaFace, decode_boxes, decode_points, priors
-from aucli.video import open_video
+from aucli.video.source import open_video
 from aucli.weights.checkpoints import read_checkpoint
 from aucli.weights.manifest import published
 

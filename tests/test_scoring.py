@@ -8,12 +8,12 @@ import pytest
 
 from aucli.aus import DISFA_AUS
 from aucli.errors import DataError
+from aucli.evaluation.matching import Counts, Pairs, match, match_videos
+from aucli.evaluation.published import PUBLISHED, published_rows
+from aucli.evaluation.scores import MEAN, ScoreOptions, score
+from aucli.evaluation.tables import Predictions, Unit
+from aucli.evaluation.writing import number
 from aucli.metrics import METRICS, f1, icc31, mae, pcc
-from aucli.predictions import Predictions, Unit
-from aucli.scoring.matching import Counts, Pairs, match, match_videos
-from aucli.scoring.published import PUBLISHED, published_rows
-from aucli.scoring.scores import MEAN, ScoreOptions, score
-from aucli.scoring.writing import number
 
 NAN = float("nan")
 

@@ -10,9 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from aucli import table
 from aucli.errors import OutputError
-from aucli.table import Columns, OutputExists, Rows, TableWriter, to_record_batch
+from aucli.files import OutputExists
+from aucli.table import writer as table_files
+from aucli.table.schema import PRESENCE_THRESHOLD, Columns, Rows, to_record_batch
+from aucli.table.writer import TableWriter
 
 AUS = ("AU06", "AU12")
 EVERYTHING = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
@@ -89,7 +91,7 @@ def test_places_of_sides_that_the_model_does_not_tell():
 
 def test_presence_is_the_thresholded_intensity():
     rows = make_rows(1)
-    rows.intensities[0] = [0.999, table.PRESENCE_THRESHOLD]
+    rows.intensities[0] = [0.999, PRESENCE_THRESHOLD]
     frame = to_record_batch(Columns(AUS, presence=True), "a.mp4", rows).to_pandas()
     assert frame.loc[0, ["AU06_c", "AU12_c"]].tolist() == [0, 1]
 
@@ -117,14 +119,14 @@ def test_parquet_round_trip_keeps_rows_and_provenance(tmp_path):
     read = pq.read_table(target)
     assert read.schema.equals(columns.schema())
     assert read["frame"].to_pylist() == list(range(1, 9))
-    assert table.read_provenance(target) == {"frames": 8, "model": {"name": "m"}}
+    assert table_files.read_provenance(target) == {"frames": 8, "model": {"name": "m"}}
     assert pq.read_metadata(target).row_group(0).column(0).compression == "ZSTD"
     assert pq.read_metadata(target).num_row_groups == 1
     assert os.listdir(target.parent) == ["a.parquet"]
 
 
 def test_long_tables_are_written_in_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "ROW_GROUP_ROWS", 8)
+    monkeypatch.setattr(table_files, "ROW_GROUP_ROWS", 8)
     columns = Columns(AUS)
     with TableWriter(tmp_path / "a.parquet", columns.schema()) as writer:
         for start in range(0, 20, 4):
@@ -162,7 +164,7 @@ def test_json_lines_round_trip(tmp_path):
     assert lines[1]["AU06_r"] is None
 
 
-@pytest.mark.parametrize("table_format", table.FORMATS)
+@pytest.mark.parametrize("table_format", table_files.FORMATS)
 def test_no_rows_still_make_a_table(tmp_path, table_format):
     target = tmp_path / f"a.{table_format}"
     with TableWriter(target, EVERYTHING.schema(), table_format):
@@ -172,7 +174,7 @@ def test_no_rows_still_make_a_table(tmp_path, table_format):
         assert pq.read_table(target).num_rows == 0
 
 
-@pytest.mark.parametrize("table_format", table.FORMATS)
+@pytest.mark.parametrize("table_format", table_files.FORMATS)
 def test_standard_output_carries_the_same_bytes_as_a_file(tmp_path, monkeypatch, table_format):
     class Pipe:
         buffer = io.BytesIO()
@@ -186,7 +188,7 @@ def test_standard_output_carries_the_same_bytes_as_a_file(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("table_format", table.FORMATS)
+@pytest.mark.parametrize("table_format", table_files.FORMATS)
 def test_a_failure_leaves_nothing_behind(tmp_path, table_format, error):
     with (
         pytest.raises(error),
@@ -202,7 +204,9 @@ def test_an_existing_table_is_replaced_only_when_asked(tmp_path):
     target.write_text("mine")
     with pytest.raises(OutputExists) as refused, TableWriter(target, Columns(AUS).schema()):
         pass
-    assert str(refused.value) == f"{target} exists already; use --overwrite to replace it."
+    assert (
+        str(refused.value) == f"{target} exists already; --overwrite (overwrite=True) replaces it."
+    )
     assert target.read_text() == "mine"
     with TableWriter(target, Columns(AUS).schema(), overwrite=True):
         assert target.read_text() == "mine"  # until the last row is written
@@ -224,13 +228,13 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     with pytest.raises(OutputError) as refused, TableWriter(target, Columns(AUS).schema(), "csv"):
         pass
     assert str(refused.value) in (
-        f"Cannot write {target}: Not a directory; choose another place with -o.",
-        f"Cannot write {target}: File exists; choose another place with -o.",
+        f"Cannot write {target}: Not a directory; choose another place.",
+        f"Cannot write {target}: File exists; choose another place.",
     )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("table_format", table.FORMATS)
+@pytest.mark.parametrize("table_format", table_files.FORMATS)
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, table_format):
     real_open = Path.open
 
@@ -243,8 +247,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, t
     with pytest.raises(OutputError) as refused:
         write(target, EVERYTHING, make_rows(), table_format)
     assert str(refused.value) == (
-        f"Cannot write {target}: No space left on device; "
-        "free some space or choose another folder with -o."
+        f"Cannot write {target}: No space left on device; free some space or choose another folder."
     )
     assert os.listdir(tmp_path) == []
 

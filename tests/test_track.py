@@ -7,8 +7,8 @@ import pytest
 
 from aucli.errors import InputError
 from aucli.faces.finder import parse_faces
-from aucli.faces.mean_shape import MEAN_SHAPE
 from aucli.faces.track import Tracker, TrackerConfig, assign
+from aucli.mean_shape import MEAN_SHAPE
 
 
 def shape_at(x: float, y: float, size: float = 100.0, wide: float = 1.0) -> np.ndarray:

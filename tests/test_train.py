@@ -15,17 +15,17 @@ from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 import aucli.train.trainer as trainer_module
-from aucli import heldout
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets import synthetic
 from aucli.datasets.synthetic import LandmarkBatch
 from aucli.errors import OutputError, WeightsError
+from aucli.evaluation import rendered
 from aucli.heatmaps import render_heatmaps
-from aucli.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.models.landmark import LandmarkNet
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
 from aucli.train.config import TrainConfig
+from aucli.train.losses import AU_SIGMA_CELLS, au_loss, detector_loss, landmark_loss
 from aucli.train.nets import load_by_name, read_state
 from aucli.train.tasks import RenderedAUTask
 from aucli.train.trainer import Trainer, join_processes, train
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = backgrounds.BackgroundPool(6, seed=1)
     monkeypatch.setattr(synthetic, "BackgroundPool", lambda **_: pool)
-    monkeypatch.setattr(heldout, "held_out_pool", lambda: pool)
+    monkeypatch.setattr(rendered, "held_out_pool", lambda: pool)
 
 
 def config(root: Path, out: Path, model: str, **changes) -> TrainConfig:
@@ -195,8 +195,8 @@ def test_detector_scores_of_perfect_answers() -> None:
             score = torch.where(targets[:, :1] > 0.999, 9.0, -9.0)
             return torch.cat([score, targets[:, 2:6]], 1)
 
-    scenes = heldout.HeldOutScenes(np.zeros((2, 256, 256, 3), np.uint8), boxes)
-    scores = heldout.detector_scores(Perfect(), scenes)
+    scenes = rendered.HeldOutScenes(np.zeros((2, 256, 256, 3), np.uint8), boxes)
+    scores = rendered.detector_scores(Perfect(), scenes)
     assert scores == pytest.approx({"ap": 1.0, "recall_95": 1.0, "mean_iou": 1.0}, abs=1e-5)
     loss, _ = detector_loss(Perfect()(targets), targets)
     assert float(loss) < 1e-3

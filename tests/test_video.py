@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aucli import video
 from aucli.errors import InputError
-from aucli.video import open_video
+from aucli.video import source as video
+from aucli.video.source import open_video
 
 RATE = 30
 
@@ -386,10 +386,10 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
         container.mux(stream.encode())
     code = """
 import resource, sys, time
-import aucli.video, av, numpy, decord
+import aucli.video.source, av, numpy, decord
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, count = peak(), 0
-for batch in aucli.video.open_video(sys.argv[1]):
+for batch in aucli.video.source.open_video(sys.argv[1]):
     count += len(batch)
     if count < 300: time.sleep(0.2)
 print(count, peak() - before)

@@ -14,7 +14,7 @@ from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import predict_crops
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-from aucli.weights import cards, places
+from aucli.weights import cards, store
 
 CARD = {"provenance": {"trained_on": "nothing"}, "metrics": {"icc31": 0.5}}
 WIDTHS = (4, 4, 8, 8)
@@ -110,8 +110,8 @@ def test_missing(tmp_path, stem) -> None:
 
 
 def test_names(tmp_path, stem, monkeypatch) -> None:
-    monkeypatch.setattr(places, "weights_dir", lambda: tmp_path)
-    assert places.list_embedded() == ["v1.0"]
+    monkeypatch.setattr(store, "weights_dir", lambda: tmp_path)
+    assert store.list_embedded() == ["v1.0"]
     assert cards.load_weights("v1.0").name == "v1.0"
     refused("x", "no weights are named 'x'; known are: fan-2d, fanau-disfa, "
                  "heatmap-resnet50-bp4d, hourglass-bp4d, retinaface-mobilenet, "
@@ -120,10 +120,10 @@ def test_names(tmp_path, stem, monkeypatch) -> None:
 
 
 def test_weights_dir_is_the_checkout_or_the_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(places, "PACKAGE", tmp_path / "aucli")
-    assert places.weights_dir() == tmp_path / "aucli" / "_weights"
+    monkeypatch.setattr(store, "PACKAGE", tmp_path / "aucli")
+    assert store.weights_dir() == tmp_path / "aucli" / "_weights"
     (tmp_path / "pyproject.toml").touch()
-    assert places.weights_dir() == tmp_path / "weights"
+    assert store.weights_dir() == tmp_path / "weights"
 
 
 def test_altered_byte(stem) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from aucli.cli import app, weights
 from aucli.models.landmark import LandmarkNet
-from aucli.weights import manifest, places
+from aucli.weights import manifest, store
 
 WIDTHS = (4, 4, 8, 8)
 EMBEDDED = ("builtin-detector", "builtin-landmarks", "scc-small")
@@ -114,7 +114,7 @@ def test_pull(server, cache) -> None:
 def test_pull_goes_on_after_a_failure(server, cache) -> None:
     said, notes = run("pull", "gone", "by-hand", "zoo", "scc-small", "tiny", code=1)
     assert said.splitlines() == [
-        str(places.weights_dir() / "scc-small.safetensors"),
+        str(store.weights_dir() / "scc-small.safetensors"),
         f"{cache}/tiny.safetensors",
     ]
     assert [line for line in notes.splitlines() if line.startswith("aucli: ")] == [
@@ -139,7 +139,7 @@ def test_pull_that_breaks_off_and_goes_on(server, cache) -> None:
         f"aucli: tiny could not be pulled: {server.host} broke off after 4000 of "
         f"{len(served.content)} bytes; run the command again, or "
     )
-    assert places.list_cached() == []
+    assert store.list_cached() == []
     assert run("pull", "tiny")[0] == f"{cache}/tiny.safetensors\n"
     assert server.asked == [("tiny.pth", None), ("tiny.pth", "bytes=4000-")]
     assert sorted(path.name for path in cache.iterdir()) == ["tiny.json", "tiny.safetensors"]

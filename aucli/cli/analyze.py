@@ -99,11 +99,11 @@ def analyze(
 
     from aucli.cli.progress import Reporter
     from aucli.faces.finder import parse_faces
+    from aucli.files import refuse_existing
     from aucli.pipeline.analysis import AnalyzeOptions
     from aucli.pipeline.calibration import parse_calibration
     from aucli.pipeline.loading import load_models, resolve_device
     from aucli.pipeline.neutral import measure_neutral
-    from aucli.table import refuse_existing
 
     try:
         parse_faces(faces)
@@ -200,7 +200,7 @@ class _Run:
 
     def to_file(self, job: _Job) -> None:
         """One input into a table of its own; a failure is told and the batch goes on."""
-        from aucli.table import TableWriter
+        from aucli.table.writer import TableWriter
 
         with self._going_on(job.item), self._analysis(job) as analysis:
             schema = analysis.columns.schema()
@@ -213,7 +213,7 @@ class _Run:
     def to_stdout(self, jobs: list[_Job]) -> None:
         """All inputs into one stream; rows that are out stay out when their input fails."""
         from aucli.pipeline.analysis import columns_for
-        from aucli.table import TableWriter
+        from aucli.table.writer import TableWriter
 
         schema = columns_for(self.models.au, self.options).schema()
         told = []

@@ -12,7 +12,7 @@ from aucli.cli import options as shared
 from aucli.errors import OutputError
 
 if TYPE_CHECKING:
-    from aucli.scoring.running import OnProgress
+    from aucli.evaluation.running import OnProgress
 
 
 def evaluate(
@@ -121,8 +121,8 @@ def evaluate(
     _only(fold is None or folds is not None, "name the --folds that --fold is one of.")
     _only("{fold}" not in (model or "") or folds is not None, "{fold} needs --folds.")
 
-    from aucli.scoring.plots import plot_paths, require_matplotlib
-    from aucli.table import refuse_existing
+    from aucli.evaluation.plots import plot_paths, require_matplotlib
+    from aucli.files import refuse_existing
 
     if plots:
         require_matplotlib()
@@ -139,14 +139,14 @@ def evaluate(
         return
 
     from aucli.cli.score_tables import show_report
+    from aucli.evaluation.matching import match as match_frames
+    from aucli.evaluation.plots import write_plots
+    from aucli.evaluation.published import published_rows
+    from aucli.evaluation.running import is_prepared
+    from aucli.evaluation.scores import ScoreOptions, score
+    from aucli.evaluation.sources import EVERYBODY, fold_split, read_source, run_source
+    from aucli.evaluation.writing import to_markdown, to_plain
     from aucli.pipeline.analysis import AnalyzeOptions
-    from aucli.scoring.matching import match as match_frames
-    from aucli.scoring.plots import write_plots
-    from aucli.scoring.published import published_rows
-    from aucli.scoring.running import is_prepared
-    from aucli.scoring.scores import ScoreOptions, score
-    from aucli.scoring.sources import EVERYBODY, fold_split, read_source, run_source
-    from aucli.scoring.writing import to_markdown, to_plain
 
     split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY
     if predictions is not None and labels is not None:
@@ -192,8 +192,8 @@ def _card(
     json_: Path | None,
 ) -> None:
     from aucli.cli.score_tables import show_card
+    from aucli.evaluation.card import synthetic_card
     from aucli.pipeline.loading import PROFILES, resolve_device
-    from aucli.scoring.card import synthetic_card
 
     card = synthetic_card(root, model or PROFILES[profile].model, resolve_device(device))
     if json_:

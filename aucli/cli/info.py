@@ -43,15 +43,15 @@ def _device() -> str:
 def _weights() -> list[str]:
     """One line for each network on this machine: name, kind, size, sha256, where it came from."""
     from aucli.errors import WeightsError
-    from aucli.weights import places
+    from aucli.weights import store
 
     lines = []
-    for name in (*places.list_embedded(), *places.list_cached()):
-        stem = places.find(name)
+    for name in (*store.list_embedded(), *store.list_cached()):
+        stem = store.find(name)
         assert stem is not None
-        card = places.read_card_file(places.card_file(stem))
+        card = store.read_card_file(store.card_file(stem))
         try:
-            places.read_checked(places.tensors_file(stem), card)
+            store.read_checked(store.tensors_file(stem), card)
             state = ""
         except WeightsError:
             state = " (NOT the file that its card describes)"

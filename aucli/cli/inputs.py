@@ -66,7 +66,7 @@ def _label(path: Path, folder: Path) -> str:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    from aucli.images import IMAGE_SUFFIXES
+    from aucli.video.stills import IMAGE_SUFFIXES
 
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from aucli.scoring.card import Card
-    from aucli.scoring.published import PublishedRow
-    from aucli.scoring.scores import Report
-    from aucli.scoring.writing import Origin
+    from aucli.evaluation.card import Card
+    from aucli.evaluation.published import PublishedRow
+    from aucli.evaluation.scores import Report
+    from aucli.evaluation.writing import Origin
 
 WIDE = 128  # columns of a terminal that hold the intervals too
 PIPED_WIDTH = 400
@@ -22,9 +22,9 @@ PIPED_WIDTH = 400
 
 def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow]") -> None:
     """What a reader has to know, a table for each view, and what others published."""
-    from aucli.scoring.published import CAVEAT
-    from aucli.scoring.scores import VIEWS
-    from aucli.scoring.writing import (
+    from aucli.evaluation.published import CAVEAT
+    from aucli.evaluation.scores import VIEWS
+    from aucli.evaluation.writing import (
         PUBLISHED_COLUMNS,
         cells,
         columns,
@@ -51,7 +51,7 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
 
 def show_card(card: "Card") -> None:
     """Scores on rendered faces: a table by AU, and one of the landmark network."""
-    from aucli.scoring.writing import number
+    from aucli.evaluation.writing import number
 
     console = _stdout()
     console.print(

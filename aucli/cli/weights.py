@@ -29,7 +29,7 @@ def list_weights() -> None:
     On a pipe: one line each, fields separated by tabs.
     """
     from aucli.weights.manifest import read_manifest
-    from aucli.weights.places import card_file, find, list_cached, list_embedded, read_card_file
+    from aucli.weights.store import card_file, find, list_cached, list_embedded, read_card_file
 
     published = read_manifest()
     cached = list_cached()
@@ -93,7 +93,7 @@ def pull(
 
 def _here(name: str) -> Path | None:
     """The tensors of a name that is on this machine and unaltered."""
-    from aucli.weights.places import cache_dir, check, find, tensors_file
+    from aucli.weights.store import cache_dir, check, find, tensors_file
 
     stem = find(name)
     if stem is None:
@@ -174,7 +174,7 @@ def import_weights(
     from aucli.cli.console import warn
     from aucli.weights.install import import_file
     from aucli.weights.manifest import published
-    from aucli.weights.places import card_file, read_card_file
+    from aucli.weights.store import card_file, read_card_file
 
     entry = published(name)
     path = import_file(entry, file)
@@ -193,7 +193,7 @@ def verify(
     """Compare the networks on this machine with their checksums."""
     from aucli.cli.console import note
     from aucli.weights.manifest import why_absent
-    from aucli.weights.places import check, find, list_cached, list_embedded
+    from aucli.weights.store import check, find, list_cached, list_embedded
 
     failures = 0
     for name in names or [*list_embedded(), *list_cached()]:
@@ -212,6 +212,6 @@ def verify(
 @app.command()
 def where() -> None:
     """Print the folder of pulled and imported networks; AUCLI_WEIGHTS names another."""
-    from aucli.weights.places import cache_dir
+    from aucli.weights.store import cache_dir
 
     typer.echo(cache_dir())

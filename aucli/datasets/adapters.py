@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aucli.datasets import bp4d, bp4d_plus, disfa, disfa_plus, fera2017, unbc
-from aucli.datasets.frames import declared_frames
+from aucli.datasets.footage import declared_frames
 from aucli.datasets.recordings import Recording, missing_subjects
 from aucli.errors import AucliError, DataError
 

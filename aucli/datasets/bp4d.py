@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from aucli.aus import BP4D_AUS
-from aucli.datasets.frames import Frames
+from aucli.datasets.footage import Frames
 from aucli.datasets.labels import Labels, join_values, read_values
 from aucli.datasets.recordings import (
     Recording,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aucli.aus import BP4D_AUS
 from aucli.datasets import bp4d
-from aucli.datasets.frames import Frames, zipped_folders
+from aucli.datasets.footage import Frames, zipped_folders
 from aucli.datasets.recordings import Recording, child, pictures_of, subfolders
 from aucli.errors import DataError
 

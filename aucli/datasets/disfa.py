@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from aucli.aus import DISFA_AUS
-from aucli.datasets.frames import Film
+from aucli.datasets.footage import Film
 from aucli.datasets.labels import Labels, from_one, join_values, no_labels, read_values
 from aucli.datasets.landmarks66 import read_mat
 from aucli.datasets.recordings import Recording, child, needed_child, subfolders

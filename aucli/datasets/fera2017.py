@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from aucli.datasets import bp4d
-from aucli.datasets.frames import Film
+from aucli.datasets.footage import Film
 from aucli.datasets.labels import from_one, join_values, read_values
 from aucli.datasets.recordings import Recording, child, needed_child
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aucli.datasets.frames import Frames, Pictures, picture_folder
+from aucli.datasets.footage import Frames, Pictures, picture_folder
 from aucli.datasets.labels import Labels
 from aucli.errors import DataError, InputError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aucli.datasets.frames import Frames, Pictures
+from aucli.datasets.footage import Frames, Pictures
 from aucli.datasets.labels import Labels, checked_intensity, numbered_lines
 from aucli.datasets.landmarks66 import read_text
 from aucli.datasets.recordings import (

@@ -19,11 +19,11 @@ from aucli.aus import MIRROR_68
 from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
-from aucli.faces.pose import fit_pose
 from aucli.faces.protocols import Boxes, Frames, Shapes
 from aucli.heatmaps import decode_landmarks
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
+from aucli.pose import fit_pose
 from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
 
 LONG_SIDE = 320

@@ -17,9 +17,9 @@ from aucli.errors import InputError
 from aucli.faces.boxes import overlaps
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
 from aucli.faces.follow import GROUP_FRAMES, Follower
-from aucli.faces.pose import head_pose
 from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
 from aucli.faces.track import Track, Tracker, TrackerConfig
+from aucli.pose import head_pose
 from aucli.records import Face, FrameBatch
 
 SAME_FACE_IOU = 0.5

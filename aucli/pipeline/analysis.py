@@ -19,8 +19,8 @@ from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
 from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
-from aucli.table import PRESENCE_THRESHOLD, Columns, Rows, to_record_batch
-from aucli.video import DecodeReport, open_video
+from aucli.table.schema import PRESENCE_THRESHOLD, Columns, Rows, to_record_batch
+from aucli.video.source import DecodeReport, open_video
 
 FRAMES_PER_BATCH = 16
 # Batches of frames between two stages. One hides the difference between two batches; more would
@@ -45,7 +45,7 @@ class AnalyzeOptions:
     threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto', 'decord' or
     'pyav'. calibrate: whence a person's baseline comes, see :mod:`aucli.pipeline.calibration`; the
     intensities are then less by it, and the raw ones have columns of their own. The rest are column
-    groups of the table, see :mod:`aucli.table`.
+    groups of the table, see :mod:`aucli.table.schema`.
     """
 
     profile: Literal["builtin", "accurate"] = "builtin"

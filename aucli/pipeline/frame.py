@@ -35,7 +35,8 @@ def analyze(
     :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every: analyse each Nth
     frame. calibrate: subtract a person's baseline, ``median``, ``neutral=10-40`` ..., see
     :mod:`aucli.pipeline.calibration`. groups: more columns. The columns are those of
-    :mod:`aucli.table`; ``face_id`` and ``AU.._c`` are nullable integers. ``attrs["provenance"]``
+    :mod:`aucli.table.schema`; ``face_id`` and ``AU.._c`` are nullable integers.
+    ``attrs["provenance"]``
     tells how the rows came to be; a damaged file says so in ``attrs["provenance"]["input"]``.
 
     Raises:

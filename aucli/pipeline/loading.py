@@ -35,7 +35,7 @@ from aucli.weights.cards import (
     load_weights,
 )
 from aucli.weights.manifest import read_manifest
-from aucli.weights.places import find
+from aucli.weights.store import find
 
 # Without a landmark network that tells faces from other things, the built-in detector decides: at
 # this score it finds none in a clip without faces, and all but 7 in 544 frames with one.

@@ -15,9 +15,9 @@ from aucli.aus import MAX_INTENSITY
 from aucli.errors import OutputError
 from aucli.models.predict import AUModel, predict_crops
 from aucli.pipeline.analysis import AnalyzeOptions, torch_threads
-from aucli.report.panels import FaceMaps, draw_panel
-from aucli.table import Rows
-from aucli.video import Decoder, open_video
+from aucli.pipeline.panels import FaceMaps, draw_panel
+from aucli.table.schema import Rows
+from aucli.video.source import Decoder, open_video
 
 STRONGEST = 3
 APART_SECONDS = 1.0

@@ -8,7 +8,7 @@ import numpy as np
 from aucli.align import align_matrices, apply_matrices, invert_matrices, warp_crops
 from aucli.models.predict import AUModel, predict_crops
 from aucli.records import Face, FrameBatch
-from aucli.table import Rows
+from aucli.table.schema import Rows
 
 # Rows that wait for a full batch of crops: twenty seconds without a face, then they go.
 MAX_PENDING_ROWS = 512

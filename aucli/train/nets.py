@@ -18,7 +18,7 @@ from aucli.models.hourglass import Hourglass
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.train.config import TrainConfig
-from aucli.weights.places import read_card_file
+from aucli.weights.store import read_card_file
 
 # The layer that gives the maps.
 HEADS: dict[type[nn.Module], Callable[[Any], nn.Conv2d]] = {

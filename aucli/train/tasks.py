@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from aucli import heldout
 from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
 from aucli.datasets.adapters import adapter
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
@@ -30,19 +29,20 @@ from aucli.datasets.synthetic import (
     SceneBatches,
 )
 from aucli.errors import DataError
+from aucli.evaluation import rendered
+from aucli.evaluation.rendered import normalise
 from aucli.heatmaps import cells_to_px, px_to_cells, render_heatmaps
-from aucli.heldout import normalise
-from aucli.losses import (
+from aucli.metrics import icc31, mae, pcc
+from aucli.models.landmark import LandmarkNet
+from aucli.models.scc_heatmap import SCCHeatmapNet
+from aucli.train.config import TrainConfig
+from aucli.train.losses import (
     au_loss,
     auxiliary_landmark_loss,
     detector_loss,
     landmark_loss,
     squares_loss,
 )
-from aucli.metrics import icc31, mae, pcc
-from aucli.models.landmark import LandmarkNet
-from aucli.models.scc_heatmap import SCCHeatmapNet
-from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
 from aucli.weights import cards
 
@@ -124,8 +124,8 @@ class DetectorTask(Task):
         store = _held_out(self.config)
         if store is None:
             return None
-        scenes = heldout.held_out_scenes(store, self.config.evaluation_faces // 2)
-        return lambda net: heldout.detector_scores(net, scenes)
+        scenes = rendered.held_out_scenes(store, self.config.evaluation_faces // 2)
+        return lambda net: rendered.detector_scores(net, scenes)
 
     def card(self) -> dict[str, Any]:
         return {}
@@ -155,8 +155,8 @@ class LandmarkTask(Task):
         store = _held_out(self.config)
         if store is None:
             return None
-        held_out = heldout.held_out_frames(store, self.config.evaluation_faces)
-        return lambda net: heldout.landmark_scores(net, held_out)
+        held_out = rendered.held_out_frames(store, self.config.evaluation_faces)
+        return lambda net: rendered.landmark_scores(net, held_out)
 
     def card(self) -> dict[str, Any]:
         return {}
@@ -277,9 +277,9 @@ class RenderedAUTask(AUTask):
         store = _held_out(self.config)
         if store is None:
             return None
-        held_out = heldout.held_out_frames(store, self.config.evaluation_faces)
+        held_out = rendered.held_out_frames(store, self.config.evaluation_faces)
         landmark_net = self._landmark_net()
-        return lambda net: heldout.au_scores(self.model(net), held_out, landmark_net)
+        return lambda net: rendered.au_scores(self.model(net), held_out, landmark_net)
 
     def _landmark_net(self) -> nn.Module | None:
         """The landmark network that the run started from, to align by what it sees."""

@@ -33,7 +33,7 @@ from aucli.models.predict import AUModel, map_names
 from aucli.models.retinaface import RetinaFace
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights.manifest import why_absent
-from aucli.weights.places import card_file, find, read_card_file, read_checked, tensors_file
+from aucli.weights.store import card_file, find, read_card_file, read_checked, tensors_file
 
 DEFAULT_DETECTOR = "builtin-detector"
 DEFAULT_LANDMARKS = "builtin-landmarks"

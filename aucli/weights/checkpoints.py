@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from aucli.errors import WeightsError
-from aucli.weights.places import MAX_FILE_BYTES
+from aucli.weights.store import MAX_FILE_BYTES
 
 MAX_MEMBERS = 1000  # of an archive
 SUFFIXES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".pkl")

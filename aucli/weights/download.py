@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aucli
 from aucli.errors import WeightsError
-from aucli.weights.places import MAX_FILE_BYTES
+from aucli.weights.store import MAX_FILE_BYTES
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0  # without a byte

@@ -14,7 +14,7 @@ from aucli.weights.cards import ARCHITECTURES, check_fit, save_weights
 from aucli.weights.checkpoints import read_checkpoint
 from aucli.weights.download import TIMEOUT_SECONDS, Progress, download
 from aucli.weights.manifest import Published
-from aucli.weights.places import cache_dir, card_file, read_card_file, tensors_file
+from aucli.weights.store import cache_dir, card_file, read_card_file, tensors_file
 
 
 def pull(

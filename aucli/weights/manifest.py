@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aucli.errors import WeightsError
-from aucli.weights.places import list_cached, list_embedded, weights_dir
+from aucli.weights.store import list_cached, list_embedded, weights_dir
 
 MANIFEST = weights_dir() / "manifest.json"
 

@@ -9,7 +9,7 @@ import torch
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
 from aucli.errors import DataError
-from aucli.heldout import au_scores, held_out_frames, landmark_scores, place_scores
+from aucli.evaluation.rendered import au_scores, held_out_frames, landmark_scores, place_scores
 from aucli.weights.cards import DEFAULT_LANDMARKS, load_au_model, load_weights
 
 FACES = 1200

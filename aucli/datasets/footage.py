@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from aucli.errors import DataError, InputError
-from aucli.images import image_files, natural_key, read_image
 from aucli.records import FrameBatch
-from aucli.video import open_video
+from aucli.video.source import open_video
+from aucli.video.stills import image_files, natural_key, read_image
 
 BATCH_FRAMES = 16
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aucli.errors import DataError
-from aucli.predictions import Predictions, Unit, au_names
+from aucli.evaluation.tables import Predictions, Unit, au_names
 
 MatchBy = Literal["auto", "frame", "time"]
 Missing = Literal["leave", "zero"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aucli.evaluation.matching import Counts, Pairs
+from aucli.evaluation.tables import Unit
 from aucli.metrics import METRICS, POSITIVE, agreement, bootstrap_weights, pair_sums
-from aucli.predictions import Unit
-from aucli.scoring.matching import Counts, Pairs
 
 MEAN = "mean"  # the row after the AUs
 VIEWS = {

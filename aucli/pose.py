@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aucli.faces.mean_shape import MEAN_SHAPE
+from aucli.mean_shape import MEAN_SHAPE
 
 # Brows and mouth move with the expression and a jaw landmark slides along the contour when the head
 # turns, so the pose rests on the eyes and the nose.

@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from aucli.arrow import to_array
-from aucli.faces.pose import angles_to_rotation
+from aucli.pose import angles_to_rotation
+from aucli.table.arrow import to_array
+from aucli.table.schema import LANDMARKS, POSE
 
 TEXT_FORMATS = ("csv", "openface", "jsonl")
 
-POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
-LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(68))
 _OPENFACE_FIRST = ("frame", "face_id", "timestamp", "confidence", "success", *POSE, *LANDMARKS)
 _NOT_IN_OPENFACE = ("video", "face_x", "face_y", "face_w", "face_h")
 

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from av.video.frame import VideoFrame
 
-from aucli import demux
 from aucli.errors import InputError
-from aucli.images import IMAGE_SUFFIXES, image_files, read_image
 from aucli.records import FrameBatch, VideoInfo
+from aucli.video import demux
+from aucli.video.stills import IMAGE_SUFFIXES, image_files, read_image
 
 Decoder = Literal["auto", "decord", "pyav"]
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import aucli
+from aucli.evaluation.published import CAVEAT, PublishedRow
+from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Report
 from aucli.metrics import METRICS
-from aucli.scoring.published import CAVEAT, PublishedRow
-from aucli.scoring.scores import LEVEL, MEAN, VIEWS, Estimate, Report
 
 
 @dataclass(frozen=True, slots=True)

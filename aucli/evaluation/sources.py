@@ -7,10 +7,7 @@ from pathlib import Path
 from aucli.datasets.adapters import load_labels
 from aucli.datasets.folds import fold_number, folds
 from aucli.errors import DataError
-from aucli.pipeline.analysis import AnalyzeOptions
-from aucli.pipeline.loading import PROFILES, load_models, resolve_device
-from aucli.predictions import TOOLS, read_labels, read_predictions
-from aucli.scoring.running import (
+from aucli.evaluation.running import (
     OnProgress,
     Run,
     is_prepared,
@@ -21,7 +18,10 @@ from aucli.scoring.running import (
     run_videos,
     subjects_there,
 )
-from aucli.scoring.writing import Origin
+from aucli.evaluation.tables import TOOLS, read_labels, read_predictions
+from aucli.evaluation.writing import Origin
+from aucli.pipeline.analysis import AnalyzeOptions
+from aucli.pipeline.loading import PROFILES, load_models, resolve_device
 from aucli.weights.cards import load_au_model, read_card
 
 SHOWN = 9  # names of subjects in a sentence

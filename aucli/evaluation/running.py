@@ -17,12 +17,12 @@ import pyarrow as pa
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
 from aucli.datasets.folds import refuse_shared_people
-from aucli.datasets.frames import Film, Frames
+from aucli.datasets.footage import Film, Frames
 from aucli.datasets.prepared import MANIFEST, PreparedFaces, count_faces, shard_facts, shards
 from aucli.errors import DataError
+from aucli.evaluation.tables import Predictions
 from aucli.models.predict import AUModel
 from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
-from aucli.predictions import Predictions
 
 FOLD = "{fold}"  # in the name of a model: the number of the fold that it is tested on
 NO_FACE = ("no face", "no landmarks", "unreadable")  # reasons for which prepare leaves frames out
@@ -167,6 +167,6 @@ def _path(frames: Frames) -> Path:
 def _table(
     where: pd.DataFrame, values: np.ndarray, aus: tuple[str, ...], face: np.ndarray
 ) -> pd.DataFrame:
-    """Rows of the kind of :mod:`aucli.predictions`. values: (N, A)."""
+    """Rows of the kind of :mod:`aucli.evaluation.tables`. values: (N, A)."""
     head = where.reset_index(drop=True).assign(pts_seconds=np.nan, success=face)
     return pd.concat([head, pd.DataFrame(values, columns=list(aus)).astype(float)], axis=1)

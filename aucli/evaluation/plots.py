@@ -12,9 +12,9 @@ import numpy as np
 
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import OutputError
-from aucli.scoring.matching import Pairs
-from aucli.scoring.scores import MEAN, Report
-from aucli.scoring.writing import number
+from aucli.evaluation.matching import Pairs
+from aucli.evaluation.scores import MEAN, Report
+from aucli.evaluation.writing import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

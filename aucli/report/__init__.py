@@ -1,1 +1,0 @@
-"""What a person looks at: pictures made of frames, maps and tables."""

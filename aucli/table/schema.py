@@ -1,0 +1,148 @@
+"""The columns of the table, and how rows become Arrow batches of them.
+
+One row for every face in every analysed frame, and one row for a frame without a face. What was not
+measured is null, never zero: a frame without a face has null ``face_id``, ``confidence``, box, pose
+and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
+
+    video, frame (1-based), timestamp (seconds from the stream start), face_id (0-based),
+    success, confidence (0-1), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
+    AU01_r ... (0-5)
+
+and, where asked for, ``AU12_raw`` (0-5, the reading where ``AU12_r`` is less a person's baseline),
+``AU12_L AU12_R`` (0-5, the person's own sides, with baselines also ``AU12_L_raw AU12_R_raw``),
+``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
+``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
+:data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from aucli.aus import SIDES
+from aucli.table.arrow import repeat_text, to_array
+
+PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls present
+
+POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
+LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(68))
+_BOX = ("face_x", "face_y", "face_w", "face_h")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a table has: the AUs and the optional groups."""
+
+    aus: tuple[str, ...]
+    raw: bool = False
+    sides: bool = False
+    places: bool = False
+    presence: bool = False
+    landmarks: bool = False
+
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, in the order of the module's description."""
+        f32 = pa.float32()
+        fields = [
+            pa.field("video", pa.string(), nullable=False),
+            pa.field("frame", pa.int64(), nullable=False),
+            pa.field("timestamp", pa.float64()),
+            pa.field("face_id", pa.int32()),
+            pa.field("success", pa.bool_(), nullable=False),
+            pa.field("confidence", f32),
+        ]
+        fields += [pa.field(name, f32) for name in (*_BOX, *POSE)]
+        fields += [pa.field(f"{au}_r", f32) for au in self.aus]
+        if self.raw:
+            fields += [pa.field(f"{au}_raw", f32) for au in self.aus]
+        both = [f"{au}_{side}" for au in self.aus for side in SIDES]
+        if self.sides:
+            fields += [pa.field(name, f32) for name in both]
+        if self.sides and self.raw:
+            fields += [pa.field(f"{name}_raw", f32) for name in both]
+        if self.places:
+            fields += [pa.field(f"{au}_{axis}", f32) for au in self.aus for axis in "xy"]
+        if self.sides and self.places:
+            fields += [pa.field(f"{name}_{axis}", f32) for name in both for axis in "xy"]
+        if self.presence:
+            fields += [pa.field(f"{au}_c", pa.int8()) for au in self.aus]
+        if self.landmarks:
+            fields += [pa.field(name, f32) for name in LANDMARKS]
+        return pa.schema(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """N rows as arrays; NaN, and -1 in ``face_id``, where there is nothing to say.
+
+    frame_index: (N,) int64, 0-based. pts_seconds: (N,) float64, NaN for pictures of a folder.
+    face_id: (N,) int32.
+    success: (N,) bool. confidence: (N,) float32. bbox_xyxy_px: (N, 4). pose_radians: (N, 3).
+    landmarks: (N, 68, 2) frame px. intensities: (N, A), 0-5. sides: (N, A, 2), L then R,
+    NaN for a side that the model does not tell. places: (N, A, 2, 2) frame px, of L then R, twice
+    the same where the model does not tell them apart. All of these float32. raw_intensities,
+    raw_sides: the readings, where a person's baseline was subtracted from the other two.
+    """
+
+    frame_index: np.ndarray
+    pts_seconds: np.ndarray
+    face_id: np.ndarray
+    success: np.ndarray
+    confidence: np.ndarray
+    bbox_xyxy_px: np.ndarray
+    pose_radians: np.ndarray
+    landmarks: np.ndarray
+    intensities: np.ndarray
+    sides: np.ndarray
+    places: np.ndarray
+    raw_intensities: np.ndarray | None = None
+    raw_sides: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+
+def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
+    """Rows as one Arrow batch of ``columns.schema()``; NaN becomes null, frames count from 1."""
+    count = len(rows)
+    corner, extent = rows.bbox_xyxy_px[:, :2], rows.bbox_xyxy_px[:, 2:] - rows.bbox_xyxy_px[:, :2]
+    groups = [corner, extent, rows.pose_radians, rows.intensities]
+    read = rows.sides if rows.raw_sides is None else rows.raw_sides  # (N, A, 2)
+    if columns.raw:
+        assert rows.raw_intensities is not None
+        groups.append(rows.raw_intensities)
+    if columns.sides:
+        groups.append(rows.sides.reshape(count, -1))  # (N, 2A): AU01_L, AU01_R, AU02_L ...
+    if columns.sides and columns.raw:
+        groups.append(read.reshape(count, -1))
+    if columns.places:
+        stronger = read.argmax(2)[:, :, None, None]  # (N, A, 1, 1): L or R
+        places = np.take_along_axis(rows.places, stronger, axis=2)
+        groups.append(places.reshape(count, -1))  # (N, 2A): AU01_x, AU01_y, AU02_x ...
+    if columns.sides and columns.places:
+        told = np.where(np.isfinite(read)[..., None], rows.places, np.nan)
+        groups.append(told.reshape(count, -1))  # (N, 4A): AU01_L_x, AU01_L_y, AU01_R_x ...
+    arrays = [
+        repeat_text(video, count),
+        to_array(rows.frame_index + 1),
+        to_array(rows.pts_seconds, np.isfinite(rows.pts_seconds)),
+        to_array(rows.face_id, rows.face_id >= 0),
+        to_array(rows.success),
+        _floats(rows.confidence),
+    ]
+    arrays += [_floats(column) for group in groups for column in group.T]
+    if columns.presence:
+        present = rows.intensities >= PRESENCE_THRESHOLD  # (N, A)
+        arrays += [
+            to_array(column.astype(np.int8), known)
+            for column, known in zip(present.T, np.isfinite(rows.intensities).T, strict=True)
+        ]
+    if columns.landmarks:
+        flat = rows.landmarks.transpose(0, 2, 1).reshape(count, 136)  # every x, then every y
+        arrays += [_floats(column) for column in flat.T]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns.schema())
+
+
+def _floats(values: np.ndarray) -> pa.Array:
+    return to_array(values.astype(np.float32), np.isfinite(values))

@@ -1,0 +1,147 @@
+"""Table files: Parquet, or a text form of it, written while the rows come in.
+
+Only Parquet has a place for how the rows came to be.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aucli.errors import OutputError
+from aucli.files import refuse_existing, write_whole
+from aucli.table.text import TEXT_FORMATS, as_text, header
+
+FORMATS = ("parquet", *TEXT_FORMATS)
+METADATA_KEY = b"aucli"
+ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
+
+
+def read_provenance(path: Path | str) -> dict[str, Any]:
+    """How a Parquet table came to be, as the writer noted it; empty for a foreign file."""
+    metadata = pq.read_metadata(path).metadata or {}
+    return json.loads(metadata.get(METADATA_KEY, b"{}"))
+
+
+class TableWriter:
+    """Writes record batches to a table file; nothing is seen at ``target`` until all is written.
+
+    A context manager. The table appears when the block ends, and not at all when the block fails or
+    is interrupted. ``target`` None is the standard output, written and flushed batch by batch.
+
+    ``provenance`` may be filled until the block ends; only Parquet has a place for it.
+
+    Raises:
+        OutputExists: ``target`` is there and ``overwrite`` is False.
+        OutputError: the folder is not writable, the disk is full.
+    """
+
+    def __init__(
+        self,
+        target: Path | None,
+        schema: pa.Schema,
+        table_format: str = "parquet",
+        overwrite: bool = False,
+    ) -> None:
+        if table_format not in FORMATS:
+            raise ValueError(f"table_format must be one of {FORMATS}, got {table_format!r}")
+        self.target = target
+        self.schema = schema
+        self.format = table_format
+        self.overwrite = overwrite
+        self.provenance: Mapping[str, Any] = {}
+        self.rows = 0
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._file = contextlib.ExitStack()
+        self._stream: IO[bytes]
+        self._parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "TableWriter":
+        if self.target is None:
+            self._stream = sys.stdout.buffer
+        else:
+            refuse_existing(self.target, self.overwrite)
+            with self._sentences():
+                whole = write_whole(self.target, self.overwrite)
+                self._stream = self._file.enter_context(whole)
+        with self._given_up(), self._sentences():
+            if self.format == "parquet":
+                self._parquet = pq.ParquetWriter(self._stream, self.schema, compression="zstd")
+            else:
+                self._stream.write(header(self.schema, self.format))
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append the rows of one batch of ``schema``."""
+        self.rows += len(batch)
+        with self._sentences():
+            if self._parquet is None:
+                self._stream.write(as_text(batch, self.format))
+                if self.target is None:
+                    self._stream.flush()
+                return
+            self._pending.append(batch)
+            self._pending_rows += len(batch)
+            if self._pending_rows >= ROW_GROUP_ROWS:
+                self._write_row_group()
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is not None:
+            self._give_up(*error)
+            return
+        with self._given_up(), self._sentences():
+            if self._parquet is not None:
+                if self._pending:
+                    self._write_row_group()
+                text = json.dumps(dict(self.provenance), allow_nan=False)
+                self._parquet.add_key_value_metadata({METADATA_KEY: text.encode()})
+                self._parquet.close()
+            self._stream.flush()
+            self._file.close()
+
+    def _write_row_group(self) -> None:
+        assert self._parquet is not None
+        self._parquet.write_table(pa.Table.from_batches(self._pending, self.schema))
+        self._pending, self._pending_rows = [], 0
+
+    @contextlib.contextmanager
+    def _given_up(self) -> Iterator[None]:
+        """Leave nothing behind where the block fails."""
+        try:
+            yield
+        except BaseException as error:
+            self._give_up(type(error), error, error.__traceback__)
+            raise
+
+    def _give_up(self, *error: Any) -> None:
+        # The footer and the buffered bytes may not fit on the disk either; they are unwanted.
+        with contextlib.suppress(OSError):
+            if self._parquet is not None:
+                self._parquet.close()
+        with contextlib.suppress(OSError):
+            self._file.__exit__(*error)
+
+    @contextlib.contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """Turn the system's refusals into one sentence each."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # the reader of the standard output left: not a mistake
+        except OSError as error:
+            where = "the standard output" if self.target is None else str(self.target)
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            remedy = (
+                "free some space or choose another folder"
+                if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                else "choose another place"
+            )
+            raise OutputError(f"Cannot write {where}: {reason}; {remedy}.") from error
