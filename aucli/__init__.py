@@ -1,16 +1,30 @@
 """Facial Action Unit intensities, 0-5, frame by frame, with their place on the face.
 
-``aucli.analyze(path)`` gives the table of a video as a pandas DataFrame; see
-:func:`aucli.pipeline.frame.analyze`. Importing the package loads nothing heavy.
+    import aucli
+
+    table = aucli.analyze("clip.mp4")             # one video as a pandas DataFrame
+    analyzer = aucli.Analyzer(faces="all")        # loaded once, for many
+
+Importing the package loads nothing heavy.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from aucli.errors import AucliError
+
+if TYPE_CHECKING:
+    from aucli.analyzer import Analyzer, analyze
+
+__version__ = "0.2.0"
+__all__ = ["Analyzer", "AucliError", "__version__", "analyze"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "analyze":
-        return import_module("aucli.pipeline.frame").analyze
+    if name in ("Analyzer", "analyze"):
+        return getattr(import_module("aucli.analyzer"), name)
     raise AttributeError(f"module 'aucli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aucli.errors import InputError
-from aucli.pipeline.analysis import AnalyzeOptions, Models, Summary, analyze_video
-from aucli.video.source import open_video
+from aucli.analyzer import Analyzer
+from aucli.errors import InputError, OptionError
+from aucli.pipeline.analysis import Summary
+from aucli.video.source import Decoder, open_video
 
 OnRun = Callable[[], None]  # after each run
 
@@ -47,8 +48,7 @@ class Speed:
 
 def measure_speed(
     path: Path,
-    models: Models,
-    options: AnalyzeOptions,
+    analyzer: Analyzer,
     runs: int = 5,
     on_run: OnRun | None = None,
 ) -> Speed:
@@ -58,10 +58,10 @@ def measure_speed(
         InputError: the file cannot be analysed, or holds no frame.
     """
     if runs < 1:
-        raise ValueError(f"runs must be at least 1, got {runs}")
+        raise OptionError(f"runs: {runs} is not 1 or more.")
     summaries: list[Summary] = []
     for _ in range(runs + 1):
-        with analyze_video(path, models, options) as analysis:
+        with analyzer.open(path) as analysis:
             for _rows in analysis:
                 pass
         assert analysis.summary is not None
@@ -81,15 +81,15 @@ def measure_speed(
         first_fps=first.fps,
         fps=tuple(s.fps for s in later),
         stages={stage: seconds / sum(work.values()) for stage, seconds in work.items()},
-        decode_fps=_decode_fps(path, options),
+        decode_fps=_decode_fps(path, analyzer.options.decoder),
         peak_mb=peak_mb,
     )
 
 
-def _decode_fps(path: Path, options: AnalyzeOptions) -> float:
+def _decode_fps(path: Path, decoder: Decoder) -> float:
     """Frames per second of reading the file once and doing nothing with it."""
     start = time.perf_counter()
-    with open_video(path, options.decoder) as source:
+    with open_video(path, decoder) as source:
         frames = sum(len(batch.frames) for batch in source)
     return frames / (time.perf_counter() - start)
 

@@ -5,6 +5,10 @@ class AucliError(Exception):
     """Base of every user-facing error. The message is one sentence: what, where, what to do."""
 
 
+class OptionError(AucliError, ValueError):
+    """An option has a value that it cannot have, or options do not go together."""
+
+
 class InputError(AucliError):
     """An input video, image or folder cannot be read."""
 

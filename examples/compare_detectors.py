@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 from aucli.align import face_boxes
 from aucli.faces.boxes import overlaps
-from aucli.faces.builtin import load_builtin
 from aucli.faces.detect import detect_faces
+from aucli.faces.loading import load_faces
 from aucli.synth import backgrounds
 from aucli.video.source import open_video
 
@@ -125,7 +125,8 @@ def score(picture: Picture, found: np.ndarray) -> tuple[int, int]:
 
 
 def builtin() -> Find:
-    detector, landmarker = load_builtin()
+    networks = load_faces()
+    detector, landmarker = networks.detector, networks.landmarker
 
     def find(image: np.ndarray) -> np.ndarray:
         return face_boxes(detect_faces([image], detector, landmarker)[0][0])

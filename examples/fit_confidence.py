@@ -35,9 +35,9 @@ from aucli.faces.builtin import (
     BuiltinLandmarker,
     Confidence,
     confidence_features,
-    load_builtin,
 )
 from aucli.faces.detect import MIN_CONFIDENCE
+from aucli.faces.loading import load_faces
 from aucli.heatmaps import decode_landmarks
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
@@ -272,7 +272,8 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print only; leave the card alone")
     args = parser.parse_args()
 
-    detector, landmarker = load_builtin(landmarks=args.landmarks)
+    networks = load_faces(landmarks=args.landmarks)
+    detector, landmarker = networks.detector, networks.landmarker
     store = FaceStore(args.shards, "test")
     halves: list[tuple[Sample, Sample]] = []
     for half in (0, 1):

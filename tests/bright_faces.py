@@ -6,16 +6,20 @@ Run as a script it is ``aucli analyze`` with these in place of the trained netwo
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import pytest
 import torch
 
+from aucli import analyzer
 from aucli.align import face_boxes
+from aucli.analyzer import Analyzer
 from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.predict import AUModel, map_names
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-from aucli.pipeline.analysis import Models
+from aucli.pipeline.loading import Networks
 from aucli.records import Face, FrameBatch
 
 AUS = ("AU06", "AU12", "AU25")
@@ -24,15 +28,25 @@ HEIGHT, WIDTH = 64, 96
 
 
 class BrightFinder:
-    """Stands in for ``FaceFinder.find``: faces at fixed places, as many as the frame is bright."""
+    """Stands in for ``FaceNetworks`` and its finders: faces at fixed places, as many as the frame
+    is bright. ``unrelated`` lists what finders were asked for."""
 
     def __init__(self, delay_seconds: float = 0.0) -> None:
         self.delay_seconds = delay_seconds
+        self.told = {"detector": {"name": "bright"}, "landmarks": {"name": "bright"}}
+        self.unrelated: list[bool] = []
+
+    def finder(self, unrelated: bool = False) -> "BrightFinder":
+        self.unrelated.append(unrelated)
+        return self
 
     def find(self, batches: Iterable[FrameBatch]) -> Iterator[tuple[FrameBatch, list[list[Face]]]]:
         for batch in batches:
             time.sleep(self.delay_seconds)
-            yield batch, [self._faces(frame) for frame in batch.frames]
+            yield batch, self.push(batch.frames, batch.pts_seconds)
+
+    def push(self, frames: np.ndarray, pts_seconds: np.ndarray) -> list[list[Face]]:
+        return [self._faces(frame) for frame in frames]
 
     def _faces(self, frame: np.ndarray) -> list[Face]:
         count = round(frame.mean() / 100)
@@ -79,16 +93,25 @@ def tiny_au_model() -> AUModel:
     )
 
 
-def tiny_models(delay_seconds: float = 0.0) -> Models:
-    """Everything that ``analyze_video`` needs."""
-    finder = BrightFinder(delay_seconds)
-    provenance = {"model": {"name": "tiny"}}
-    return Models(tiny_au_model(), finder, finder, provenance)  # pyright: ignore[reportArgumentType]
+def tiny_networks(delay_seconds: float = 0.0) -> Networks:
+    """Everything that an :class:`Analyzer` needs."""
+    faces: Any = BrightFinder(delay_seconds)
+    return Networks(tiny_au_model(), faces, {"model": {"name": "tiny"}})
+
+
+def tiny_analyzer(networks: Networks | None = None, **options: Any) -> Analyzer:
+    """An Analyzer of one thread with tiny networks in place of the trained ones."""
+    networks = networks or tiny_networks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer, "load_networks", lambda options: networks)
+        words: Any = {"threads": 1, **options}
+        return Analyzer(**words)
 
 
 if __name__ == "__main__":
     from aucli.cli import main
-    from aucli.pipeline import loading
+    from aucli.faces import loading
 
-    loading.load_models = lambda options: tiny_models(delay_seconds=0.3)
+    analyzer.load_networks = lambda options: tiny_networks(delay_seconds=0.3)
+    loading.load_faces = lambda *_: tiny_networks(delay_seconds=0.3).faces
     main()

@@ -5,19 +5,18 @@ import statistics
 from pathlib import Path
 
 import pytest
-from bright_faces import ONE, tiny_models, write_clip
+from bright_faces import ONE, tiny_analyzer, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
+from aucli import analyzer
 from aucli.bench import measure_speed
 from aucli.cli import app
-from aucli.pipeline import loading
-from aucli.pipeline.analysis import AnalyzeOptions
 
 
 @pytest.fixture
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    models = tiny_models()
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    models = tiny_networks()
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
     monkeypatch.chdir(tmp_path)
     return write_clip(tmp_path / "face.mp4", [ONE] * 20)
 
@@ -69,5 +68,5 @@ def test_what_is_no_video_and_no_run_at_all(clip: Path) -> None:
     last = result.stderr.splitlines()[-1]
     assert last.startswith("aucli: ") and "notes.mp4" in last
     assert bench(clip, "--runs", 0).exit_code == 2
-    with pytest.raises(ValueError, match="runs must be at least 1, got 0"):
-        measure_speed(clip, tiny_models(), AnalyzeOptions(), runs=0)
+    with pytest.raises(ValueError, match="runs: 0 is not 1 or more"):
+        measure_speed(clip, tiny_analyzer(), runs=0)

@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from bright_faces import AUS, NONE, ONE, TWO, tiny_models, write_clip
+from bright_faces import AUS, NONE, ONE, TWO, tiny_analyzer, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
+import aucli
+from aucli import analyzer
 from aucli.cli import app
-from aucli.errors import InputError, OutputError
+from aucli.errors import InputError, OptionError, OutputError
 from aucli.pipeline import calibration as calibration_module
-from aucli.pipeline import frame as frame_module
-from aucli.pipeline import loading
-from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
 from aucli.pipeline.calibration import Baseline, Calibration, Calibrator, Readings
 from aucli.pipeline.calibration import parse_calibration as parse
-from aucli.pipeline.neutral import measure_neutral
+from aucli.pipeline.loading import Networks
 from aucli.table.schema import Rows
 from aucli.table.writer import read_provenance
 
@@ -56,8 +55,8 @@ def calibrate(asked: Calibration, *blocks: Rows, neutral: Baseline | None = None
 
 
 @pytest.fixture(scope="module")
-def models() -> Models:
-    return tiny_models()
+def models() -> Networks:
+    return tiny_networks()
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +64,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", GRAYS)
 
 
-def run(clip: Path, models: Models, **options) -> pd.DataFrame:
-    chosen = AnalyzeOptions(threads=1, **options)
-    neutral = measure_neutral(models, chosen)
-    with analyze_video(clip, models, chosen, neutral=neutral) as analysis:
+def run(clip: Path, models: Networks, **options) -> pd.DataFrame:
+    with tiny_analyzer(models, **options).open(clip) as analysis:
         table = pa.Table.from_batches(analysis, analysis.columns.schema()).to_pandas()
         table.attrs = {"told": analysis.provenance(), "summary": analysis.summary}
     return table
@@ -90,14 +87,14 @@ def test_a_file_is_a_neutral_video(tmp_path):
     file = tmp_path / "rest.mp4"
     file.touch()
     assert parse(f"neutral={file}").video == file
-    with pytest.raises(InputError, match=r"shows one person; it needs --faces largest"):
+    with pytest.raises(OptionError, match=r"shows one person; keep one face"):
         parse(f"neutral={file}", "all")
 
 
 @pytest.mark.parametrize("text", ["", "neutral", "neutral=", "mean", "120", "neutral=3.5s",
                                   "neutral=-4", "neutral=1.0-2.5", "neutral=gone.mp4"])  # fmt: skip
 def test_what_cannot_be_understood_is_told_with_the_forms(text):
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(OptionError) as refused:
         parse(text)
     assert str(refused.value) == (
         f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
@@ -108,7 +105,7 @@ def test_what_cannot_be_understood_is_told_with_the_forms(text):
 @pytest.mark.parametrize("text", ["neutral=0", "neutral=0-4", "neutral=9-4", "neutral=2-1.5s"])
 def test_a_segment_that_holds_nothing(text):
     with pytest.raises(
-        InputError, match=f"calibrate: '{text}' names no frame; frames count from 1"
+        OptionError, match=f"calibrate: '{text}' names no frame; frames count from 1"
     ):
         parse(text)
 
@@ -270,8 +267,8 @@ def test_places_are_those_of_the_readings(clip, models):
 
 def test_progress_is_told_while_rows_wait(clip, models):
     heard = []
-    options = AnalyzeOptions(threads=1, calibrate="median", batch_size=4)
-    with analyze_video(clip, models, options, lambda *n: heard.append(n)) as analysis:
+    loaded = tiny_analyzer(models, calibrate="median", batch_size=4)
+    with loaded.open(clip, on_frames=lambda *n: heard.append(n)) as analysis:
         next(iter(analysis))
         assert heard[-1] == (31, 31)
 
@@ -288,11 +285,10 @@ def test_a_neutral_video_is_measured_once_for_its_largest_face(tmp_path, clip, m
 
 def test_a_neutral_video_without_a_face(tmp_path, models):
     rest = write_clip(tmp_path / "rest.mp4", [NONE] * 3)
-    options = AnalyzeOptions(threads=1, calibrate=f"neutral={rest}")
     with pytest.raises(InputError, match=r"rest.mp4 shows no face to take as neutral"):
-        measure_neutral(models, options)
+        tiny_analyzer(models, calibrate=f"neutral={rest}")
     with pytest.raises(ValueError, match="do not fit"):
-        analyze_video(rest, models, options)
+        Calibrator(parse(f"neutral={rest}"), "rest.mp4", None)
 
 
 def test_readings_without_a_face_have_no_baseline():
@@ -302,8 +298,8 @@ def test_readings_without_a_face_have_no_baseline():
 
 
 def test_the_function_for_notebooks(clip, models, monkeypatch):
-    monkeypatch.setattr(frame_module, "load_models", lambda options: models)
-    table = frame_module.analyze(clip, calibrate="neutral=2")
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
+    table = aucli.analyze(clip, calibrate="neutral=2")
     assert table["AU12_r"].to_numpy()[1] == 0
     assert table.attrs["provenance"]["calibration"]["baseline"] == "neutral=2"
 
@@ -312,7 +308,7 @@ def test_the_function_for_notebooks(clip, models, monkeypatch):
 def command(tmp_path, monkeypatch, models):
     """``aucli analyze`` in an empty folder, with tiny networks."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
 
     def invoke(*arguments: object) -> Result:
         return CliRunner().invoke(app, ["analyze", "--threads", "1", *map(str, arguments)])
@@ -344,12 +340,12 @@ def test_the_command_writes_every_format(clip, command):
             "calibrate: 'neutral=now' is neither 'median' nor 'neutral=' with a frame (120)",
         ),
         (["neutral=9-4"], "'neutral=9-4' names no frame"),
-        (["neutral=clip.mp4", "--faces", "2"], "it needs --faces largest, or take median."),
+        (["neutral=clip.mp4", "--faces", "2"], "keep one face (faces 'largest'), or take median."),
     ],
 )
 def test_wrong_usage_is_2(tmp_path, clip, command, monkeypatch, arguments, message):
     (tmp_path / "clip.mp4").touch()
-    monkeypatch.setattr(loading, "load_models", None)  # told before the networks are loaded
+    monkeypatch.setattr(analyzer, "load_networks", None)  # told before the networks are loaded
     result = command(clip, "--calibrate", *arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())

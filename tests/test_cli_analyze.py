@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import typer
-from bright_faces import NONE, ONE, tiny_models, write_clip
+from bright_faces import NONE, ONE, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
+from aucli import analyzer
 from aucli.cli import app
-from aucli.cli.inputs import Input, find_inputs, plan_targets, table_format, unique_names
-from aucli.errors import WeightsError
-from aucli.pipeline import loading, rows
+from aucli.errors import OptionError, WeightsError
+from aucli.pipeline import rows
+from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format, unique_names
 from aucli.table.writer import read_provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +46,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    models = tiny_models()
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    models = tiny_networks()
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
     return folder
 
 
@@ -134,7 +134,7 @@ def test_an_existing_table_needs_overwrite(clips, here, monkeypatch):
         raise AssertionError("a refusal should not wait for the networks")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "load_models", no_load)
+        patch.setattr(analyzer, "load_networks", no_load)
         result = analyze(clips / "face.mp4")
     assert result.exit_code == 1
     expected = "aucli: face.parquet exists already; --overwrite (overwrite=True) replaces it.\n"
@@ -193,7 +193,7 @@ def test_a_list_on_stdin_and_a_pattern(clips, here):
             "an OpenFace table has no column for the 2 inputs; name a folder.",
         ),
         (["a.mp4", "--faces", "many"], "'many' is not"),
-        (["a.mp4", "--device", "abacus"], "Device 'abacus' is not there"),
+        (["a.mp4", "--device", "abacus"], "device: 'abacus' is not there"),
         (["a.mp4", "--every", "0"], "Invalid value for '--every'"),
         (["a.mp4", "--format", "xlsx"], "xlsx"),
         ([], "INPUT"),
@@ -221,8 +221,8 @@ def test_missing_weights_are_one_sentence(clips, monkeypatch):
     def fail(options):
         raise WeightsError("no weights are named 'x'.")
 
-    monkeypatch.setattr(loading, "load_models", fail)
-    result = analyze(clips / "face.mp4", "--model", "x")
+    monkeypatch.setattr(analyzer, "load_networks", fail)
+    result = analyze(clips / "face.mp4")
     assert (result.exit_code, result.stderr) == (1, "aucli: no weights are named 'x'.\n")
 
 
@@ -300,7 +300,7 @@ def test_equal_stems_grow_until_they_differ():
 def test_an_input_named_twice_is_analysed_once(clips):
     path = clips / "face.mp4"
     found, problems = find_inputs([str(path), str(clips / "sub" / ".." / "face.mp4")], [])
-    assert (found, problems) == ([Input(path, "face.mp4")], [])
+    assert (found, problems) == ([Input(path, "face.mp4")], {})
 
 
 def test_a_folder_of_pictures_is_one_input(tmp_path):
@@ -319,7 +319,7 @@ def test_formats_and_targets():
     item = Input(Path("a.mp4"), "a.mp4")
     assert plan_targets([item, item], "-", None) == [None, None]
     assert plan_targets([item], None, "csv") == [Path("a.csv")]
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(OptionError):
         plan_targets([item, item], "t.csv", None)
 
 

@@ -7,18 +7,19 @@ from pathlib import Path
 import lookalikes
 import numpy as np
 import pytest
-from bright_faces import AUS, HEIGHT, NONE, WIDTH, tiny_au_model, tiny_models
+from bright_faces import AUS, HEIGHT, NONE, WIDTH, tiny_au_model, tiny_networks
 from lookalikes import counting
 from PIL import Image
 from synthetic_faces import write_shards
 from typer.testing import CliRunner, Result
 
+from aucli import analyzer
 from aucli.aus import DISFA_AUS
 from aucli.cli import app
 from aucli.datasets.folds import FOLDS
 from aucli.evaluation import sources
 from aucli.evaluation.writing import number
-from aucli.pipeline import loading
+from aucli.faces import loading
 
 PLOTS = ("agreement.png", "calibration.png", "histograms.png", "scores.png")
 FACELESS = 3  # frame of SN001 in which the look-alike shows no face
@@ -110,7 +111,8 @@ def test_files(labels: Path, tmp_path: Path) -> None:
         assert 0.01 < (pixels < 128).mean() < 0.6  # something is drawn, on white
     again = run(*command, code=1)
     assert again.stderr == (
-        f"aucli: {tmp_path / 'out/a.json'} exists already; --overwrite (overwrite=True) replaces it.\n"
+        f"aucli: {tmp_path / 'out/a.json'} exists already; "
+        "--overwrite (overwrite=True) replaces it.\n"
     )
     run(*command[:6], "--overwrite")
 
@@ -178,10 +180,10 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "load_models", lambda options: tiny_models())
-    monkeypatch.setattr(sources, "load_models", lambda options: tiny_models())
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: tiny_networks())
+    monkeypatch.setattr(loading, "load_faces", lambda *_: tiny_networks().faces)
     monkeypatch.setattr(sources, "load_au_model", lambda name: tiny_au_model())
-    monkeypatch.setattr(sources, "read_card", lambda name: {})
+    monkeypatch.setattr(sources, "read_card", lambda *_: (None, {}))
 
 
 def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
@@ -253,7 +255,7 @@ def test_people_of_the_training_are_refused(
 ) -> None:
     fold = FOLDS["disfa"]["jaanet"]["P1"]  # SN031 is not in its test part
     card = {"provenance": {"train_subjects": {"disfa": fold.train}}}
-    monkeypatch.setattr(sources, "read_card", lambda name: card)
+    monkeypatch.setattr(sources, "read_card", lambda *_: (None, card))
     command = ["--dataset", "disfa", "--root", disfa_root, "--device", "cpu", "--resamples", 0]
     message = run(*command, code=1).stderr
     assert message.startswith("aucli: 1 people are both trained on and tested (disfa SN031)")

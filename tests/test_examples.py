@@ -4,12 +4,11 @@ import runpy
 from pathlib import Path
 
 import pytest
-from bright_faces import NONE, ONE, TWO, tiny_models, write_clip
+from bright_faces import NONE, ONE, TWO, tiny_analyzer, write_clip
 from synthetic_faces import write_shards
 
 from aucli.datasets import synthetic
 from aucli.evaluation import rendered
-from aucli.pipeline.analysis import AnalyzeOptions, analyze_video
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.table.writer import TableWriter
 
@@ -22,7 +21,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = write_clip(folder / "clip.mp4", [ONE, NONE, TWO, ONE])
     target = folder / "clip.parquet"
     with (
-        analyze_video(clip, tiny_models(), AnalyzeOptions(threads=1)) as analysis,
+        tiny_analyzer().open(clip) as analysis,
         TableWriter(target, analysis.columns.schema()) as writer,
     ):
         for batch in analysis:

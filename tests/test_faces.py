@@ -1,5 +1,7 @@
 """Score maps to boxes, NMS, head pose, and the finder on a scripted detector and landmarker."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,10 @@ from aucli.faces.builtin import (
     BuiltinLandmarker,
     Confidence,
     confidence_features,
-    load_builtin,
 )
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
+from aucli.faces.loading import load_faces
 from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
@@ -208,13 +210,16 @@ def test_built_in_networks_load_from_files_and_refuse_swapped_ones(tmp_path):
     save_weights(tmp_path / "d", detector_net, {**card, "threshold": 0.25})
     save_weights(tmp_path / "l", landmark_net, {**card, "confidence": {"bias": 1.5}})
     first, second = str(tmp_path / "d"), str(tmp_path / "l")
-    detector, landmarker = load_builtin("cpu", first, second)
+    networks: Any = load_faces(first, second)
+    detector, landmarker = networks.detector, networks.landmarker
     assert detector.threshold == 0.25
     assert landmarker.confidence == Confidence(bias=1.5)
     assert len(detector.sha256) == len(landmarker.sha256) == 64
     with pytest.raises(WeightsError) as caught:
-        load_builtin("cpu", second, second)
-    assert str(caught.value) == "weights 'l' are no face detector; name other ones."
+        load_faces(second, second)
+    assert str(caught.value) == (
+        "weights 'l' are of kind 'landmarks'; name some of kind 'detector'"
+    )
 
 
 class Scene:

@@ -1,24 +1,26 @@
 """Networks from weights files to rows: the same path as the embedded ones, with random tensors."""
 
 import hashlib
+from typing import Any
 
 import pytest
 import torch
 from bright_faces import AUS, ONE, write_clip
 
 import aucli
-from aucli.errors import InputError, WeightsError
+from aucli.errors import OptionError, WeightsError
 from aucli.faces.builtin import BuiltinDetector
 from aucli.faces.fan import FanLandmarker
 from aucli.faces.retinaface import RetinaFaceDetector
 from aucli.models.detector import FaceDetectorNet
+from aucli.models.device import resolve_device
 from aucli.models.fan import fan
 from aucli.models.landmark import LandmarkNet
 from aucli.models.retinaface import RetinaFace
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline import loading
-from aucli.pipeline.analysis import AnalyzeOptions
-from aucli.pipeline.loading import Networks, choose_networks, load_models, resolve_device
+from aucli.pipeline.loading import load_networks
+from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
 from aucli.weights import cards, store
 
 
@@ -41,25 +43,23 @@ def random_weights(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_models_follow_the_options(random_weights):
-    models = load_models(AnalyzeOptions(faces="3", device="cpu"))
-    assert models.au.aus == AUS
-    assert models.video_finder.config.faces == 3
-    assert not models.video_finder.config.independent
-    assert models.still_finder.config.independent
+def test_networks_follow_the_options(random_weights):
+    networks = load_networks(AnalyzeOptions(faces="3", device="cpu"))
+    assert networks.au.aus == AUS
+    film, stills = networks.faces.finder(), networks.faces.finder(unrelated=True)
+    assert film.config.faces == stills.config.faces == 3
+    assert (film.config.independent, stills.config.independent) == (False, True)
     blob = (random_weights / "scc-small.safetensors").read_bytes()
-    assert models.provenance["model"] == {
+    assert networks.told["model"] == {
         "name": "scc-small",
         "sha256": hashlib.sha256(blob).hexdigest(),
         "template": "eyes-nose",
     }
-    assert models.provenance["device"] == "cpu"
+    assert networks.told["device"] == "cpu"
 
 
-def test_unknown_names_are_told():
-    with pytest.raises(WeightsError, match="no weights are named 'nothing'"):
-        load_models(AnalyzeOptions(model="nothing", device="cpu"))
-    with pytest.raises(InputError, match="Device 'abacus' is not there; use --device cpu or auto"):
+def test_devices():
+    with pytest.raises(OptionError, match="device: 'abacus' is not there; name auto, cpu or cuda"):
         resolve_device("abacus")
     assert resolve_device("cpu") == "cpu"
 
@@ -93,7 +93,7 @@ def cache(tmp_path, monkeypatch):
 def test_all_that_is_still_to_be_pulled_is_named_at_once(cache, monkeypatch):
     def told(**options):
         with pytest.raises(WeightsError) as caught:
-            load_models(AnalyzeOptions(device="cpu", **options))
+            load_networks(AnalyzeOptions(device="cpu", **options))
         return str(caught.value)
 
     monkeypatch.setattr(loading, "find_spec", lambda name: name)
@@ -119,51 +119,86 @@ def test_all_that_is_still_to_be_pulled_is_named_at_once(cache, monkeypatch):
 
 
 def test_options_replace_the_profiles_networks():
-    assert choose_networks(AnalyzeOptions()) == Networks("scc-small", "builtin", "builtin")
+    assert choose_networks(AnalyzeOptions()) == NetworkNames("builtin", "builtin", "builtin")
     chosen = choose_networks(AnalyzeOptions("accurate", "m.safetensors", landmarks="builtin"))
-    assert chosen == Networks("m.safetensors", "retinaface-mobilenet", "builtin")
-    with pytest.raises(InputError, match=r"profile: 'best' is not one of builtin, accurate\."):
-        choose_networks(AnalyzeOptions("best"))  # pyright: ignore[reportArgumentType]
+    assert chosen == NetworkNames("m.safetensors", "retinaface-mobilenet", "builtin")
 
 
 def test_another_detector_finds_for_the_built_in_landmarks(random_weights, cache):
     put(cache, "retinaface-mobilenet", RetinaFace(), mean=[1.0, 2.0, 3.0], threshold=0.75)
-    models = load_models(AnalyzeOptions(detector="retinaface-mobilenet", device="cpu"))
-    detector = models.video_finder.detector
+    networks = load_networks(AnalyzeOptions(detector="retinaface-mobilenet", device="cpu"))
+    detector = networks.faces.finder().detector
     assert isinstance(detector, RetinaFaceDetector)
     assert detector.threshold == 0.75
-    assert models.still_finder.detector is detector
-    assert models.provenance["detector"]["name"] == "retinaface-mobilenet"
-    assert models.provenance["landmarks"]["name"] == "builtin-landmarks"
-    assert models.provenance["profile"] == "builtin"
+    assert networks.faces.finder(unrelated=True).detector is detector
+    assert networks.told["detector"]["name"] == "retinaface-mobilenet"
+    assert networks.told["landmarks"]["name"] == "builtin-landmarks"
+    assert networks.told["profile"] == "builtin"
 
 
 def test_fan_comes_with_its_own_bounds(random_weights, cache):
     pytest.importorskip("face_alignment", exc_type=ImportError)
     put(cache, "fan-2d", fan(1))
-    models = load_models(AnalyzeOptions(landmarks="fan-2d", device="cpu"))
-    finder = models.video_finder
+    networks = load_networks(AnalyzeOptions(landmarks="fan-2d", device="cpu"))
+    finder = networks.faces.finder()
     assert isinstance(finder.landmarker, FanLandmarker)
     assert finder.config.min_confidence == finder.config.redetect_confidence == 0.4
     assert finder.config.keep_confidence == 0.3
     assert isinstance(finder.detector, BuiltinDetector)
     assert finder.detector.threshold == 0.5  # nobody verifies what it finds
-    assert models.provenance["landmarks"]["name"] == "fan-2d"
-    assert models.still_finder.config.min_confidence == 0.4
+    assert networks.told["landmarks"]["name"] == "fan-2d"
+    assert networks.faces.finder(unrelated=True).config.min_confidence == 0.4
 
 
 def test_networks_of_another_kind_are_refused(random_weights):
     def told(error, **options):
         with pytest.raises(error) as caught:
-            load_models(AnalyzeOptions(device="cpu", **options))
+            load_networks(AnalyzeOptions(device="cpu", **options))
         return str(caught.value)
 
-    assert told(WeightsError, detector="scc-small") == (
+    path = str(random_weights / "scc-small.safetensors")
+    assert told(WeightsError, detector=path) == (
         "weights 'scc-small' are of kind 'au'; name some of kind 'detector'"
     )
-    assert told(InputError, landmarks="fan2d") == (
-        "landmarks: 'fan2d' is not builtin, fan-2d or a path of weights."
+    assert told(OptionError, landmarks="fan2d") == (
+        "landmarks: 'fan2d' is no landmark network; "
+        "name builtin, builtin-landmarks, fan-2d, or a .safetensors file."
     )
-    assert told(InputError, detector="scf").startswith(
-        "detector: 'scf' is not builtin, retinaface-mobilenet, retinaface-resnet50, sfd,"
+    assert told(OptionError, detector="scf").startswith(
+        "detector: 'scf' is no face detector; name builtin, builtin-detector, "
+        "retinaface-mobilenet, retinaface-resnet50, sfd, "
     )
+    # AU networks alone are offered for a model.
+    assert told(OptionError, model="nope") == (
+        "model: 'nope' is no AU network; name builtin, fanau-disfa, heatmap-resnet50-bp4d, "
+        "hourglass-bp4d, scc-small, or a .safetensors file."
+    )
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    words: Any = {
+        "profile": "best", "faces": 0, "every": 0, "batch_size": 2.5, "threads": -1,
+        "decoder": "vlc", "device": "abacus", "calibrate": "mean", "sides": "yes",
+    }  # fmt: skip
+    with pytest.raises(OptionError) as caught:
+        aucli.Analyzer(**words)
+    assert str(caught.value) == (
+        "every: 0 is not a whole number of 1 or more. "
+        "batch_size: 2.5 is not a whole number of 1 or more. "
+        "threads: -1 is not a whole number of 0 or more. "
+        "profile: 'best' is not one of builtin, accurate. "
+        "decoder: 'vlc' is not one of auto, decord, pyav. "
+        "sides: 'yes' is neither True nor False. "
+        "faces: '0' is not 'largest', 'all' or a number of 1 or more. "
+        "calibrate: 'mean' is neither 'median' nor 'neutral=' with a frame (120), a segment "
+        "(10-40 or 1.0-2.5s) or a video that exists. "
+        "device: 'abacus' is not there; name auto, cpu or cuda."
+    )
+    with pytest.raises(OptionError, match="There is no option face; there are profile, model, "):
+        aucli.Analyzer(face=1)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("groups", [("side",), ("landmarks",), "plces", ("sides", "c")])
+def test_unknown_groups_are_refused(groups):
+    with pytest.raises(OptionError, match="is not among sides, places, presence, landmarks_xy"):
+        aucli.analyze("nowhere.mp4", groups=groups)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bright_faces import AUS, NONE, ONE, TWO, tiny_models, write_clip
+from bright_faces import AUS, NONE, ONE, TWO, tiny_networks, write_clip
 from test_table import EVERYTHING, make_rows, write
 from typer.testing import CliRunner
 
+from aucli import analyzer
 from aucli.cli import app
-from aucli.pipeline import loading
 from aucli.pose import angles_to_rotation
 from aucli.table.schema import Columns
 from aucli.table.text import LANDMARKS, openface_pose
@@ -29,8 +29,8 @@ def read_as_scripts_do(path: Path) -> pd.DataFrame:
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """What ``aucli analyze --format openface`` writes of frames with 1, 0, 2 and 1 faces."""
-    models = tiny_models()
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    models = tiny_networks()
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", [ONE, NONE, TWO, ONE])
     command = ["analyze", "clip.mp4", "--format", "openface", "--threads", "1", "-q"]

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bright_faces import NONE, ONE, TWO, face, tiny_models, write_clip
+from bright_faces import NONE, ONE, TWO, face, tiny_networks, write_clip
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from aucli import analyzer
 from aucli.align import align_matrices, apply_matrices, face_boxes, square_matrices
 from aucli.aus import MAX_INTENSITY
 from aucli.cli import app
 from aucli.heatmaps import render_heatmaps, sample_heatmaps
 from aucli.models.predict import AUModel, map_names
-from aucli.pipeline import loading
 from aucli.pipeline.maps import STRONGEST, FaceChoice, read_maps
 from aucli.pipeline.panels import FACE_SCALE, GAP, HEADER, LABEL, OUTSIDE, TILE, draw_panel
 from aucli.table.schema import Rows
@@ -176,8 +176,8 @@ def test_tiles_fill_a_grid(count):
 @pytest.fixture
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Frames with 1, 1, 0, 2 and 1 faces; tiny networks stand in for the trained ones."""
-    models = tiny_models()
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    models = tiny_networks()
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
     monkeypatch.chdir(tmp_path)
     return write_clip(tmp_path / "clip.mp4", [ONE, ONE, NONE, TWO, ONE])
 
@@ -223,7 +223,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(clip):
     result = analyze(clip, "--heatmaps", "maps", "-q")
     assert result.exit_code == 1
     assert result.stderr.startswith("aucli: Cannot write maps/clip_frame00000")
-    assert result.stderr.endswith("; name another folder for --heatmaps.\n")
+    assert result.stderr.endswith("; name another folder.\n")
     assert Path("clip.parquet").exists()
 
 

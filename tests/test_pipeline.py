@@ -3,32 +3,33 @@
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from bright_faces import AUS, NONE, ONE, TWO, tiny_models, write_clip
+from bright_faces import AUS, NONE, ONE, TWO, tiny_analyzer, tiny_networks, write_clip
 
+from aucli import analyzer as analyzer_module
 from aucli.align import align_matrices, warp_crops
 from aucli.errors import InputError, OutputError
 from aucli.models.predict import predict_crops
 from aucli.pipeline import analysis as analysis_module
 from aucli.pipeline import rows as rows_module
-from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
+from aucli.pipeline.loading import Networks
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
 from aucli.table.writer import TableWriter
 from aucli.video.source import open_video
 
-ONE_THREAD = AnalyzeOptions(threads=1)
 GRAYS = [ONE, ONE, NONE, TWO, TWO, NONE, NONE] * 5 + [ONE]
 FACES = [round(gray / 100) for gray in GRAYS]
 
 
 @pytest.fixture(scope="module")
-def models() -> Models:
-    return tiny_models()
+def models() -> Networks:
+    return tiny_networks()
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", GRAYS)
 
 
-def run(clip: Path, models: Models, **options) -> pa.Table:
-    with analyze_video(clip, models, AnalyzeOptions(threads=1, **options)) as analysis:
+def run(clip: Path, models: Networks, **options) -> pa.Table:
+    with tiny_analyzer(models, **options).open(clip) as analysis:
         return pa.Table.from_batches(analysis, analysis.columns.schema())
 
 
@@ -61,7 +62,7 @@ def test_one_row_a_face_and_one_for_none_in_order(clip, models):
 def test_rows_equal_the_networks_run_by_hand(clip, models):
     table = run(clip, models, sides=True, places=True, landmarks_xy=True)
     batch = next(iter(open_video(clip)))
-    _, faces = next(iter(models.video_finder.find([batch])))
+    _, faces = next(iter(models.faces.finder().find([batch])))
     face = faces[3][1]
     matrices = align_matrices(face.landmarks[None], "eyes-nose", 128)
     expected = predict_crops(models.au, warp_crops([batch.frames[3]], matrices, 128))
@@ -79,7 +80,7 @@ def test_rows_equal_the_networks_run_by_hand(clip, models):
 
 
 def test_two_runs_give_the_same_bits_whatever_the_timing(clip, models):
-    slow_finder = tiny_models(delay_seconds=0.05)
+    slow_finder = tiny_networks(delay_seconds=0.05)
     first = run(clip, models)
     assert first.equals(run(clip, models))
     assert first.equals(run(clip, slow_finder))
@@ -100,7 +101,7 @@ def test_the_model_sees_full_batches_gathered_over_frames(clip, models, monkeypa
 
 def test_rows_do_not_wait_forever_for_a_full_batch(clip, models, monkeypatch):
     monkeypatch.setattr(rows_module, "MAX_PENDING_ROWS", 6)
-    with analyze_video(clip, models, AnalyzeOptions(batch_size=1000, threads=1)) as analysis:
+    with tiny_analyzer(models, batch_size=1000).open(clip) as analysis:
         sizes = [len(batch) for batch in analysis]
     assert max(sizes) == 6
 
@@ -113,9 +114,8 @@ def test_every_nth_frame(clip, models):
 
 def test_summary_counts_frames_faces_and_intensities(clip, models):
     calls = []
-    with analyze_video(
-        clip, models, ONE_THREAD, on_progress=lambda *n: calls.append(n)
-    ) as analysis:
+    analyzer = tiny_analyzer(models)
+    with analyzer.open(clip, on_frames=lambda *n: calls.append(n)) as analysis:
         table = pa.Table.from_batches(analysis)
     summary = analysis.summary
     assert summary is not None
@@ -131,7 +131,7 @@ def test_summary_counts_frames_faces_and_intensities(clip, models):
 
 def test_a_video_without_faces_has_rows_but_no_intensities(tmp_path, models):
     clip = write_clip(tmp_path / "empty.mp4", [NONE] * 5)
-    with analyze_video(clip, models, ONE_THREAD) as analysis:
+    with tiny_analyzer(models).open(clip) as analysis:
         table = pa.Table.from_batches(analysis)
     assert table["success"].to_pylist() == [False] * 5
     assert analysis.summary is not None
@@ -142,7 +142,7 @@ def test_a_truncated_file_keeps_its_rows_and_says_so(tmp_path, models):
     clip = write_clip(tmp_path / "whole.avi", [ONE] * 30)
     cut = tmp_path / "cut.avi"
     cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    with analyze_video(cut, models, ONE_THREAD) as analysis:
+    with tiny_analyzer(models).open(cut) as analysis:
         table = pa.Table.from_batches(analysis)
     assert 5 < table.num_rows < 30
     assert analysis.summary is not None
@@ -156,15 +156,15 @@ def test_a_folder_of_pictures_uses_the_finder_for_stills(tmp_path, models):
 
     for i, gray in enumerate([ONE, NONE]):
         Image.new("RGB", (96, 64), (gray,) * 3).save(tmp_path / f"{i}.png")
-    moving = Models(models.au, None, models.still_finder)  # pyright: ignore[reportArgumentType]
-    table = run(tmp_path, moving)
+    networks: Any = tiny_networks()
+    table = run(tmp_path, networks)
+    assert networks.faces.unrelated == [True]
     assert table["success"].to_pylist() == [True, False]
     assert table["timestamp"].to_pylist() == [None, None]
 
 
 def test_provenance_tells_how_the_rows_came_to_be(clip, models):
-    options = AnalyzeOptions(presence=True, threads=1)
-    with analyze_video(clip, models, options) as analysis:
+    with tiny_analyzer(models, presence=True).open(clip) as analysis:
         list(analysis)
         told = analysis.provenance()
     assert told["model"] == {"name": "tiny"}
@@ -181,7 +181,7 @@ class Stage3Error(RuntimeError):
 
 @pytest.mark.parametrize("stage", ["decode", "faces", "aus"])
 def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, stage):
-    models = tiny_models()
+    models = tiny_networks()
     if stage == "decode":
 
         def decode(self):
@@ -195,7 +195,7 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
             yield from ((batch, [[] for _ in batch.frames]) for batch in batches)
             raise Stage3Error(stage)
 
-        monkeypatch.setattr(models.video_finder, "find", find)
+        monkeypatch.setattr(models.faces, "find", find)
     else:
 
         def predict(*_):
@@ -205,7 +205,7 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
     target = tmp_path / "out.parquet"
     with (
         pytest.raises(Stage3Error, match=stage),
-        analyze_video(clip, models, ONE_THREAD) as analysis,
+        tiny_analyzer(models).open(clip) as analysis,
         TableWriter(target, analysis.columns.schema()) as writer,
     ):
         for batch in analysis:
@@ -217,8 +217,8 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError])
 def test_leaving_early_joins_the_threads(clip, models, error):
     before = torch.get_num_threads()
-    options = AnalyzeOptions(batch_size=2, threads=1)
-    with pytest.raises(error), analyze_video(clip, models, options) as analysis:
+    analyzer = tiny_analyzer(models, batch_size=2)
+    with pytest.raises(error), analyzer.open(clip) as analysis:
         for _ in analysis:
             assert len(own_threads()) > 0
             raise error
@@ -228,18 +228,7 @@ def test_leaving_early_joins_the_threads(clip, models, error):
 
 def test_a_missing_file_is_told_at_once(models):
     with pytest.raises(InputError, match=r"nowhere.mp4"):
-        analyze_video("nowhere.mp4", models)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [("every", 0, "every must be at least 1, got 0"),
-     ("batch_size", 0, "batch_size must be at least 1, got 0"),
-     ("threads", -1, "threads must be at least 0, got -1")],
-)  # fmt: skip
-def test_options_out_of_range(name, value, message):
-    with pytest.raises(ValueError, match=message):
-        AnalyzeOptions(**{name: value})
+        tiny_analyzer(models).open("nowhere.mp4")
 
 
 def test_a_stage_never_runs_further_ahead_than_told():
@@ -277,7 +266,7 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
     alive: set[int] = set()
     most = 0
     original = analysis_module.Analysis._decode
-    monkeypatch.setattr(analysis_module, "FRAMES_PER_BATCH", 2)
+    monkeypatch.setattr(analyzer_module, "FRAMES_PER_BATCH", 2)
 
     def decode(self):
         nonlocal most

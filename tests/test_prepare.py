@@ -13,7 +13,7 @@ from pathlib import Path
 import lookalikes
 import numpy as np
 import pytest
-from bright_faces import HEIGHT, NONE, WIDTH, tiny_models
+from bright_faces import HEIGHT, NONE, WIDTH, tiny_networks
 from lookalikes import gray, landmarks66
 from typer.testing import CliRunner, Result
 
@@ -21,10 +21,10 @@ from aucli.align import apply_matrices, face_boxes, square_matrices
 from aucli.cli import app
 from aucli.datasets import disfa, prepared
 from aucli.datasets.adapters import load_labels
+from aucli.datasets.prepare import PrepareConfig, prepare
 from aucli.datasets.prepared import PreparedFaces
 from aucli.errors import DataError
-from aucli.pipeline import loading
-from aucli.prepare import PrepareConfig, prepare
+from aucli.faces import loading
 
 TESTS = Path(__file__).resolve().parent
 
@@ -36,8 +36,8 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = tiny_models()
-    monkeypatch.setattr(loading, "load_models", lambda options: models)
+    networks = tiny_networks().faces
+    monkeypatch.setattr(loading, "load_faces", lambda *_: networks)
 
 
 def run(dataset: str, root: Path, out: Path, *more: object) -> Result:
@@ -92,7 +92,7 @@ def test_landmarks_are_where_they_were_in_the_frame(tmp_path: Path) -> None:
     root = lookalikes.disfa_plus(tmp_path / "data", frames=1, picture=marked)
     assert run("disfa-plus", root, tmp_path / "out").exit_code == 0
     faces = PreparedFaces(tmp_path / "out")
-    finder = tiny_models().still_finder
+    finder = tiny_networks().faces.finder()
     shape = finder._faces(marked("", 0))[0].landmarks[None]  # pyright: ignore
     matrices = square_matrices(face_boxes(shape), 64, prepared.CROP_SCALE)
     assert faces.landmarks[0] == pytest.approx(apply_matrices(shape, matrices)[0], abs=1e-4)
@@ -297,7 +297,9 @@ def test_reading_what_is_no_prepared_set(disfa_root: Path, tmp_path: Path) -> No
         PreparedFaces(tmp_path)
     config = PrepareConfig("disfa", disfa_root, tmp_path / "out", subjects=("SN001",), size=64)
     counted: list[int] = []
-    summary = prepare(config, tiny_models(), on_start=counted.append, on_progress=counted.append)
+    summary = prepare(
+        config, tiny_networks().faces, on_start=counted.append, on_progress=counted.append
+    )
     assert (summary.faces, summary.recordings, summary.absent, counted) == (6, 1, (), [6, 6])
     with pytest.raises(DataError, match="holds no face of these subjects"):
         PreparedFaces(tmp_path / "out", subjects=["SN002"])

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aucli.faces.builtin import load_builtin
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
+from aucli.faces.loading import load_faces
 from aucli.video.source import open_video
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,8 @@ def networks():
     for name in ("builtin-detector", "builtin-landmarks"):
         if not (WEIGHTS / f"{name}.safetensors").exists():
             pytest.skip(f"no weights/{name}.safetensors")
-    return load_builtin()
+    faces = load_faces()
+    return faces.detector, faces.landmarker
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from aucli.align import face_boxes
-from aucli.faces.builtin import load_builtin
+from aucli.faces.loading import load_landmarker
 from aucli.faces.retinaface import RetinaFaceDetector, decode_faces
 from aucli.models.retinaface import Backbone, RetinaFace, decode_boxes, decode_points, priors
 from aucli.video.source import open_video
@@ -274,7 +274,7 @@ def test_every_face_of_the_clips_and_no_other(published_net, clips):
 def test_boxes_are_like_those_of_landmarks(published_net, clips):
     frames = next(iter(open_video(clips / "smile.mp4"))).frames[:3]
     found = RetinaFaceDetector(published_net, CARDS["retinaface-mobilenet"]).detect(frames)
-    _, landmarker = load_builtin()
+    landmarker, _ = load_landmarker("builtin")
     shapes = np.concatenate([s for s, _ in landmarker.locate(frames, [b for b, _ in found])])
     expected, boxes = face_boxes(shapes), np.concatenate([b for b, _ in found])
     side = (expected[:, 2:] - expected[:, :2]).max()

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from aucli.errors import InputError
+from aucli.errors import OptionError
 from aucli.faces.finder import parse_faces
 from aucli.faces.track import Tracker, TrackerConfig, assign
 from aucli.mean_shape import MEAN_SHAPE
@@ -111,7 +111,7 @@ def test_parse_faces():
     assert parse_faces("all") is None
     assert parse_faces("3") == 3
     for text in ("0", "-1", "two", ""):
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(OptionError) as caught:
             parse_faces(text)
         assert str(caught.value) == (
             f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more."

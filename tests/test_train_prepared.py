@@ -318,7 +318,7 @@ def test_mistakes(root: Path, tmp_path: Path) -> None:
     detector = [*command(root, out), "--model", "detector"]
     assert told(*detector) == "aucli: the detector network learns from rendered faces only.\n"
     missing = told(*command(root, out, "--init", "nobody"))
-    assert missing.startswith("aucli: no weights are named 'nobody'") and missing.count("\n") == 1
+    assert missing.startswith("aucli: no network is named 'nobody'") and missing.count("\n") == 1
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"x")
     assert told(*command(root, out, "--init", broken)) == (

@@ -73,7 +73,7 @@ def test_half_storage(stem, tmp_path) -> None:
     assert stored["stem.0.1.running_var"].dtype == torch.float32
     net = cards.load_weights(path).net
     assert {p.dtype for p in net.parameters()} == {torch.float32}
-    assert cards.read_card(path)["kind"] == "detector"
+    assert cards.read_card(path)[1]["kind"] == "detector"
     net = LandmarkNet(WIDTHS)
     with torch.no_grad():
         net.get_parameter("landmark_head.2.weight")[0, 0] = 1e6  # beyond float16
@@ -93,7 +93,7 @@ def test_au_model(tmp_path) -> None:
     model = cards.load_au_model(path)
     assert (model.aus, model.sides, model.crop_size) == (("AU06", "AU12"), True, 128)
     assert (model.template, model.name) == ("eyes-nose", "au")
-    assert model.sha256 == cards.read_card(path)["sha256"]
+    assert model.sha256 == cards.read_card(path)[1]["sha256"]
     crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     result = predict_crops(model, crops)
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def test_names(tmp_path, stem, monkeypatch) -> None:
     monkeypatch.setattr(store, "weights_dir", lambda: tmp_path)
     assert store.list_embedded() == ["v1.0"]
     assert cards.load_weights("v1.0").name == "v1.0"
-    refused("x", "no weights are named 'x'; known are: fan-2d, fanau-disfa, "
+    refused("x", "no network is named 'x'; known are: fan-2d, fanau-disfa, "
                  "heatmap-resnet50-bp4d, hourglass-bp4d, retinaface-mobilenet, "
                  "retinaface-resnet50, v1.0; "
                  "give one of these or the path of a .safetensors file")  # fmt: skip
@@ -181,8 +181,8 @@ def test_bad_cards(stem) -> None:
 
 
 def test_au_model_of_another_kind(stem) -> None:
-    refused(stem, "weights 'v1.0' are of kind 'landmarks', not AU weights; "
-                  "name a model of kind 'au'", cards.load_au_model)  # fmt: skip
+    refused(stem, "weights 'v1.0' are of kind 'landmarks'; name some of kind 'au'",
+            cards.load_au_model)  # fmt: skip
 
 
 def test_saving_what_cannot_be_loaded(tmp_path) -> None:

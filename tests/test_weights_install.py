@@ -183,7 +183,7 @@ def test_interrupted_and_resumed(server, cache) -> None:
         "run the command again, or download it from https://example.org/page and run "
         "`aucli weights import two-aus FILE`"
     )
-    assert why_absent("two-aus").startswith("no weights are named 'two-aus'; known are: ")
+    assert why_absent("two-aus").startswith("no network is named 'two-aus'; known are: ")
     pull(what)
     assert server.asked == [("a.pth", None), ("a.pth", "bytes=5000-")]
     assert sorted(content(cache)) == ["two-aus.json", "two-aus.safetensors"]

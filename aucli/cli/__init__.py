@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import aucli
 from aucli.cli import analyze, bench, evaluate, info, prepare, synth, train, weights
-from aucli.errors import AucliError
+from aucli.errors import AucliError, OptionError
 
 
 class _Commands(TyperGroup):
@@ -23,6 +23,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except OptionError as error:
+            raise typer.BadParameter(str(error)) from error
         except AucliError as error:
             print(f"aucli: {error}", file=sys.stderr)
             raise typer.Exit(1) from error

@@ -34,35 +34,29 @@ def bench(
     Other programs slow it down: run it on an idle machine, and compare two versions in turns. Peak
     memory is that of the whole process so far, so time one video for that of its own.
     """
+    from aucli.analyzer import Analyzer
     from aucli.bench import measure_speed
     from aucli.cli.console import progress_bar
     from aucli.errors import InputError
-    from aucli.faces.finder import parse_faces
-    from aucli.pipeline.analysis import AnalyzeOptions
-    from aucli.pipeline.loading import load_models, resolve_device
+    from aucli.pipeline.options import OptionWords
 
-    try:
-        parse_faces(faces)
-        device = resolve_device(device)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
-    options = AnalyzeOptions(
-        profile=profile,
-        model=model,
-        detector=detector,
-        landmarks=landmarks,
-        faces=faces,
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
-        decoder=decoder,
-    )
+    options: OptionWords = {
+        "profile": profile,
+        "model": model,
+        "detector": detector,
+        "landmarks": landmarks,
+        "faces": faces,
+        "device": device,
+        "batch_size": batch_size,
+        "threads": threads,
+        "decoder": decoder,
+    }
     for path in videos:
         if not path.exists():
             raise InputError(f"{path} does not exist; check the name.")
-    models = load_models(options)
+    analyzer = Analyzer(**options)
     with progress_bar("runs", len(videos) * (runs + 1)) as advance:
-        speeds = [measure_speed(path, models, options, runs, lambda: advance(1)) for path in videos]
+        speeds = [measure_speed(path, analyzer, runs, lambda: advance(1)) for path in videos]
     if json_:
         json.dump([speed.told() for speed in speeds], sys.stdout, indent=1)
         print()

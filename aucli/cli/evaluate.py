@@ -193,7 +193,8 @@ def _card(
 ) -> None:
     from aucli.cli.score_tables import show_card
     from aucli.evaluation.card import synthetic_card
-    from aucli.pipeline.loading import PROFILES, resolve_device
+    from aucli.models.device import resolve_device
+    from aucli.pipeline.options import PROFILES
 
     card = synthetic_card(root, model or PROFILES[profile].model, resolve_device(device))
     if json_:

@@ -52,16 +52,17 @@ def prepare(
     from rich.progress import TimeRemainingColumn as Remaining
 
     from aucli.cli.console import console, note, warn
-    from aucli.pipeline.analysis import AnalyzeOptions
-    from aucli.pipeline.loading import load_models
-    from aucli.prepare import PrepareConfig
-    from aucli.prepare import prepare as run
+    from aucli.datasets.prepare import PrepareConfig
+    from aucli.datasets.prepare import prepare as run
+    from aucli.faces.loading import load_faces
+    from aucli.models.device import resolve_device
 
     names = tuple(name.strip() for name in subjects.split(",")) if subjects else None
     config = PrepareConfig(dataset, root, out, camera, names, every, size)
-    models = None
+    networks = None
     if landmarks != "dataset":
-        models = load_models(AnalyzeOptions(detector=detector, landmarks=landmarks, device=device))
+        device = resolve_device(device)
+        networks = load_faces(detector or "builtin", landmarks or "builtin", device)
     if threads:
         import torch
 
@@ -71,7 +72,7 @@ def prepare(
         task = bar.add_task("frames", total=None)
         summary = run(
             config,
-            models,
+            networks,
             on_start=lambda frames: bar.update(task, total=frames),
             on_progress=lambda frames: bar.advance(task, frames),
             on_problem=lambda sentence: note(f"aucli: {sentence}"),

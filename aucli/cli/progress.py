@@ -1,15 +1,15 @@
 """What ``aucli analyze`` shows while it works and when it is done; all of it on stderr."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+import traceback
 
 from rich import box
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from aucli.cli.console import console, note, warn
-from aucli.pipeline.analysis import Summary
+from aucli.pipeline.analysis import OnFrames, Summary
+from aucli.pipeline.batch import Job, Outcome
 
 
 class Reporter:
@@ -47,31 +47,44 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def begin(self, label: str) -> Callable[[int, int], None]:
-        """Start the bar of the next input; returns its ``on_progress``."""
+    def begin(self, job: Job) -> OnFrames:
+        """Start the bar of the next input; returns what moves it."""
         self._begun += 1
         count = f"[{self._begun}/{self.total}] " if self.total > 1 else ""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        task = self._task = self._progress.add_task(count + label, total=None, fps=0.0)
+        task = self._task = self._progress.add_task(count + job.input.label, total=None, fps=0.0)
         start = time.perf_counter()
 
-        def on_progress(done: int, declared: int) -> None:
+        def on_frames(done: int, declared: int) -> None:
             fps = done / max(time.perf_counter() - start, 1e-9)
             # A declared number that turns out too small would freeze the bar at its end.
             total = declared if declared >= done else None
             self._progress.update(task, completed=done, total=total, fps=fps)
 
-        return on_progress
+        return on_frames
 
     def failed(self, sentence: str) -> None:
         """Tell why an input has no table."""
         self.failures += 1
         note(f"aucli: {sentence}")
 
-    def done(self, label: str, where: str, summary: Summary | None) -> None:
-        """Tell what came of an input; one with damage counts as failed."""
-        assert summary is not None
+    def show(self, outcome: Outcome) -> None:
+        """Say what came of an input; a damaged one counts as failed."""
+        label = outcome.job.input.label
+        if outcome.summary is not None:
+            self._done(label, str(outcome.job.target or "stdout"), outcome.summary)
+            self._calibrated(label, outcome.uncalibrated)
+        if outcome.error is None:
+            if outcome.job.pictures is not None:
+                self._drawn(label, outcome)
+        elif outcome.is_bug:
+            traceback.print_exception(outcome.error)
+            self.failed(f"{label}: failed by a bug in aucli, see above.")
+        else:
+            self.failed(str(outcome.error))
+
+    def _done(self, label: str, where: str, summary: Summary) -> None:
         self._summaries.append(summary)
         if summary.damage:
             self.failures += 1
@@ -82,25 +95,24 @@ class Reporter:
                 f"{summary.fps:.1f} fps -> {where}"
             )
 
-    def uncalibrated(self, label: str, rows: dict[int, int]) -> None:
-        """Tell which faces have no baseline: face_id -> rows."""
-        if rows:
-            faces = ", ".join(map(str, rows))
+    def _calibrated(self, label: str, uncalibrated: dict[int, int]) -> None:
+        if uncalibrated:
+            faces = ", ".join(map(str, uncalibrated))
             warn(
-                f"{label}: no baseline for face {faces} ({sum(rows.values())} rows); only their "
-                "raw values are in the table."
+                f"{label}: no baseline for face {faces} ({sum(uncalibrated.values())} rows); only "
+                "their raw values are in the table."
             )
 
-    def drawn(self, label: str, pictures: list[Path], without_face: list[int]) -> None:
-        """Tell where the pictures of the maps are, and which frames (0-based) have none."""
-        if without_face:
-            numbers = ", ".join(str(frame + 1) for frame in without_face)
+    def _drawn(self, label: str, outcome: Outcome) -> None:
+        if outcome.without_face:
+            numbers = ", ".join(str(frame + 1) for frame in outcome.without_face)
             warn(f"{label}: no face was analysed in frame {numbers}, so no map is drawn of it.")
-        elif not pictures:
+        elif not outcome.pictures:
             warn(f"{label}: there is no face, so no map is drawn.")
-        if pictures and not self.quiet:
-            count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
-            note(f"{label}: {count} of the maps -> {pictures[0].parent}")
+        if outcome.pictures and not self.quiet:
+            count = len(outcome.pictures)
+            pictures = "1 picture" if count == 1 else f"{count} pictures"
+            note(f"{label}: {pictures} of the maps -> {outcome.pictures[0].parent}")
 
     def close_with_summary(self) -> None:
         """Print the AUs over all inputs, the shares of the stages and the count of failures."""

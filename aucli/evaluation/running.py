@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
 from aucli.datasets.folds import refuse_shared_people
@@ -22,7 +22,7 @@ from aucli.datasets.prepared import MANIFEST, PreparedFaces, count_faces, shard_
 from aucli.errors import DataError
 from aucli.evaluation.tables import Predictions
 from aucli.models.predict import AUModel
-from aucli.pipeline.analysis import AnalyzeOptions, Models, analyze_video
+from aucli.table.schema import to_data_frame
 
 FOLD = "{fold}"  # in the name of a model: the number of the fold that it is tested on
 NO_FACE = ("no face", "no landmarks", "unreadable")  # reasons for which prepare leaves frames out
@@ -103,8 +103,7 @@ def run_prepared(
 
 def run_videos(
     root: Path,
-    models: Models,
-    options: AnalyzeOptions,
+    analyzer: Analyzer,
     dataset: str,
     subjects: Collection[str],
     camera: str | None,
@@ -121,13 +120,11 @@ def run_videos(
         if recording.frames is None:
             raise DataError(recording.frame_problems[0])
         video = recording.video
-        with analyze_video(
+        with analyzer.open(
             _path(recording.frames),
-            models,
-            options,
-            lambda done, total, video=video: on_progress(video, done, total),
+            on_frames=lambda done, total, video=video: on_progress(video, done, total),
         ) as analysis:
-            rows = pa.Table.from_batches(list(analysis), analysis.columns.schema()).to_pandas()
+            rows = to_data_frame(list(analysis), analysis.columns.schema())
             assert analysis.summary is not None
             if analysis.summary.damage:
                 raise DataError(
@@ -135,7 +132,7 @@ def run_videos(
                 )
         if short := recording.too_short(analysis.summary.frames):
             raise DataError(short)
-        aus = models.au.aus
+        aus = analyzer.networks.au.aus
         where = pd.DataFrame({"video": video, "frame_index": rows["frame"] - 1})
         values = rows[[f"{au}_r" for au in aus]].to_numpy(np.float32)
         tables.append(_table(where, values, aus, rows["success"].to_numpy(bool)))

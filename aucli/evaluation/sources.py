@@ -1,9 +1,10 @@
 """What is scored, and on whom: a tool's table or a model that is run, all subjects or folds."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import load_labels
 from aucli.datasets.folds import fold_number, folds
 from aucli.errors import DataError
@@ -20,8 +21,8 @@ from aucli.evaluation.running import (
 )
 from aucli.evaluation.tables import TOOLS, read_labels, read_predictions
 from aucli.evaluation.writing import Origin
-from aucli.pipeline.analysis import AnalyzeOptions
-from aucli.pipeline.loading import PROFILES, load_models, resolve_device
+from aucli.models.device import resolve_device
+from aucli.pipeline.options import AnalyzeOptions, choose_networks
 from aucli.weights.cards import load_au_model, read_card
 
 SHOWN = 9  # names of subjects in a sentence
@@ -108,16 +109,16 @@ def run_source(
         raise DataError(f"{root} has none of the {split.name}; give another folder.")
     prepared = is_prepared(root)
     runs, used, seen = [], [], []
-    name = options.model or PROFILES[options.profile].model
+    name = choose_networks(options).model
     for path, subjects in plan(name, split.test, there):
-        seen += refuse_known_people(read_card(path), dataset, subjects, allow_seen)
+        seen += refuse_known_people(read_card(path, "au")[1], dataset, subjects, allow_seen)
         if prepared:
             au = load_au_model(path).to(resolve_device(options.device))
             runs.append(run_prepared(root, au, subjects, on_progress))
         else:
-            models = load_models(replace(options, model=path))
-            au = models.au
-            runs.append(run_videos(root, models, options, dataset, subjects, camera, on_progress))
+            analyzer = Analyzer(**asdict(replace(options, model=path)))
+            au = analyzer.networks.au
+            runs.append(run_videos(root, analyzer, dataset, subjects, camera, on_progress))
         used.append(f"{au.name}, sha256 {au.sha256[:12]}")
     notes = split.notes(there)
     if seen:

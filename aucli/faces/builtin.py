@@ -16,7 +16,6 @@ from aucli.align import (
     warp_crops,
 )
 from aucli.aus import MIRROR_68
-from aucli.errors import WeightsError
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.protocols import Boxes, Frames, Shapes
@@ -24,7 +23,6 @@ from aucli.heatmaps import decode_landmarks
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
 from aucli.models.landmark import CROP_SIZE, LandmarkNet
 from aucli.pose import fit_pose
-from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, load_weights
 
 LONG_SIDE = 320
 FINE_LONG_SIDE = 640
@@ -194,28 +192,6 @@ class BuiltinLandmarker:
             features[part] = confidence_features(_numpy(face_logit), spread, points)
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, features
-
-
-def load_builtin(
-    device: str = "cpu", detector: str = DEFAULT_DETECTOR, landmarks: str = DEFAULT_LANDMARKS
-) -> tuple[BuiltinDetector, BuiltinLandmarker]:
-    """The two networks with their trained weights.
-
-    detector, landmarks: embedded names or paths, as for
-    :func:`aucli.weights.cards.load_weights`. The detector's card may set "threshold", the landmark
-    network's "confidence" (:class:`Confidence`). Raises WeightsError.
-    """
-    found, placed = load_weights(detector), load_weights(landmarks)
-    if not isinstance(found.net, FaceDetectorNet):
-        raise WeightsError(f"weights {found.name!r} are no face detector; name other ones.")
-    if not isinstance(placed.net, LandmarkNet):
-        raise WeightsError(f"weights {placed.name!r} are no landmark network; name other ones.")
-    threshold = float(found.card.get("threshold", SCORE_THRESHOLD))
-    confidence = Confidence.from_card(placed.card)
-    return (
-        BuiltinDetector(found.net, device, threshold, found.sha256),
-        BuiltinLandmarker(placed.net, device, confidence, placed.sha256),
-    )
 
 
 def _numpy(x: torch.Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.errors import InputError
+from aucli.errors import OptionError
 from aucli.faces.boxes import overlaps
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
 from aucli.faces.follow import GROUP_FRAMES, Follower
@@ -62,14 +62,14 @@ class FinderConfig:
 
 
 def parse_faces(text: str) -> int | None:
-    """'largest' -> 1, 'all' -> None, '3' -> 3. Raises InputError on anything else."""
+    """'largest' -> 1, 'all' -> None, '3' -> 3. Raises OptionError on anything else."""
     if text == "largest":
         return 1
     if text == "all":
         return None
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
-    raise InputError(f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more.")
+    raise OptionError(f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more.")
 
 
 class FaceFinder:

@@ -1,4 +1,4 @@
-"""``--calibrate``: what a person's face reads at rest, subtracted from the intensities.
+"""Calibration: what a person's face reads at rest is subtracted from the intensities.
 
 A face at rest rarely reads 0: brows are high or low, folds look like expressions, mouth corners
 hang. Calibrated intensity = raw - baseline, kept within 0-5. The baseline is the median of chosen
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from aucli.aus import MAX_INTENSITY, SIDES
-from aucli.errors import InputError, OutputError
+from aucli.errors import InputError, OptionError, OutputError
 from aucli.faces.finder import parse_faces
 from aucli.table.schema import Rows
 
@@ -69,8 +69,8 @@ class Calibration:
 def parse_calibration(text: str, faces: str = "largest") -> Calibration:
     """Read ``median``, ``neutral=120``, ``neutral=10-40``, ``neutral=1.0-2.5s``, ``neutral=FILE``.
 
-    faces: of the run. Raises InputError where it cannot be understood, the video is missing, or one
-    person's video would be the baseline of several.
+    faces: of the run. Raises OptionError where it cannot be understood, the video is missing, or
+    one person's video would be the baseline of several.
     """
     one_person = parse_faces(faces) == 1
     source = text.removeprefix("neutral=")
@@ -82,19 +82,19 @@ def parse_calibration(text: str, faces: str = "largest") -> Calibration:
             first = float(match[1])
             last = float(match[2] or first)
             if last < first or (frames and first < 1):
-                raise InputError(
+                raise OptionError(
                     f"calibrate: '{text}' names no frame; frames count from 1, and a segment "
                     "ends after it begins."
                 )
             return Calibration(text, one_person, first, last, seconds=frames is None)
         if Path(source).exists():
             if not one_person:
-                raise InputError(
-                    f"calibrate: '{text}' shows one person; it needs --faces largest, or take "
-                    "median."
+                raise OptionError(
+                    f"calibrate: '{text}' shows one person; keep one face (faces 'largest'), "
+                    "or take median."
                 )
             return Calibration(text, one_person, video=Path(source))
-    raise InputError(
+    raise OptionError(
         f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
         "(10-40 or 1.0-2.5s) or a video that exists."
     )

@@ -13,8 +13,9 @@ import numpy as np
 from aucli.align import align_face, apply_matrices, invert_matrices
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import OutputError
+from aucli.files import write_whole
 from aucli.models.predict import AUModel, predict_crops
-from aucli.pipeline.analysis import AnalyzeOptions, torch_threads
+from aucli.pipeline.analysis import Analysis, torch_threads
 from aucli.pipeline.panels import FaceMaps, draw_panel
 from aucli.table.schema import Rows
 from aucli.video.source import Decoder, open_video
@@ -119,35 +120,29 @@ def read_maps(frame: np.ndarray, landmarks: np.ndarray, model: AUModel) -> FaceM
     )
 
 
-def write_panels(
-    path: Path,
-    label: str,
-    model: AUModel,
-    faces: list[SeenFace],
-    target_stem: Path,
-    options: AnalyzeOptions,
-) -> list[Path]:
-    """One PNG for each of the faces of a video; returns their paths.
+def write_panels(analysis: Analysis, faces: list[SeenFace], target_stem: Path) -> list[Path]:
+    """One PNG for each of the faces of an analysed video; returns their paths.
 
-    label: names the video in the picture. target_stem: folder and start of the names:
-    ``maps/clip`` gives ``maps/clip_frame000041_face0.png``, the frame as in the table, from 1.
-    Raises OutputError where the folder cannot be written.
+    target_stem: folder and start of the names: ``maps/clip`` gives
+    ``maps/clip_frame000041_face0.png``, the frame as in the table, from 1. Raises OutputError where
+    the folder cannot be written.
     """
     written = []
-    with torch_threads(options.threads):
-        for face, maps in face_maps(path, model, faces, options.decoder):
+    model, decoder = analysis.networks.au, analysis.options.decoder
+    with torch_threads(analysis.options.threads):
+        for face, maps in face_maps(analysis.info.path, model, faces, decoder):
             number = face.frame_index + 1
             time = "" if math.isnan(face.pts_seconds) else f" · {face.pts_seconds:.3f} s"
-            title = f"{label} · frame {number}{time} · face {face.face_id}"
+            title = f"{analysis.label} · frame {number}{time} · face {face.face_id}"
             picture = draw_panel(maps, title, model.name)
             name = f"{target_stem.name}_frame{number:06d}_face{face.face_id}.png"
             target = target_stem.with_name(name)
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                picture.save(target)
+                with write_whole(target) as stream:
+                    picture.save(stream, "PNG")
             except OSError as error:
                 raise OutputError(
-                    f"Cannot write {target}: {error.strerror}; name another folder for --heatmaps."
+                    f"Cannot write {target}: {error.strerror}; name another folder."
                 ) from error
             written.append(target)
     return written

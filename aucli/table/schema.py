@@ -15,13 +15,18 @@ and, where asked for, ``AU12_raw`` (0-5, the reading where ``AU12_r`` is less a 
 :data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from aucli.aus import SIDES
 from aucli.table.arrow import repeat_text, to_array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls present
 
@@ -146,3 +151,11 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
 
 def _floats(values: np.ndarray) -> pa.Array:
     return to_array(values.astype(np.float32), np.isfinite(values))
+
+
+def to_data_frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> "pd.DataFrame":
+    """Batches as one pandas DataFrame; ``face_id`` and ``AU.._c`` are nullable integers."""
+    import pandas as pd
+
+    nullable = {pa.int32(): pd.Int32Dtype(), pa.int8(): pd.Int8Dtype()}
+    return pa.Table.from_batches(batches, schema).to_pandas(types_mapper=nullable.get)

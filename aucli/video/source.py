@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -20,6 +20,7 @@ from aucli.video import demux
 from aucli.video.stills import IMAGE_SUFFIXES, image_files, read_image
 
 Decoder = Literal["auto", "decord", "pyav"]
+DECODERS: tuple[Decoder, ...] = get_args(Decoder)
 
 # decord decodes ahead of its reader without limit, so it may only have clips that fit as a whole.
 MEMORY_BUDGET = 512 * 2**20
@@ -60,8 +61,11 @@ class FrameSource:
     """A source of frames: iterate for :class:`FrameBatch`, then read :attr:`report`.
 
     Every iteration starts at the first frame. Memory stays bounded: nothing is read ahead of the
-    consumer, except by decord, which gets only clips that fit the memory budget.
+    consumer, except by decord, which gets only clips that fit the memory budget. ``unrelated``:
+    the frames are pictures that have nothing to do with each other.
     """
+
+    unrelated = False
 
     def __init__(self, info: VideoInfo, batch_size: int) -> None:
         if batch_size < 1:
@@ -132,6 +136,8 @@ def open_video(
 
 class ImageSource(FrameSource):
     """Still images; a batch ends early where the size of the images changes."""
+
+    unrelated = True
 
     def __init__(self, path: Path, files: list[Path], batch_size: int) -> None:
         height, width = read_image(files[0]).shape[:2]

@@ -38,6 +38,8 @@ from aucli.weights.store import card_file, find, read_card_file, read_checked, t
 DEFAULT_DETECTOR = "builtin-detector"
 DEFAULT_LANDMARKS = "builtin-landmarks"
 DEFAULT_AU_MODEL = "scc-small"
+# What the name 'builtin' means.
+BUILTIN = {"au": DEFAULT_AU_MODEL, "detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS}
 
 PIXEL_MEAN = 127.5  # of the project's own networks; they see (pixel - mean) / std
 PIXEL_STD = 64.0
@@ -101,21 +103,28 @@ class LoadedWeights:
     name: str
 
 
-def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+def is_path(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this is the path of weights, with or without its suffix, and not a name."""
+    text = os.fspath(name_or_path)
+    return os.sep in text or Path(text).suffix in (".safetensors", ".json")
+
+
+def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Path:
     """Path of the tensors for an embedded or cached name, or a path with or without its suffix.
 
-    Raises WeightsError where nothing is found; for published weights it says how to get them.
+    kind: 'au', 'detector' or 'landmarks'; with it 'builtin' is a name, too. Raises WeightsError
+    where nothing is found: it names those of the kind, or says how to get published weights.
     """
     text = os.fspath(name_or_path)
-    as_path = Path(text)
-    if as_path.suffix in (".safetensors", ".json"):
-        stem = as_path.with_suffix("")
-    elif os.sep in text:
-        stem = as_path
+    if is_path(text):
+        stem = Path(text)
+        if stem.suffix in (".safetensors", ".json"):
+            stem = stem.with_suffix("")
     else:
-        found = find(text)
+        name = BUILTIN[kind] if kind and text == "builtin" else text
+        found = find(name)
         if found is None:
-            raise WeightsError(why_absent(text))
+            raise WeightsError(why_absent(name, kind))
         stem = found
     for path in (tensors_file(stem), card_file(stem)):
         if not path.is_file():
@@ -197,37 +206,47 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
     return tensor
 
 
-def read_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The card of named or given weights, without reading the tensors. Raises WeightsError."""
-    path = card_file(resolve(name_or_path))
-    card = read_card_file(path)
-    if card.get("architecture") not in ARCHITECTURES:
+def read_card(
+    name_or_path: str | os.PathLike[str], kind: str | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Tensors' path and card of named or given weights, without reading the tensors.
+
+    kind: as in :func:`resolve`. Raises WeightsError, also for weights of another kind.
+    """
+    path = resolve(name_or_path, kind)
+    card = read_card_file(card_file(path))
+    architecture = ARCHITECTURES.get(card.get("architecture", ""))
+    if architecture is None:
         raise WeightsError(
-            f"card {path} names the architecture {card.get('architecture')!r}; "
+            f"card {card_file(path)} names the architecture {card.get('architecture')!r}; "
             f"this version knows {', '.join(ARCHITECTURES)}"
         )
-    return card
+    if card["kind"] != architecture.kind:
+        raise WeightsError(
+            f"card {card_file(path)} says kind {card['kind']!r}, but "
+            f"{card['architecture']} is of kind {architecture.kind!r}; restore it"
+        )
+    if kind not in (None, card["kind"]):
+        raise WeightsError(
+            f"weights {path.stem!r} are of kind {card['kind']!r}; name some of kind {kind!r}"
+        )
+    return path, card
 
 
-def load_weights(name_or_path: str | os.PathLike[str]) -> LoadedWeights:
+def load_weights(name_or_path: str | os.PathLike[str], kind: str | None = None) -> LoadedWeights:
     """Network in eval mode, float32, on the CPU, after checking its sha256.
 
-    name_or_path: an embedded or cached name, or a path with or without its suffix.
-    Raises WeightsError where a file is missing, altered, truncated, or fits no network.
+    name_or_path: an embedded or cached name, or a path with or without its suffix. kind: as in
+    :func:`resolve`. Raises WeightsError where a file is missing, altered, truncated, or fits no
+    network, or the network is of another kind.
     """
-    path = resolve(name_or_path)
-    card = read_card(path)
+    path, card = read_card(name_or_path, kind)
     blob = read_checked(path, card)
     try:
         state = parse_tensors(blob)
     except SafetensorError as error:
         raise WeightsError(f"weights file {path} is not a safetensors file ({error})") from error
     architecture = ARCHITECTURES[card["architecture"]]
-    if card["kind"] != architecture.kind:
-        raise WeightsError(
-            f"card {card_file(path)} says kind {card['kind']!r}, but "
-            f"{card['architecture']} is of kind {architecture.kind!r}; restore it"
-        )
     try:
         net = architecture.build(card["config"])
     except (TypeError, ValueError, KeyError) as error:
@@ -262,12 +281,7 @@ def check_fit(
 
 def load_au_model(name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL) -> AUModel:
     """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError."""
-    loaded = load_weights(name_or_path)
-    if loaded.card["kind"] != "au":
-        raise WeightsError(
-            f"weights {loaded.name!r} are of kind {loaded.card['kind']!r}, not AU weights; "
-            "name a model of kind 'au'"
-        )
+    loaded = load_weights(name_or_path, "au")
     return au_model(loaded.net, loaded.card, loaded.name, loaded.sha256)
 
 

@@ -24,7 +24,7 @@ from aucli.datasets.footage import Film, FrameReader
 from aucli.datasets.prepared import Dropped
 from aucli.datasets.recordings import Recording
 from aucli.errors import AucliError, DataError, OutputError
-from aucli.pipeline.analysis import Models
+from aucli.faces.loading import FaceNetworks
 from aucli.records import FrameBatch
 
 PART = ".part"  # ends the name of a file that is being written
@@ -71,14 +71,14 @@ class Summary:
 
 def prepare(
     config: PrepareConfig,
-    models: Models | None,
+    networks: FaceNetworks | None,
     on_start: Callable[[int], None] = lambda frames: None,
     on_progress: Callable[[int], None] = lambda frames: None,
     on_problem: Callable[[str], None] = lambda sentence: None,
 ) -> Summary:
     """Write the recordings that ``config.out`` lacks, then the manifest and the dropped frames.
 
-    models: whose finders give the landmarks; None takes those that the dataset brings. on_start:
+    networks: that find the faces; None takes those that the dataset brings. on_start:
     called once with the number of labelled frames; on_progress: with the number of those just done
     or found. on_problem: called with a sentence for each recording that is left out.
 
@@ -88,11 +88,11 @@ def prepare(
     """
     data = adapter(config.dataset)
     found = find_recordings(config.dataset, config.root, config.camera, config.subjects)
-    if models is None and not any(recording.landmarks for recording in found):
+    if networks is None and not any(recording.landmarks for recording in found):
         raise DataError(
             f"{config.root} holds no landmarks for this camera; leave out --landmarks dataset."
         )
-    _claim(config.out, _settings(config, data, models))
+    _claim(config.out, _settings(config, data, networks))
     on_start(sum(len(recording.labels) for recording in found))
     problems: list[str] = []
     for recording in found:
@@ -101,7 +101,7 @@ def prepare(
             sentences = problems_of(recording)
             if not sentences:
                 try:
-                    _prepare_one(recording, path, data.aus, config, models)
+                    _prepare_one(recording, path, data.aus, config, networks)
                 except AucliError as error:
                     if isinstance(error, OutputError):
                         raise
@@ -112,18 +112,20 @@ def prepare(
         on_progress(len(recording.labels))
     there = {recording.subject for recording in found}
     absent = () if config.subjects else tuple(s for s in data.subjects if s not in there)
-    return _finish(config.out, _settings(config, data, models), problems, absent)
+    return _finish(config.out, _settings(config, data, networks), problems, absent)
 
 
-def _settings(config: PrepareConfig, data: Adapter, models: Models | None) -> dict[str, Any]:
+def _settings(
+    config: PrepareConfig, data: Adapter, networks: FaceNetworks | None
+) -> dict[str, Any]:
     """All that decides the files; a set is continued only with the same."""
-    networks = models and {k: models.provenance.get(k) for k in ("detector", "landmarks")}
+    told = networks and networks.told
     return {
         "version": prepared.FORMAT_VERSION,
         "dataset": config.dataset,
         "camera": data.camera(config.camera),
         "aus": list(data.aus),
-        "landmarks": networks or "dataset",
+        "landmarks": told or "dataset",
         "every": config.every,
         "size": config.size,
         "scale": prepared.CROP_SCALE,
@@ -161,7 +163,7 @@ def _prepare_one(
     path: Path,
     aus: tuple[str, ...],
     config: PrepareConfig,
-    models: Models | None,
+    networks: FaceNetworks | None,
 ) -> None:
     """Write the file of one recording. Raises AucliError where its frames do not fit its labels."""
     labels = recording.labels
@@ -172,10 +174,10 @@ def _prepare_one(
     reader = FrameReader(recording.frames, np.array(list(rows), np.int64))
     reasons: dict[int, str] = {}
     columns: dict[str, list[Any]] = {name: [] for name in prepared.shard_schema(aus).names[2:]}
-    for batch, found in _find(recording, reader, models):
+    for batch, found in _find(recording, reader, networks):
         shown = [i for i, (shape, _) in enumerate(found) if shape is not None]
         for i in sorted(set(range(len(batch))) - set(shown)):
-            reasons[int(batch.frame_index[i])] = "no face" if models else "no landmarks"
+            reasons[int(batch.frame_index[i])] = "no face" if networks else "no landmarks"
         if not shown:
             continue
         shapes = np.stack([np.asarray(found[i][0], np.float64) for i in shown])  # (n, 68, 2)
@@ -208,10 +210,10 @@ def _prepare_one(
 
 
 def _find(
-    recording: Recording, reader: FrameReader, models: Models | None
+    recording: Recording, reader: FrameReader, networks: FaceNetworks | None
 ) -> Iterator[tuple[FrameBatch, list[Found]]]:
     """The largest face of each frame, or the dataset's own landmarks."""
-    if models is None:
+    if networks is None:
         landmarks = recording.landmarks
         if landmarks is None:
             raise DataError(
@@ -222,7 +224,7 @@ def _find(
         return
     # Pictures carry no time to follow a face through.
     film = isinstance(recording.frames, Film)
-    finder = models.video_finder if film else models.still_finder
+    finder = networks.finder(unrelated=not film)
     for batch, frames in finder.find(reader):
         yield (
             batch,

@@ -1,4 +1,4 @@
-"""What the command line names, as a list of inputs and the tables that they become."""
+"""What a user names, as a list of inputs and the tables that they become."""
 
 import glob
 import os
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
+from aucli.errors import OptionError
+from aucli.table.writer import FORMATS
+from aucli.video.stills import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {
     ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv",
@@ -25,7 +27,9 @@ class Input:
     label: str
 
 
-def find_inputs(arguments: Iterable[str], stdin: Iterable[str]) -> tuple[list[Input], list[str]]:
+def find_inputs(
+    arguments: Iterable[str], stdin: Iterable[str] = ()
+) -> tuple[list[Input], dict[str, str]]:
     """Inputs in the order of the arguments, each once; and a sentence for each that holds nothing.
 
     An argument is a file, a folder (searched with its subfolders: each video is an input, and each
@@ -33,18 +37,18 @@ def find_inputs(arguments: Iterable[str], stdin: Iterable[str]) -> tuple[list[In
     What does not exist is kept: opening it tells so.
     """
     inputs: dict[Path, Input] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name in _with_stdin(arguments, stdin):
         path = Path(name)
         if path.is_dir():
             found = [Input(p, _label(p, path)) for p in _in_folder(path)]
             if not found:
-                problems.append(f"{path} holds no video and no picture; check the folder.")
+                problems[name] = f"{path} holds no video and no picture; check the folder."
         elif not path.exists() and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))
             found = [Input(Path(match), Path(match).name) for match in matches]
             if not found:
-                problems.append(f"{name} matches no file; check the pattern.")
+                problems[name] = f"{name} matches no file; check the pattern."
         else:
             found = [Input(path, path.name)]
         for item in found:
@@ -66,8 +70,6 @@ def _label(path: Path, folder: Path) -> str:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    from aucli.video.stills import IMAGE_SUFFIXES
-
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = sorted(name for name in files if not name.startswith("."))
@@ -80,8 +82,13 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def table_format(chosen: str | None, out: str | None) -> str:
-    """The format asked for, else the one of OUT's suffix, else csv to stdout and parquet."""
+    """The format asked for, else the one of the table's suffix, else csv to stdout and parquet.
+
+    Raises OptionError for an unknown one.
+    """
     if chosen:
+        if chosen not in FORMATS:
+            raise OptionError(f"format: '{chosen}' is not one of {', '.join(FORMATS)}.")
         return chosen
     if out == "-":
         return "csv"
@@ -96,21 +103,19 @@ def plan_targets(
     OUT is one table where it ends in a table's suffix (or in any other, with --format), else a
     folder. Without it the tables go to the current folder.
 
-    Raises typer.BadParameter where several inputs would go into one file, or on the standard output
+    Raises OptionError where several inputs would go into one file, or on the standard output
     into one OpenFace table, which does not tell them apart.
     """
     if out == "-":
         if chosen == "openface" and len(inputs) > 1:
-            raise typer.BadParameter(
-                f"an OpenFace table has no column for the {len(inputs)} inputs; name a folder.",
-                param_hint="-o",
+            raise OptionError(
+                f"out: an OpenFace table has no column for the {len(inputs)} inputs; name a folder."
             )
         return [None] * len(inputs)
     file = out is not None and _names_a_file(out, chosen)
     if file and len(inputs) > 1:
-        raise typer.BadParameter(
-            f"{len(inputs)} inputs cannot go into the one table {out}; name a folder.",
-            param_hint="-o",
+        raise OptionError(
+            f"out: {len(inputs)} inputs cannot go into the one table {out}; name a folder."
         )
     if out and file:
         return [Path(out)]

@@ -1,0 +1,254 @@
+"""``aucli.Analyzer``: options checked and networks loaded once, then used for any number of inputs.
+
+analyzer = aucli.Analyzer(faces="all", sides=True)
+table = analyzer.frame("clip.mp4")              # a pandas DataFrame
+table = analyzer.frames(array, pts_seconds)     # frames that are in memory
+for batch in analyzer.open("long.mp4"): ...     # Arrow batches as they come
+analyzer.tables(["study/"], out="tables/")      # many inputs into files
+live = analyzer.live()                          # a webcam: live.push(rgb, seconds)
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from aucli.errors import InputError, OptionError
+from aucli.pipeline.analysis import (
+    FRAMES_PER_BATCH,
+    Analysis,
+    OnFrames,
+    OnRows,
+    sha256,
+    torch_threads,
+)
+from aucli.pipeline.batch import Job, Outcome, TableSettings, run_batch
+from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
+from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
+from aucli.pipeline.loading import load_networks
+from aucli.pipeline.options import SWITCHES, AnalyzeOptions, OptionWords
+from aucli.pipeline.rows import rows_in_order
+from aucli.records import FrameBatch
+from aucli.table.schema import to_data_frame, to_record_batch
+from aucli.video.arrays import ArraySource, check_frames, check_times
+from aucli.video.source import open_video
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Analyzer:
+    """Measures AU intensities with the options of ``aucli analyze`` as keywords.
+
+    The options are those of :class:`aucli.pipeline.options.AnalyzeOptions`, with the command line's
+    defaults: profile, model, detector, landmarks, faces, every, device, batch_size, threads,
+    decoder, calibrate, sides, places, presence, landmarks_xy. All are checked at once; then the
+    networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is measured.
+
+    Tables have one row for every face and frame, and one for a frame without a face; the columns
+    are those of :mod:`aucli.table.schema`. One Analyzer serves one thread at a time.
+
+    Raises:
+        OptionError: an option has an impossible value; one sentence for each.
+        WeightsError: weights are missing or altered. LibraryError: an optional library is missing.
+        InputError: the neutral video cannot be read or shows no face.
+    """
+
+    def __init__(self, **options: Unpack[OptionWords]) -> None:
+        self.options = AnalyzeOptions.of(options)
+        self.networks = load_networks(self.options)
+        self.columns = self.options.columns(self.networks.au.aus, self.networks.au.sides)
+        self._neutral = self._measure_neutral()
+
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        label: str | None = None,
+        on_frames: OnFrames | None = None,
+        on_rows: OnRows | None = None,
+    ) -> Analysis:
+        """A video, a picture or a folder of pictures; iterate for its rows as Arrow batches.
+
+        label: what the column ``video`` says, by default the file's name. on_frames, on_rows: see
+        :class:`aucli.pipeline.analysis.Analysis`. Close it, or use it as a context manager. Raises
+        InputError where the file is missing or nothing in it can be decoded.
+        """
+        path = Path(path)
+        source = open_video(path, self.options.decoder, FRAMES_PER_BATCH)
+        return Analysis(
+            source,
+            label or path.name,
+            self.networks,
+            self.options,
+            on_frames,
+            on_rows,
+            self._neutral,
+        )
+
+    def frame(self, path: str | os.PathLike[str]) -> "pd.DataFrame":
+        """The whole table of a video, a picture or a folder of pictures.
+
+        ``face_id`` and ``AU12_c`` are nullable integers. ``attrs["provenance"]`` says how the rows
+        came to be, ``attrs["damage"]`` what is missing of a damaged file ('' for a sound one).
+        Raises InputError as :meth:`open`, or for neutral frames without a face.
+        """
+        return _data_frame(self.open(path))
+
+    def frames(
+        self,
+        array: ArrayLike,
+        pts_seconds: ArrayLike | None = None,
+        *,
+        label: str = "array",
+    ) -> "pd.DataFrame":
+        """The table of frames in memory. Each call is one film; nothing carries over to the next.
+
+        array: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising; None where the frames are
+        pictures that have nothing to do with each other. label: as in :meth:`open`. Raises
+        InputError for other arrays and for times that do not rise.
+        """
+        source = ArraySource(np.asarray(array), pts_seconds, label, FRAMES_PER_BATCH)
+        neutral = self._neutral
+        return _data_frame(Analysis(source, label, self.networks, self.options, neutral=neutral))
+
+    def live(self) -> "Live":
+        """Frames one after the other, from a camera or another decoder; ids stay with the faces.
+
+        Raises OptionError for a calibration by frames of the film itself, which are not there yet.
+        """
+        return Live(self, self._neutral)
+
+    def tables(
+        self,
+        inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+        out: str | os.PathLike[str] = ".",
+        *,
+        format: str | None = None,
+        overwrite: bool = False,
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
+
+        inputs: videos, pictures, folders and glob patterns. out: a folder, or a table for one
+        input. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default what ``out`` ends in.
+        on_outcome: called after each input. Returns what came of each; see
+        :class:`aucli.pipeline.batch.Outcome`. Raises OptionError where inputs and ``out`` do not
+        fit, and InputError where there is no input at all.
+        """
+        given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+        found, problems = find_inputs(os.fspath(name) for name in given)
+        if not found and not problems:
+            raise InputError("There is no input; name a video, a picture or a folder.")
+        if format == "openface" and not (self.options.presence and self.options.landmarks_xy):
+            raise OptionError("format: openface needs presence and landmarks_xy.")
+        place = os.fspath(out)
+        targets = plan_targets(found, place, format)
+        jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
+        settings = TableSettings(table_format(format, place), overwrite)
+        outcomes = [
+            Outcome(Job(Input(Path(name), name), None), InputError(sentence))
+            for name, sentence in problems.items()
+        ]
+        for outcome in outcomes:
+            if on_outcome is not None:
+                on_outcome(outcome)
+        for outcome in run_batch(self.open, jobs, self.columns, settings):
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+        return outcomes
+
+    def _measure_neutral(self) -> Baseline | None:
+        """The median of the largest face over the neutral video; None for other calibrations."""
+        if self.options.calibrate is None:
+            return None
+        video = parse_calibration(self.options.calibrate, self.options.faces).video
+        if video is None:
+            return None
+        readings = Readings()
+        source = open_video(video, self.options.decoder, FRAMES_PER_BATCH)
+        plain = replace(self.options, calibrate=None)
+        with Analysis(source, video.name, self.networks, plain, on_rows=readings.add) as analysis:
+            for _ in analysis:
+                pass
+        baseline = readings.pooled()
+        if baseline is None:
+            raise InputError(f"{video} shows no face to take as neutral; name another video.")
+        return replace(baseline, sha256=sha256(video))
+
+
+class Live:
+    """Frames that arrive one after the other; see :meth:`Analyzer.live`."""
+
+    def __init__(self, analyzer: Analyzer, neutral: Baseline | None) -> None:
+        options = analyzer.options
+        if options.calibrate is not None and neutral is None:
+            raise OptionError(
+                f"calibrate: '{options.calibrate}' needs frames that a live film does not have "
+                "yet; name a neutral video."
+            )
+        self._analyzer = analyzer
+        self._finder = analyzer.networks.faces.finder()
+        self._calibrator: Calibrator | None = None
+        if options.calibrate is not None:
+            calibration = parse_calibration(options.calibrate, options.faces)
+            self._calibrator = Calibrator(calibration, "live", neutral)
+        self._pushed = 0
+        self._seen_at = -np.inf
+
+    def push(self, rgb: ArrayLike, pts_seconds: ArrayLike) -> "pd.DataFrame":
+        """The rows of the next frame or frames.
+
+        rgb: (H, W, 3) uint8 with one time, or (N, H, W, 3) with (N,) of them. pts_seconds: later
+        than every frame before. With ``every``, frames in between give no row. Raises InputError;
+        the frames then do not count.
+        """
+        analyzer = self._analyzer
+        frames = np.asarray(rgb)
+        frames = frames[None] if frames.ndim == 3 else frames
+        check_frames(frames)
+        times = check_times(np.atleast_1d(pts_seconds), len(frames), self._seen_at)
+        index = self._pushed + np.arange(len(frames), dtype=np.int64)
+        self._pushed += len(frames)
+        self._seen_at = float(times[-1]) if len(times) else self._seen_at
+        due = index % analyzer.options.every == 0
+        batch = FrameBatch(frames[due], index[due], times[due])
+        with torch_threads(analyzer.options.threads):
+            faces = self._finder.push(batch.frames, batch.pts_seconds)
+            found = rows_in_order(
+                [(batch, faces)], analyzer.networks.au, analyzer.options.batch_size
+            )
+            if self._calibrator is not None:
+                found = self._calibrator.rows(found)
+            rows = [to_record_batch(analyzer.columns, "live", part) for part in found]
+        return to_data_frame(rows, analyzer.columns.schema())
+
+
+def analyze(
+    path: str | os.PathLike[str], *, groups: Sequence[str] = (), **options: Unpack[OptionWords]
+) -> "pd.DataFrame":
+    """The table of one video, a picture or a folder of pictures, in one line.
+
+    groups: further columns, any of 'sides', 'places', 'presence', 'landmarks_xy'. The options are
+    those of :class:`Analyzer`, which is the way to analyse more than one input: it loads the
+    networks once. Returns and raises as :meth:`Analyzer.frame`.
+    """
+    wanted = [groups] if isinstance(groups, str) else list(groups)
+    if strange := [str(word) for word in wanted if word not in SWITCHES]:
+        raise OptionError(f"groups: {', '.join(strange)} is not among {', '.join(SWITCHES)}.")
+    switches: OptionWords = dict.fromkeys(wanted, True)  # pyright: ignore[reportAssignmentType]
+    return Analyzer(**{**options, **switches}).frame(path)
+
+
+def _data_frame(analysis: Analysis) -> "pd.DataFrame":
+    with analysis:
+        frame = to_data_frame(list(analysis), analysis.columns.schema())
+        frame.attrs["provenance"] = analysis.provenance()
+    assert analysis.summary is not None
+    frame.attrs["damage"] = analysis.summary.damage
+    return frame

@@ -1,0 +1,102 @@
+"""The networks that find faces, loaded once: a detector and a landmark network by their names.
+
+``builtin`` comes with the package. Nothing is replaced by something else when it is missing.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aucli.faces import fan
+from aucli.faces.builtin import SCORE_THRESHOLD, BuiltinDetector, BuiltinLandmarker, Confidence
+from aucli.faces.finder import FaceFinder, FinderConfig
+from aucli.faces.library_detectors import DETECTORS, LibraryDetector
+from aucli.faces.protocols import Detector, Landmarker
+from aucli.faces.retinaface import RetinaFaceDetector
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.retinaface import RetinaFace
+from aucli.weights.cards import load_weights
+
+# Without a landmark network that tells faces from other things, the built-in detector decides: at
+# this score it finds none in a clip without faces, and all but 7 in 544 frames with one.
+DECIDING_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FaceNetworks:
+    """A detector and a landmark network, and how they find the faces of a run.
+
+    told: of both, name and checksum for the provenance.
+    """
+
+    detector: Detector
+    landmarker: Landmarker
+    config: FinderConfig
+    told: dict[str, Any]
+
+    def finder(self, unrelated: bool = False) -> FaceFinder:
+        """A finder for one film, or for ``unrelated`` pictures. It keeps a state of its own."""
+        config = replace(self.config, independent=True) if unrelated else self.config
+        return FaceFinder(self.detector, self.landmarker, config)
+
+
+def load_faces(
+    detector: str = "builtin",
+    landmarks: str = "builtin",
+    device: str = "cpu",
+    faces: int | None = 1,
+) -> FaceNetworks:
+    """Load both networks onto a device. faces: how many to keep; None keeps all.
+
+    Raises WeightsError for an unknown name or weights that cannot be used, LibraryError where an
+    optional library is missing.
+    """
+    landmarker, landmarks_told = load_landmarker(landmarks, device)
+    config, least_score = FinderConfig(faces), 0.0
+    if isinstance(landmarker, fan.FanLandmarker):
+        least_score = DECIDING_THRESHOLD
+        config = FinderConfig(
+            faces,
+            min_confidence=fan.MIN_CONFIDENCE,
+            keep_confidence=fan.KEEP_CONFIDENCE,
+            redetect_confidence=fan.MIN_CONFIDENCE,
+        )
+    found, detector_told = load_detector(detector, device, least_score)
+    if device != "cpu":
+        # A GPU detects in whole batches faster than it follows faces frame by frame.
+        config = replace(config, detect_every_seconds=0.0)
+    told = {"detector": detector_told, "landmarks": landmarks_told}
+    return FaceNetworks(found, landmarker, config, told)
+
+
+def load_detector(
+    name: str, device: str = "cpu", least_score: float = 0.0
+) -> tuple[Detector, dict[str, Any]]:
+    """A face detector, and what the provenance says of it.
+
+    name: 'builtin', one of face-alignment's :data:`~aucli.faces.library_detectors.DETECTORS`, or
+    detector weights by name or path. least_score: raises the built-in detector's threshold; the
+    others' are strict. Raises LibraryError or WeightsError.
+    """
+    if name in DETECTORS:
+        return LibraryDetector(name, device), {"name": name, "library": "face-alignment"}
+    loaded = load_weights(name, "detector")
+    told = {"name": loaded.name, "sha256": loaded.sha256}
+    if isinstance(loaded.net, RetinaFace):
+        return RetinaFaceDetector(loaded.net, loaded.card, device), told
+    assert isinstance(loaded.net, FaceDetectorNet)
+    threshold = max(float(loaded.card.get("threshold", SCORE_THRESHOLD)), least_score)
+    return BuiltinDetector(loaded.net, device, threshold, loaded.sha256), told
+
+
+def load_landmarker(name: str, device: str = "cpu") -> tuple[Landmarker, dict[str, Any]]:
+    """A landmark network, and what the provenance says of it.
+
+    name: 'builtin', or landmark weights by name or path. Raises LibraryError or WeightsError.
+    """
+    loaded = load_weights(name, "landmarks")
+    told = {"name": loaded.name, "sha256": loaded.sha256}
+    if isinstance(loaded.net, LandmarkNet):
+        confidence = Confidence.from_card(loaded.card)
+        return BuiltinLandmarker(loaded.net, device, confidence, loaded.sha256), told
+    return fan.FanLandmarker(loaded.net, device), told

@@ -1,0 +1,143 @@
+"""What to analyse and how: every option of an analysis, checked all at once."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict
+
+from aucli.errors import OptionError
+from aucli.faces.finder import parse_faces
+from aucli.pipeline.calibration import parse_calibration
+from aucli.table.schema import Columns
+from aucli.video.source import DECODERS, Decoder
+
+Profile = Literal["builtin", "accurate"]
+SWITCHES = ("sides", "places", "presence", "landmarks_xy")  # each adds a group of columns
+
+
+class OptionWords(TypedDict, total=False):
+    """The fields of :class:`AnalyzeOptions`, as keywords."""
+
+    profile: Profile
+    model: str | None
+    detector: str | None
+    landmarks: str | None
+    faces: str | int
+    every: int
+    device: str
+    batch_size: int
+    threads: int
+    decoder: Decoder
+    calibrate: str | None
+    sides: bool
+    places: bool
+    presence: bool
+    landmarks_xy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeOptions:
+    """The options of an analysis, with the command line's names and defaults.
+
+    profile: which networks, 'builtin' or 'accurate'; model, detector, landmarks name others than
+    the profile's, see :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every:
+    analyse each Nth frame, from the first. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per
+    call of the AU network. threads: of the networks on the CPU; 0 takes one for each core. decoder:
+    'auto', 'decord' or 'pyav'. calibrate: where a person's baseline comes from, see
+    :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
+    columns of their own. sides, places, presence, landmarks_xy: further columns, see
+    :mod:`aucli.table.schema`.
+    """
+
+    profile: Profile = "builtin"
+    model: str | None = None
+    detector: str | None = None
+    landmarks: str | None = None
+    faces: str = "largest"
+    every: int = 1
+    device: str = "auto"
+    batch_size: int = 16
+    threads: int = 0
+    decoder: Decoder = "auto"
+    calibrate: str | None = None
+    sides: bool = False
+    places: bool = False
+    presence: bool = False
+    landmarks_xy: bool = False
+
+    @classmethod
+    def of(cls, words: OptionWords) -> "AnalyzeOptions":
+        """Options from keywords. Raises OptionError for a word that is none of them."""
+        given: dict[str, Any] = dict(words)
+        known = [field.name for field in fields(cls)]
+        if strange := [word for word in given if word not in known]:
+            raise OptionError(
+                f"There is no option {' or '.join(strange)}; there are {', '.join(known)}."
+            )
+        if isinstance(given.get("faces"), int) and not isinstance(given["faces"], bool):
+            given["faces"] = str(given["faces"])
+        return cls(**given)
+
+    def problems(self) -> list[str]:
+        """A sentence for each option that has an impossible value; no network is touched."""
+        found = []
+        for name, least in (("every", 1), ("batch_size", 1), ("threads", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                found.append(f"{name}: {value!r} is not a whole number of {least} or more.")
+        for name, allowed in (("profile", PROFILES), ("decoder", DECODERS)):
+            if getattr(self, name) not in allowed:
+                found.append(f"{name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
+        for name in ("model", "detector", "landmarks", "device", "calibrate"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None) or value == "":
+                found.append(f"{name}: {value!r} is not a name.")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                found.append(f"{name}: {getattr(self, name)!r} is neither True nor False.")
+        faces = self.faces
+        try:
+            parse_faces(faces)
+        except OptionError as error:
+            found.append(str(error))
+            faces = "largest"
+        if self.calibrate:
+            try:
+                parse_calibration(self.calibrate, faces)
+            except OptionError as error:
+                found.append(str(error))
+        return found
+
+    def columns(self, aus: tuple[str, ...], sides: bool) -> Columns:
+        """Columns of a table of these AUs; where the model knows no sides there are none."""
+        return Columns(
+            aus=aus,
+            raw=self.calibrate is not None,
+            sides=self.sides and sides,
+            places=self.places,
+            presence=self.presence,
+            landmarks=self.landmarks_xy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNames:
+    """Names or paths of the three networks of a run."""
+
+    model: str
+    detector: str
+    landmarks: str
+
+
+PROFILES = {
+    "builtin": NetworkNames("builtin", "builtin", "builtin"),
+    "accurate": NetworkNames("fanau-disfa", "retinaface-mobilenet", "fan-2d"),
+}
+
+
+def choose_networks(options: AnalyzeOptions) -> NetworkNames:
+    """The profile's networks, except those that the options name themselves."""
+    usual = PROFILES[options.profile]
+    return NetworkNames(
+        options.model or usual.model,
+        options.detector or usual.detector,
+        options.landmarks or usual.landmarks,
+    )
