@@ -55,8 +55,8 @@ def bench(
         if not path.exists():
             raise InputError(f"{path} does not exist; check the name.")
     analyzer = Analyzer(**options)
-    with progress_bar("runs", len(videos) * (runs + 1)) as advance:
-        speeds = [measure_speed(path, analyzer, runs, lambda: advance(1)) for path in videos]
+    with progress_bar("runs", len(videos) * (runs + 1)) as bar:
+        speeds = [measure_speed(path, analyzer, runs, bar.advance) for path in videos]
     if json_:
         json.dump([speed.told() for speed in speeds], sys.stdout, indent=1)
         print()

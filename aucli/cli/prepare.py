@@ -48,10 +48,7 @@ def prepare(
         return
     if out is None:
         raise typer.BadParameter("give a folder for the faces.", param_hint="--out")
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    from aucli.cli.console import console, note, warn
+    from aucli.cli.console import note, progress_bar, warn
     from aucli.datasets.prepare import PrepareConfig
     from aucli.datasets.prepare import prepare as run
     from aucli.faces.loading import load_faces
@@ -67,14 +64,12 @@ def prepare(
         import torch
 
         torch.set_num_threads(threads)
-    columns = (TextColumn("labelled frames"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("frames", total=None)
+    with progress_bar("labelled frames", quiet=quiet) as bar:
         summary = run(
             config,
             networks,
-            on_start=lambda frames: bar.update(task, total=frames),
-            on_progress=lambda frames: bar.advance(task, frames),
+            on_start=lambda frames: bar.begin("labelled frames", frames),
+            on_progress=bar.advance,
             on_problem=lambda sentence: note(f"aucli: {sentence}"),
         )
     if not quiet:

@@ -2,12 +2,12 @@
 
 import time
 import traceback
+from contextlib import ExitStack
 
 from rich import box
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aucli.cli.console import console, note, warn
+from aucli.cli.console import Bar, console, note, progress_bar, warn
 from aucli.pipeline.analysis import OnFrames, Summary
 from aucli.pipeline.batch import Job, Outcome
 
@@ -24,16 +24,8 @@ class Reporter:
         self.failures = 0
         self._summaries: list[Summary] = []
         self._begun = 0
-        self._task: TaskID | None = None
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}% {task.fields[fps]:>6.1f} fps"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
+        self._bar: Bar
+        self._open = ExitStack()
 
     @property
     def exit_code(self) -> int:
@@ -41,26 +33,23 @@ class Reporter:
         return 1 if self.failures else 0
 
     def __enter__(self) -> "Reporter":
-        self._progress.start()
+        self._bar = self._open.enter_context(progress_bar(quiet=self.quiet))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._open.close()
 
     def begin(self, job: Job) -> OnFrames:
         """Start the bar of the next input; returns what moves it."""
         self._begun += 1
         count = f"[{self._begun}/{self.total}] " if self.total > 1 else ""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        task = self._task = self._progress.add_task(count + job.input.label, total=None, fps=0.0)
+        self._bar.begin(count + job.input.label)
         start = time.perf_counter()
 
         def on_frames(done: int, declared: int) -> None:
             fps = done / max(time.perf_counter() - start, 1e-9)
-            # A declared number that turns out too small would freeze the bar at its end.
-            total = declared if declared >= done else None
-            self._progress.update(task, completed=done, total=total, fps=fps)
+            share = f"{min(done / declared, 1):.0%} " if declared else ""
+            self._bar.move(done, declared or None, f"{share}{fps:.1f} fps")
 
         return on_frames
 

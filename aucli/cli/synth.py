@@ -25,8 +25,8 @@ def synth(
     from aucli.cli.console import progress_bar
     from aucli.synth.generate import SynthConfig, generate
 
-    with progress_bar("faces", total=count) as advance:
-        rendered = generate(ict, out, SynthConfig(count, seed), processes, advance)
+    with progress_bar("faces", count) as bar:
+        rendered = generate(ict, out, SynthConfig(count, seed), processes, bar.advance)
     typer.echo(f"{rendered} faces rendered, {count - rendered} found in {out}", err=True)
     if sheet:
         from aucli.synth.sheets import draw_au_sheet

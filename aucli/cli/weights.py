@@ -1,8 +1,6 @@
 """``aucli weights``: what networks there are, and how the published ones get here."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,7 +106,7 @@ def _here(name: str) -> Path | None:
 
 
 def _pull(entry: "Published", yes: bool, offline: bool) -> Path:
-    from aucli.cli.console import note
+    from aucli.cli.console import note, progress_bar
 
     if offline:
         raise WeightsError(
@@ -125,41 +123,13 @@ def _pull(entry: "Published", yes: bool, offline: bool) -> Path:
                 raise WeightsError(f"{entry.name} was not downloaded")
     from aucli.weights.install import pull
 
-    with _bytes_bar(entry.name) as on_progress:
-        return pull(entry, on_progress)
+    with progress_bar(entry.name) as bar:
+        return pull(entry, lambda done, total: bar.move(done, total, f"{done / 1e6:.1f} MB"))
 
 
 def on_terminal() -> bool:
     """Whether there is somebody to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-@contextmanager
-def _bytes_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes on stderr, where that is a terminal."""
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    from aucli.cli.console import console
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @app.command("import")
