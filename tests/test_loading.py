@@ -160,18 +160,20 @@ def test_networks_of_another_kind_are_refused(random_weights):
     assert told(WeightsError, detector=path) == (
         "weights 'scc-small' are of kind 'au'; name some of kind 'detector'"
     )
+    either = "give one of these or the path of a .safetensors file."
     assert told(OptionError, landmarks="fan2d") == (
-        "landmarks: 'fan2d' is no landmark network; "
-        "name builtin, builtin-landmarks, fan-2d, or a .safetensors file."
+        "landmarks: no landmark network is named 'fan2d'; known are: builtin-landmarks, fan-2d; "
+        + either
     )
-    assert told(OptionError, detector="scf").startswith(
-        "detector: 'scf' is no face detector; name builtin, builtin-detector, "
-        "retinaface-mobilenet, retinaface-resnet50, sfd, "
+    assert told(OptionError, detector="scf") == (
+        "detector: no face detector is named 'scf'; known are: builtin-detector, "
+        f"retinaface-mobilenet, retinaface-resnet50; {either} "
+        "The library face-alignment has sfd, blazeface, yunet, scrfd, dlib."
     )
     # AU networks alone are offered for a model.
     assert told(OptionError, model="nope") == (
-        "model: 'nope' is no AU network; name builtin, fanau-disfa, heatmap-resnet50-bp4d, "
-        "hourglass-bp4d, scc-small, or a .safetensors file."
+        "model: no AU network is named 'nope'; known are: fanau-disfa, heatmap-resnet50-bp4d, "
+        f"hourglass-bp4d, scc-small; {either}"
     )
 
 

@@ -317,8 +317,8 @@ def test_mistakes(root: Path, tmp_path: Path) -> None:
     assert "crop_size must be a multiple of 64, got 100" in told(*wrong, code=2)
     detector = [*command(root, out), "--model", "detector"]
     assert told(*detector) == "aucli: the detector network learns from rendered faces only.\n"
-    missing = told(*command(root, out, "--init", "nobody"))
-    assert missing.startswith("aucli: no network is named 'nobody'") and missing.count("\n") == 1
+    missing = told(*command(root, out, "--init", "nobody"), code=2)
+    assert "no network is named 'nobody'; known are: " in missing and missing.count("\n") == 1
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"x")
     assert told(*command(root, out, "--init", broken)) == (

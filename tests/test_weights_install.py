@@ -18,7 +18,8 @@ from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights import manifest
 from aucli.weights.cards import ARCHITECTURES, au_model, complete_card, load_au_model, load_weights
 from aucli.weights.install import import_file, pull
-from aucli.weights.manifest import Published, published, read_manifest, why_absent
+from aucli.weights.manifest import Published, published, read_manifest
+from aucli.weights.names import why_absent
 
 WIDTHS = (4, 4, 8, 8)
 SCC = SCCHeatmapConfig(maps=4, scc_sizes=(4,), k=3, crop_size=32, widths=(4, 8, 8, 8))
@@ -183,7 +184,7 @@ def test_interrupted_and_resumed(server, cache) -> None:
         "run the command again, or download it from https://example.org/page and run "
         "`aucli weights import two-aus FILE`"
     )
-    assert why_absent("two-aus").startswith("no network is named 'two-aus'; known are: ")
+    assert str(why_absent("two-aus")).startswith("no network is named 'two-aus'; known are: ")
     pull(what)
     assert server.asked == [("a.pth", None), ("a.pth", "bytes=5000-")]
     assert sorted(content(cache)) == ["two-aus.json", "two-aus.safetensors"]

@@ -102,7 +102,7 @@ def train(
     from aucli.train.config import with_preset
     from aucli.train.logs import Report
     from aucli.train.trainer import train as run
-    from aucli.weights.cards import resolve
+    from aucli.weights.names import resolve
 
     start = Path(init) if init else None
     if init and not Path(init).is_file():

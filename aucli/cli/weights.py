@@ -162,7 +162,7 @@ def verify(
 ) -> None:
     """Compare the networks on this machine with their checksums."""
     from aucli.cli.console import note
-    from aucli.weights.manifest import why_absent
+    from aucli.weights.names import why_absent
     from aucli.weights.store import check, find, list_cached, list_embedded
 
     failures = 0
@@ -170,7 +170,7 @@ def verify(
         try:
             stem = find(name)
             if stem is None:
-                raise WeightsError(why_absent(name))
+                raise why_absent(name)
             check(stem)
             typer.echo(f"{name}: as its card describes")
         except WeightsError as error:

@@ -6,7 +6,7 @@ the package. ``accurate`` takes the published RetinaFace, FAN and FANAU; of Reti
 something else when it is missing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,12 +17,10 @@ from aucli.faces.loading import FaceNetworks, load_faces
 from aucli.models.device import resolve_device
 from aucli.models.fan import HOW_TO_INSTALL
 from aucli.models.predict import AUModel
-from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
-from aucli.weights.cards import is_path, load_au_model
-from aucli.weights.manifest import KINDS, known_names, read_manifest
-from aucli.weights.store import find
-
-OPTION_OF_KIND = {"au": "model", "detector": "detector", "landmarks": "landmarks"}
+from aucli.pipeline.options import PROFILES, AnalyzeOptions, NetworkNames, choose_networks
+from aucli.weights.cards import load_au_model
+from aucli.weights.manifest import Published
+from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +32,43 @@ class Networks:
     told: dict[str, Any]
 
 
-def check_options(options: AnalyzeOptions) -> None:
-    """Raise OptionError with a sentence for each option that cannot be, before anything loads."""
-    found = options.problems()
-    if not found:
-        found = _unknown_names(choose_networks(options))
+def check_options(options: AnalyzeOptions) -> NetworkNames:
+    """The networks of the options, as paths where they are weights; nothing is loaded.
+
+    Raises OptionError with a sentence for each option that has an impossible value, or WeightsError
+    that names all published weights still to be pulled, and the commands.
+    """
+    problems = options.problems()
     try:
         resolve_device(options.device)
     except OptionError as error:
-        found.append(str(error))
-    if found:
-        raise OptionError(" ".join(dict.fromkeys(found)))
-
-
-def _unknown_names(names: NetworkNames) -> list[str]:
-    problems = []
-    for kind, option in OPTION_OF_KIND.items():
-        name, known = getattr(names, option), ["builtin", *known_names(kind)]
-        if kind == "detector":
-            known += DETECTORS
-        if not is_path(name) and name not in known:
-            what = f"'{name}' is no {KINDS[kind]}"
-            problems.append(f"{option}: {what}; name {', '.join(known)}, or a .safetensors file.")
-    return problems
+        problems.append(str(error))
+    found, absent = {}, []
+    names = asdict(choose_networks(options)) if options.profile in PROFILES else {}
+    for kind, (option, name) in zip(("au", "detector", "landmarks"), names.items(), strict=False):
+        try:
+            library = kind == "detector" and name in DETECTORS
+            found[option] = name if library else str(resolve(name, kind))
+        except AbsentNetwork as error:
+            absent.append(error.entry)
+        except UnknownNetwork as error:
+            also = f" The library face-alignment has {', '.join(DETECTORS)}."
+            problems.append(f"{option}: {error}.{also if kind == 'detector' else ''}")
+    if problems:
+        raise OptionError(" ".join(problems))
+    if absent:
+        raise WeightsError(_how_to_get(absent))
+    return NetworkNames(**found)
 
 
 def load_networks(options: AnalyzeOptions) -> Networks:
-    """Load the networks of checked options onto their device.
+    """Load the networks of the options onto their device.
 
-    Raises:
-        OptionError: an option has an impossible value.
-        WeightsError: weights are missing, altered or do not fit; all that are still to be pulled
-            are named at once.
-        LibraryError: an optional library is missing.
+    Raises as :func:`check_options`; also WeightsError where weights are altered or do not fit, and
+    LibraryError where an optional library is missing.
     """
-    check_options(options)
+    names = check_options(options)
     device = resolve_device(options.device)
-    names = choose_networks(options)
-    refuse_absent(names)
     au = load_au_model(names.model).to(device)
     faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces))
     told = {
@@ -83,18 +80,13 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     return Networks(au, faces, told)
 
 
-def refuse_absent(names: NetworkNames) -> None:
-    """Raise WeightsError that names all published weights still to be fetched, and the commands."""
-    entries = read_manifest()
-    wanted = (names.model, names.detector, names.landmarks)
-    absent = [entries[name] for name in wanted if name in entries and find(name) is None]
-    if not absent:
-        return
+def _how_to_get(absent: list[Published]) -> str:
     pulled = [entry.name for entry in absent if entry.urls]
     how = [f"run `aucli weights pull {' '.join(pulled)}`"] if pulled else []
     how += [entry.how for entry in absent if not entry.urls]
-    if "fan-2d" in wanted and find_spec("face_alignment") is None:
+    names = [entry.name for entry in absent]
+    if "fan-2d" in names and find_spec("face_alignment") is None:
         how.insert(0, f"run `{HOW_TO_INSTALL}`")
-    are = "is" if len(absent) == 1 else "are"
-    listed = " and ".join(filter(None, (", ".join(e.name for e in absent[:-1]), absent[-1].name)))
-    raise WeightsError(f"{listed} {are} not on this machine yet; {', then '.join(how)}")
+    are = "is" if len(names) == 1 else "are"
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{listed} {are} not on this machine yet; {', then '.join(how)}"

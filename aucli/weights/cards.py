@@ -32,14 +32,11 @@ from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import AUModel, map_names
 from aucli.models.retinaface import RetinaFace
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-from aucli.weights.manifest import why_absent
-from aucli.weights.store import card_file, find, read_card_file, read_checked, tensors_file
+from aucli.weights.names import BUILTIN, resolve
+from aucli.weights.store import card_file, read_card_file, read_checked, tensors_file
 
-DEFAULT_DETECTOR = "builtin-detector"
-DEFAULT_LANDMARKS = "builtin-landmarks"
-DEFAULT_AU_MODEL = "scc-small"
-# What the name 'builtin' means.
-BUILTIN = {"au": DEFAULT_AU_MODEL, "detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS}
+DEFAULT_DETECTOR, DEFAULT_LANDMARKS = BUILTIN["detector"], BUILTIN["landmarks"]
+DEFAULT_AU_MODEL = BUILTIN["au"]
 
 PIXEL_MEAN = 127.5  # of the project's own networks; they see (pixel - mean) / std
 PIXEL_STD = 64.0
@@ -101,37 +98,6 @@ class LoadedWeights:
     card: dict[str, Any]
     sha256: str
     name: str
-
-
-def is_path(name_or_path: str | os.PathLike[str]) -> bool:
-    """Whether this is the path of weights, with or without its suffix, and not a name."""
-    text = os.fspath(name_or_path)
-    return os.sep in text or Path(text).suffix in (".safetensors", ".json")
-
-
-def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Path:
-    """Path of the tensors for an embedded or cached name, or a path with or without its suffix.
-
-    kind: 'au', 'detector' or 'landmarks'; with it 'builtin' is a name, too. Raises WeightsError
-    where nothing is found: it names those of the kind, or says how to get published weights.
-    """
-    text = os.fspath(name_or_path)
-    if is_path(text):
-        stem = Path(text)
-        if stem.suffix in (".safetensors", ".json"):
-            stem = stem.with_suffix("")
-    else:
-        name = BUILTIN[kind] if kind and text == "builtin" else text
-        found = find(name)
-        if found is None:
-            raise WeightsError(why_absent(name, kind))
-        stem = found
-    for path in (tensors_file(stem), card_file(stem)):
-        if not path.is_file():
-            raise WeightsError(
-                f"weights file {path} is missing; the .safetensors and the .json belong together"
-            )
-    return tensors_file(stem)
 
 
 def save_weights(

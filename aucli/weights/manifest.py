@@ -11,18 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aucli.errors import WeightsError
-from aucli.weights.store import (
-    card_file,
-    find,
-    list_cached,
-    list_embedded,
-    read_card_file,
-    weights_dir,
-)
+from aucli.weights.store import weights_dir
 
 MANIFEST = weights_dir() / "manifest.json"
-
-KINDS = {"au": "AU network", "detector": "face detector", "landmarks": "landmark network"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +54,3 @@ def published(name: str) -> Published:
     if name not in entries:
         raise WeightsError(f"no published weights are named {name!r}; known: {', '.join(entries)}")
     return entries[name]
-
-
-def known_names(kind: str | None = None) -> list[str]:
-    """Names of all networks, or of those of a kind: embedded, cached or published; sorted."""
-    published_kinds = {name: entry.kind for name, entry in read_manifest().items()}
-    here = (name for name in (*list_embedded(), *list_cached()))
-    kinds = published_kinds | {name: _kind_here(name) for name in here}
-    return sorted(name for name, own in kinds.items() if kind in (None, own))
-
-
-def _kind_here(name: str) -> str:
-    stem = find(name)
-    assert stem is not None
-    try:
-        return read_card_file(card_file(stem))["kind"]
-    except WeightsError:
-        return ""  # whoever loads it hears what is wrong
-
-
-def why_absent(name: str, kind: str | None = None) -> str:
-    """The sentence for a name that is neither embedded nor in the cache; kind: that was wanted."""
-    entries = read_manifest()
-    if name in entries and kind in (None, entries[name].kind):
-        return f"{name} is not on this machine yet; {entries[name].how}"
-    return (
-        f"no {KINDS[kind] if kind else 'network'} is named {name!r}; "
-        f"known are: {', '.join(known_names(kind))}; "
-        "give one of these or the path of a .safetensors file"
-    )
