@@ -128,6 +128,18 @@ def f1(
     return float(agreement(sums)["f1"][0])
 
 
+def mean_of_defined(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The one mean over AUs (or subjects, or folds): over the scores that are defined.
+
+    scores: (..., A), NaN where undefined. Returns the means (...), NaN where no score is defined,
+    and over how many scores each is.
+    """
+    known = ~np.isnan(scores)
+    count = known.sum(-1)
+    total = np.where(known, scores, 0).sum(-1)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0), count
+
+
 def bootstrap_weights(groups: int, resamples: int, seed: int = 0) -> np.ndarray:
     """(resamples, groups): how often each group is drawn when as many are drawn with replacement.
 

@@ -20,9 +20,15 @@ from aucli.datasets.folds import FOLDS
 from aucli.evaluation import sources
 from aucli.evaluation.writing import number
 from aucli.faces import loading
+from aucli.models import fanau
+from aucli.weights import cards
 
 PLOTS = ("agreement.png", "calibration.png", "histograms.png", "scores.png")
 FACELESS = 3  # frame of SN001 in which the look-alike shows no face
+
+
+TABLES = ("--predictions", "x.csv", "--labels", "y.csv")
+FACES = ("--dataset", "synthetic", "--root", "x")
 
 
 def run(*arguments: object, code: int = 0) -> Result:
@@ -75,11 +81,11 @@ def test_a_perfect_prediction_is_one(labels: Path, tmp_path: Path) -> None:
 def test_a_constant_is_na(labels: Path, tmp_path: Path) -> None:
     predictions = openface(tmp_path / "of", value=lambda level: 1.5)
     result = run("--predictions", predictions, "--labels", labels, "--resamples", 0)
-    assert row_of(result, "AU12")[4:7] == ["n/a"] * 3
-    assert row_of(result, "mean")[1] == ".00"
-    assert (
-        "Predicted as a constant: AU12; the correlations are n/a, and count as 0" in result.stdout
-    )
+    # A constant has no correlation; the other two are 0 by their formulas.
+    assert row_of(result, "AU12")[4:7] == [".00", "n/a", ".00"]
+    assert row_of(result, "mean")[1:6] == [".00", "(1)", "n/a", ".00", "(1)"]
+    assert "Predicted as a constant: AU12." in result.stdout
+    assert "left out of the mean: ICC(3,1), CCC, F1 ≥2 of AU20." in result.stdout
 
 
 def test_zeros_for_missing_faces(labels: Path, tmp_path: Path) -> None:
@@ -141,15 +147,34 @@ def test_plots_of_probabilities(labels: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         ((), 2, "give --predictions and --labels, or --dataset and --root."),
-        (("--predictions", "x.csv"), 2, "give the --labels that go with --predictions."),
+        (("--predictions", "x.csv"), 2, "--predictions needs --labels."),
         (
-            ("--predictions", "x.csv", "--labels", "y.csv", "--folds", "arl"),
+            (*TABLES, "--folds", "arl", "--fold", "P1", "--camera", "left", "--published"),
             2,
-            "name the --dataset",
+            "--camera, --folds, --fold, --published have no effect on labels without --dataset.",
         ),
-        (("--predictions", "x.csv", "--labels", "y.csv", "--model", "m"), 2, "give either"),
+        ((*TABLES, "--model", "m"), 2, "--model has no effect on --predictions."),
+        (
+            (*TABLES, "--device", "cpu", "--threads", "2", "--faces", "9", "--detector", "sfd"),
+            2,
+            "--detector, --device, --threads, --faces have no effect on --predictions.",
+        ),
+        ((*TABLES, "--dataset", "synthetic"), 2, "--dataset synthetic has no effect on --pred"),
+        (
+            ("--dataset", "disfa", "--root", "x", "--format", "openface", "--faces", "3"),
+            2,
+            "--format has no effect on --dataset and --root.",
+        ),
+        (("--dataset", "disfa", "--root", "x", "--faces", "3"), 2, "--faces has no effect on"),
+        (("--dataset", "disfa", "--root", "x", "--fold", "P1"), 2, "--fold needs --folds."),
+        (
+            (*FACES, "--folds", "arl", "--camera", "left", "--missing", "zero", "--match", "time"),
+            2,
+            "--camera, --folds, --match, --missing have no effect on --dataset synthetic.",
+        ),
+        ((*FACES, "--allow-seen"), 2, "--allow-seen has no effect on --dataset synthetic."),
+        ((*FACES, "--model", "nope"), 2, "model: no AU network is named 'nope'; known are: "),
         (("--dataset", "synthetic"), 2, "give --predictions and --labels, or --dataset and"),
-        (("--dataset", "synthetic", "--root", "x", "--plots", "p"), 2, "synthetic takes --root,"),
         (("--predictions", "x.csv", "--labels", "y.csv"), 1, "aucli: x.csv does not exist;"),
         (
             ("--dataset", "disfa", "--root", "x", "--model", "a/{fold}.safetensors"),
@@ -245,7 +270,7 @@ def test_a_model_on_prepared_faces(disfa_root: Path, tmp_path: Path, stand_ins: 
     assert "(1 without a face, 0 without a row), left out." in result.stdout
     assert "(prepared faces)" in result.stdout
     message = run(*command, "--missing", "zero", code=2).stderr
-    assert "a prepared set holds no frames without a face" in message
+    assert "--missing zero has no effect on a prepared set." in message
     message = run("--dataset", "bp4d", "--root", tmp_path / "faces", code=1).stderr
     assert message.endswith("faces was prepared from disfa; use --dataset disfa.\n")
 
@@ -266,14 +291,36 @@ def test_people_of_the_training_are_refused(
     assert "11 labelled frames of 2 subjects" in result.stdout
 
 
-def test_card_of_the_embedded_networks(tmp_path: Path) -> None:
+def test_rendered_faces_are_scored_like_all_others(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "faces", shards=1)
-    result = run("--dataset", "synthetic", "--root", shards, "--json", tmp_path / "card.json")
-    found = json.loads((tmp_path / "card.json").read_text())
-    assert found["faces"] == 2
-    scores = found["scc-small"]
-    assert scores["icc31.AU09"] is None  # never there
-    cells = row_of(result, "AU12")[1:]
-    assert cells == [number(scores[f"{m}.AU12"]) for m in ("icc31", "pcc", "mae", "place")]
-    assert found["builtin-landmarks"]["nme"] > 0
-    assert "scc-small on 2 rendered faces of people held out of training." in result.stdout
+    files = ["--json", tmp_path / "a.json", "--markdown", tmp_path / "a.md"]
+    files += ["--plots", tmp_path / "plots"]
+    command = ["--dataset", "synthetic", "--root", shards, "--resamples", 20, "--device", "cpu"]
+    result = run(*command, *files)
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["counts"]["labelled"] == 2
+    assert found["origin"]["split"] == "people held out of training"
+    pooled = found["scores"]["pooled"]
+    assert pooled["AU09"]["icc31"]["value"] is None  # never there
+    assert "AU09" not in found["mean_over"]["pooled"]["icc31"]
+    assert found["places"]["AU09"] is None and found["landmarks"]["nme"] > 0
+    assert set(found["detector"]) == {"ap", "recall_95", "mean_iou"}
+    cell = row_of(result, "AU12")[4]
+    assert cell == number(pooled["AU12"]["icc31"]["value"])
+    text = (tmp_path / "a.md").read_text()
+    for title in ("## Places", "## Landmarks", "## Detector"):
+        assert title in text
+    assert "builtin-landmarks: distance of the landmarks from the true ones" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)
+    other = tmp_path / "other"
+    net = fanau.FANAU(1).eval()
+    card = {"aus": ["AU43"], "template": "fan", "crop_size": 256, "maps": ["AU43"]}
+    cards.save_weights(other, net, {**card, "provenance": "", "metrics": {}})
+    message = run(*command, "--model", f"{other}.safetensors", code=1).stderr
+    assert message == "aucli: Rendered faces do not show AU43.\n"
+    card |= {"aus": ["AU12"], "maps": ["AU12"]}
+    cards.save_weights(other, net, {**card, "provenance": "", "metrics": {}})
+    run(*command, "--model", f"{other}.safetensors", "--json", tmp_path / "b.json")
+    assert list(json.loads((tmp_path / "b.json").read_text())["frames"]) == ["AU12"]
+    message = run(*command, "--detector", "sfd", code=2).stderr
+    assert "rendered scenes score networks of the built-in kind only." in message

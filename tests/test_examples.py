@@ -1,49 +1,175 @@
-"""The examples run on a table of the command."""
+"""The examples run on tables of the command, the studies on drawn faces."""
 
+import re
 import runpy
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bright_faces import NONE, ONE, TWO, tiny_analyzer, write_clip
 from synthetic_faces import write_shards
+from test_table import make_rows
 
 from aucli.datasets import synthetic
 from aucli.evaluation import rendered
 from aucli.synth.backgrounds import BackgroundPool
-from aucli.table.writer import TableWriter
+from aucli.table.reading import read_table
+from aucli.table.schema import Columns, Rows, to_record_batch
+from aucli.table.writer import FORMATS, TableWriter
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
+def run_script(monkeypatch: pytest.MonkeyPatch, path: str, *words: object) -> int:
+    """A script of examples/ as a user runs it; its exit code. A sentence that ends it is on
+    stderr, as Python puts it there."""
+    monkeypatch.setattr("sys.argv", [Path(path).name, *map(str, words)])
+    try:
+        runpy.run_path(str(EXAMPLES / path), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return int(end.code or 0)
+    return 0
+
+
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same rows in every format: frames with 1, 0, 2 and 1 faces; face 1 is in the third."""
     folder = tmp_path_factory.mktemp("table")
-    clip = write_clip(folder / "clip.mp4", [ONE, NONE, TWO, ONE])
-    target = folder / "clip.parquet"
-    with (
-        tiny_analyzer().open(clip) as analysis,
-        TableWriter(target, analysis.columns.schema()) as writer,
-    ):
-        for batch in analysis:
-            writer.write(batch)
-        writer.provenance = analysis.provenance()
-    return target
+    whole = make_rows(9)
+    chosen = [0, 1, 2, 4, 6]  # of these, row 1 has no face
+    rows = replace(
+        whole,
+        **{name: getattr(whole, name)[chosen] for name in Rows.__slots__ if "raw" not in name},
+    )
+    rows = replace(
+        rows,
+        frame_index=np.array([0, 1, 2, 2, 3]),
+        pts_seconds=np.array([0, 0.04, 0.08, 0.08, 0.12]),
+        face_id=np.array([0, -1, 0, 1, 0], np.int32),
+    )
+    columns = Columns(("AU06", "AU12"), presence=True, landmarks=True)
+    found = {}
+    for name, kind in (("clip.parquet", "parquet"), ("clip.csv", "csv"), ("clip.jsonl", "jsonl"),
+                       ("open.csv", "openface")):  # fmt: skip
+        found[kind] = folder / name
+        with TableWriter(found[kind], columns.schema(), kind) as writer:
+            writer.write(to_record_batch(columns, "clip.mp4", rows))
+            writer.provenance = {"model": {"name": "tiny"}}
+    return found
 
 
-def test_read_table(table, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["read_table.py", str(table)])
-    runpy.run_path(str(EXAMPLES / "read_table.py"), run_name="__main__")
+def pictures_table(folder: Path) -> Path:
+    """The table of a folder of pictures: frames without a time."""
+    rows = replace(make_rows(3), pts_seconds=np.full(3, np.nan))
+    columns = Columns(("AU06", "AU12"))
+    with TableWriter(folder / "pictures.csv", columns.schema(), "csv") as writer:
+        writer.write(to_record_batch(columns, "pictures", rows))
+    return folder / "pictures.csv"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_read_table(tables, kind, monkeypatch, capsys):
+    assert run_script(monkeypatch, "read_table.py", tables[kind], "au06", "12") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["clip.mp4: 4 frames, model tiny", "80% of the rows have a face"]
-    assert lines[-1].startswith("AU25 peaks at ")
+    told = ", tiny" if kind == "parquet" else ""
+    assert lines[:2] == [f"{tables[kind].name}: 4 frames{told}", "75% of the frames have a face"]
+    video = "open" if kind == "openface" else "clip.mp4"
+    assert lines[3] == f"{video}, face 0: 3 frames" and lines[8] == f"{video}, face 1: 1 frame"
+    assert [line.split()[0] for line in lines[5:7]] == ["AU06", "AU12"]
+    assert re.fullmatch(r"AU12 +\d\.\d\d +\d\.\d\d  frame 3, 0\.08 s", lines[11])
 
 
-def test_plot_aus(table, tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib").use("Agg")
-    image = tmp_path / "aus.png"
-    monkeypatch.setattr("sys.argv", ["plot_aus.py", str(table), str(image), "AU06", "AU12"])
-    runpy.run_path(str(EXAMPLES / "plot_aus.py"), run_name="__main__")
+def test_read_table_of_pictures(tmp_path, monkeypatch, capsys):
+    assert run_script(monkeypatch, "read_table.py", pictures_table(tmp_path)) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "pictures.csv: 3 frames", "67% of the frames have a face", "",
+        "pictures, face 0: 2 frames", "        mean  peak  where",
+        "AU06    0.25  0.50  frame 3", "AU12    0.38  0.62  frame 3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_plot_aus_beside_the_table(tables, kind, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    assert run_script(monkeypatch, "plot_aus.py", tables[kind]) == 0
+    image = tables[kind].with_suffix(".png")
+    assert capsys.readouterr().out == f"{image}\n"
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def plotted(table: Path, aus: tuple[str, ...] = ("AU06", "AU12")):
+    pytest.importorskip("matplotlib")
+    plot = runpy.run_path(str(EXAMPLES / "plot_aus.py"))["plot"]
+    return plot(read_table(table), aus)
+
+
+def test_plot_aus_has_a_line_for_each_face_with_gaps(tables):
+    figure = plotted(tables["openface"])
+    panels = figure.get_axes()
+    assert [panel.get_ylabel() for panel in panels] == [
+        "AU06\ncheek raiser", "AU12\nlip corner\npuller",
+    ]  # fmt: skip
+    first, second = panels[0].get_lines()
+    assert list(first.get_xdata()) == pytest.approx([0, 0.04, 0.08, 0.12])
+    assert list(np.isnan(first.get_ydata())) == [False, True, False, False]
+    assert list(np.isnan(second.get_ydata())) == [True, True, False, True]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["face 0", "face 1"]
+    assert panels[-1].get_xlabel() == "time in the video, seconds"
+
+
+def test_plot_aus_of_pictures_is_over_their_number(tmp_path):
+    figure = plotted(pictures_table(tmp_path))
+    panel = figure.get_axes()[-1]
+    assert panel.get_xlabel() == "frame" and figure.legends == []
+    (points,) = panel.get_lines()
+    assert list(points.get_xdata()) == [1, 2, 3] and points.get_marker() == "o"
+
+
+@pytest.mark.parametrize("script", ["read_table.py", "plot_aus.py"])
+def test_what_is_wrong_is_one_sentence(script, tables, tmp_path, monkeypatch, capsys):
+    name = script.removesuffix(".py")
+    other = tmp_path / "a.csv"
+    other.write_text("a,b\n1,2\n")
+    for words, sentence in (
+        ((other,), f"{other} is no table of aucli: it has no column frame, timestamp, face_id, "
+                   "success, AU.._r; give a file that aucli analyze wrote."),
+        ((tmp_path / "b.csv",), f"{tmp_path / 'b.csv'} is not there; check the name."),
+        ((tables["csv"], "AU99"), f"{tables['csv']} has no AU99; its AUs are AU06, AU12."),
+    ):  # fmt: skip
+        assert run_script(monkeypatch, script, *words) == 1
+        assert capsys.readouterr().err == f"{name}: {sentence}\n"
+    assert run_script(monkeypatch, script) == 2  # usage
+
+
+def test_plot_aus_says_what_it_lacks(tables, tmp_path, monkeypatch, capsys):
+    image = tmp_path / "none" / "a.png"
+    assert run_script(monkeypatch, "plot_aus.py", tables["csv"], "-o", image) == 1
+    assert capsys.readouterr().err == (
+        f"plot_aus: {image} cannot be written (No such file or directory); choose another --out.\n"
+    )
+    assert run_script(monkeypatch, "plot_aus.py", tables["csv"], "-o", tmp_path / "a.xyz") == 1
+    assert "(Format 'xyz' is not supported" in capsys.readouterr().err
+    empty = tmp_path / "empty.csv"
+    empty.write_text("".join(tables["csv"].read_text().splitlines(keepends=True)[:1]))
+    assert run_script(monkeypatch, "plot_aus.py", empty) == 1
+    assert capsys.readouterr().err == (
+        f"plot_aus: {empty} has no row with a face; there is nothing to plot.\n"
+    )
+    twice = tmp_path / "twice.csv"
+    twice.write_text(tables["csv"].read_text() + tables["csv"].read_text().partition("\n")[2])
+    assert run_script(monkeypatch, "plot_aus.py", twice) == 1
+    assert capsys.readouterr().err == (
+        f"plot_aus: {twice} has two videos of the same name; give each its own table.\n"
+    )
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert run_script(monkeypatch, "plot_aus.py", tables["csv"]) == 1
+    assert capsys.readouterr().err == (
+        "plot_aus: matplotlib is missing; pip install 'aucli[report]'\n"
+    )
 
 
 def test_heads_compared(tmp_path, monkeypatch, capsys):
@@ -56,7 +182,7 @@ def test_heads_compared(tmp_path, monkeypatch, capsys):
 
     def run(name, *words):
         monkeypatch.setattr("sys.argv", [name, "--shards", str(shards), *map(str, words)])
-        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        runpy.run_path(str(EXAMPLES / "studies" / name), run_name="__main__")
         return capsys.readouterr().out
 
     options = ["--out", out, "--seeds", 1, "--heads", "plain,scc3", "--test-faces", 2]

@@ -10,10 +10,10 @@ from aucli.aus import DISFA_AUS
 from aucli.errors import DataError
 from aucli.evaluation.matching import Counts, Pairs, match, match_videos
 from aucli.evaluation.published import PUBLISHED, published_rows
-from aucli.evaluation.scores import MEAN, ScoreOptions, score
+from aucli.evaluation.scores import MEAN, ScoreOptions, score, validation_scores
 from aucli.evaluation.tables import Predictions, Unit
-from aucli.evaluation.writing import number
-from aucli.metrics import METRICS, f1, icc31, mae, pcc
+from aucli.evaluation.writing import Origin, cells, number, sentences, to_plain
+from aucli.metrics import METRICS, f1, icc31, mae, mean_of_defined, pcc
 
 NAN = float("nan")
 
@@ -62,12 +62,14 @@ def test_by_time_the_nearest_within_half_a_step() -> None:
 
     timed = labels_of("a").assign(frame_index=-1)
     np.testing.assert_array_equal(match(timed, predictions).predicted, pairs.predicted)
-    with pytest.raises(DataError, match=r"^The labels have no frame numbers; use --match time\.$"):
+    with pytest.raises(
+        DataError, match=r"^The labels have no frame numbers; match them by time\.$"
+    ):
         match(timed, predictions, by="frame")
-    with pytest.raises(DataError, match=r"^Not every label has a time; use --match frame\.$"):
+    with pytest.raises(DataError, match=r"^Not every label has a time; match them by frame\.$"):
         match(labels_of("a").drop(columns="pts_seconds"), predictions, by="time")
     untimed = predictions_of(("a", 0, NAN, True, 1))
-    with pytest.raises(DataError, match=r"^The predictions have no times; use --match frame\.$"):
+    with pytest.raises(DataError, match=r"^The predictions have no times; match them by frame\.$"):
         match(labels_of("a"), untimed, by="time")
 
 
@@ -161,24 +163,46 @@ def test_perfect_is_one_and_constant_is_na() -> None:
     constant = pairs_of(pairs.labelled, np.full_like(pairs.labelled, 0.1), pairs.subjects)
     report = score(constant)
     assert report.flat == ("AU01", "AU02")
-    for au in report.aus:
-        for metric in ("icc31", "pcc", "ccc"):
-            assert math.isnan(report.scores["pooled"][au][metric].value)
+    for au in ("AU01", "AU02"):
+        row = report.scores["pooled"][au]
+        assert math.isnan(row["pcc"].value)
+        # By their formulas: no agreement beyond the constant.
+        assert row["icc31"].value == row["ccc"].value == 0
     assert report.scores["pooled"]["AU01"]["mae"].value == pytest.approx(
         np.abs(pairs.labelled[:, 0] - 0.1).mean()
     )
 
 
-def test_a_constant_does_not_raise_the_mean() -> None:
-    pairs = people()
-    half = pairs.predicted.copy()
-    half[:, 1] = 0
-    report = score(pairs_of(pairs.labelled, half, pairs.subjects))
+def test_one_mean_for_one_perfect_and_one_constant_au() -> None:
+    """In the report and in training's validation alike: undefined scores are named and left out."""
+    labelled = np.tile(np.arange(6.0), 4)[:, None].repeat(2, 1)
+    predicted = np.stack([labelled[:, 0], np.full(24, 0.5)], 1)
+    pairs = pairs_of(labelled, predicted, np.repeat(["a", "b"], 12))
+    report = score(pairs)
     pooled = report.scores["pooled"]
+    validation = validation_scores(predicted, labelled, report.aus)
+    for metric, value in (("pcc", 1.0), ("icc31", 0.5), ("mae", (0 + 2.1666666666666665) / 2)):
+        assert pooled[MEAN][metric].value == pytest.approx(value)
+        assert validation[metric] == pytest.approx(value)
+    assert math.isnan(pooled["AU02"]["pcc"].value) and math.isnan(validation["pcc.AU02"])
+    assert pooled["AU02"]["icc31"].value == validation["icc31.AU02"] == 0
+    assert report.mean_over["pooled"]["pcc"] == ("AU01",)
+    assert report.mean_over["pooled"]["icc31"] == ("AU01", "AU02")
     assert report.flat == ("AU02",)
-    for metric in ("icc31", "pcc"):
-        assert math.isnan(pooled["AU02"][metric].value)
-        assert pooled[MEAN][metric].value == pytest.approx(pooled["AU01"][metric].value / 2)
+    origin = Origin("p", "tool", "l", "all", "every")
+    text = "\n".join(sentences(report, origin))
+    assert "Predicted as a constant: AU02." in text
+    assert "Undefined, so n/a and left out of the mean: PCC of AU02. A number in " in text
+    assert "says over how many of the 2 AUs a mean is." in text
+    row = cells(report, "pooled", interval=False)[-1]
+    assert row[:5] == ["mean", "", "", ".50", "1.00 (1)"]
+    assert to_plain(report, origin)["mean_over"]["pooled"]["pcc"] == ("AU01",)
+
+
+def test_the_mean_of_nothing_is_na() -> None:
+    mean, count = mean_of_defined(np.array([[1.0, NAN, 3.0], [NAN, NAN, NAN]]))
+    np.testing.assert_array_equal(mean, [2.0, NAN])
+    assert count.tolist() == [2, 0]
 
 
 def test_intervals_cover_what_they_should() -> None:

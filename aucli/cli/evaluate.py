@@ -1,18 +1,17 @@
 """``aucli eval``: how well any tool's AUs agree with labels."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from aucli.cli import options as shared
 from aucli.errors import OutputError
 
-if TYPE_CHECKING:
-    from aucli.evaluation.running import OnProgress
+DATASET_OPTIONS = ("--camera", "--folds", "--fold", "--published")
+DEFAULT_FACES = 1200
 
 
 def evaluate(
@@ -63,9 +62,14 @@ def evaluate(
     allow_seen: Annotated[
         bool,
         typer.Option(
-            "--allow-seen", help="Test a model also on people that it was trained on; it is told."
+            "--allow-seen",
+            help="Test a model also on people of its training; the report says so.",
         ),
     ] = False,
+    faces: Annotated[
+        int | None,
+        typer.Option(min=1, help="synthetic: at most so many faces; 1200 by default."),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="disfa: left or right; fera2017: 1-9.")] = None,
     match: Annotated[
         Literal["auto", "frame", "time"],
@@ -109,65 +113,95 @@ def evaluate(
     subjects. Frames without a prediction are counted.
     """
     reads = predictions is not None
+    rendered = dataset == "synthetic"
+    networks = {
+        "--root": root, "--model": model, "--detector": detector, "--landmarks": landmarks,
+        "--profile": profile != "builtin", "--device": device != "auto",
+        "--batch-size": batch_size != 16, "--threads": threads, "--allow-seen": allow_seen,
+    }  # fmt: skip
+    matched = {
+        "--camera": camera, "--folds": folds, "--fold": fold, "--published": published,
+        "--match": match != "auto", "--missing": missing != "leave",
+    }  # fmt: skip
     if reads:
-        _only(labels is not None, "give the --labels that go with --predictions.")
-        _only(not (root or model), "give either --predictions or a --model and its --root.")
-        _only(dataset != "synthetic", "synthetic takes --root, --model and --json only.")
+        _needs(labels, "--labels", "--predictions")
+        _refuse("--predictions", networks | {"--faces": faces, "--dataset synthetic": rendered})
     else:
-        both = dataset is not None and root is not None
-        _only(both, "give --predictions and --labels, or --dataset and --root.")
-        _only(not (labels or format_), "--labels and --format go with --predictions.")
-    _only(not (folds or published) or dataset is not None, "name the --dataset, too.")
-    _only(fold is None or folds is not None, "name the --folds that --fold is one of.")
-    _only("{fold}" not in (model or "") or folds is not None, "{fold} needs --folds.")
+        if dataset is None or root is None:
+            raise typer.BadParameter("give --predictions and --labels, or --dataset and --root.")
+        _refuse("--dataset and --root", {"--labels": labels, "--format": format_})
+        if rendered:
+            _refuse("--dataset synthetic", matched | {"--allow-seen": allow_seen})
+        else:
+            _refuse(f"--dataset {dataset}", {"--faces": faces})
+    if dataset is None:
+        _refuse("labels without --dataset", {n: matched[n] for n in DATASET_OPTIONS})
+    if fold is not None:
+        _needs(folds, "--folds", "--fold")
+    if "{fold}" in (model or ""):
+        _needs(folds, "--folds", "{fold}")
 
-    from aucli.evaluation.plots import plot_paths, require_matplotlib
+    from aucli.cli.console import progress_bar
+    from aucli.cli.score_tables import show_report
+    from aucli.evaluation.matching import match as match_frames
+    from aucli.evaluation.plots import plot_paths, require_matplotlib, write_plots
+    from aucli.evaluation.published import published_rows
+    from aucli.evaluation.running import is_prepared
+    from aucli.evaluation.scores import ScoreOptions, score
+    from aucli.evaluation.sources import (
+        EVERYBODY,
+        fold_split,
+        read_source,
+        rendered_source,
+        run_source,
+    )
+    from aucli.evaluation.writing import to_markdown, to_plain
     from aucli.files import refuse_existing
+    from aucli.pipeline.options import AnalyzeOptions
 
     if plots:
         require_matplotlib()
     for target in [json_, markdown, *(plot_paths(plots) if plots else [])]:
         if target is not None:
             refuse_existing(target, overwrite)
-    if threads and not reads:
-        import torch
-
-        torch.set_num_threads(threads)
-    if dataset == "synthetic" and root is not None:
-        _only(not (folds or markdown or plots), "synthetic takes --root, --model and --json only.")
-        _card(root, model, profile, device, json_)
-        return
-
-    from aucli.cli.score_tables import show_report
-    from aucli.evaluation.matching import match as match_frames
-    from aucli.evaluation.plots import write_plots
-    from aucli.evaluation.published import published_rows
-    from aucli.evaluation.running import is_prepared
-    from aucli.evaluation.scores import ScoreOptions, score
-    from aucli.evaluation.sources import EVERYBODY, fold_split, read_source, run_source
-    from aucli.evaluation.writing import to_markdown, to_plain
-    from aucli.pipeline.analysis import AnalyzeOptions
-
     split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY
+    extras = ()
     if predictions is not None and labels is not None:
         found, origin = read_source(predictions, format_, labels, dataset, camera, split)
     else:
         assert dataset is not None and root is not None
-        _only(
-            missing == "leave" or not is_prepared(root),
-            "a prepared set holds no frames without a face; leave them out, or give the dataset.",
-        )
         chosen = AnalyzeOptions(
             profile=profile, model=model, detector=detector, landmarks=landmarks, device=device,
             batch_size=batch_size, threads=threads,
         )  # fmt: skip
-        with _progress(quiet) as on_progress:
-            found, origin = run_source(
-                dataset, root, chosen, camera, split, allow_seen, on_progress
-            )
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        if rendered:
+            found, origin, extras = rendered_source(root, chosen, faces or DEFAULT_FACES)
+        else:
+            if is_prepared(root):
+                _refuse(
+                    "a prepared set",
+                    {
+                        "--missing zero": missing != "leave", "--camera": camera,
+                        "--detector": detector, "--landmarks": landmarks,
+                    },
+                )  # fmt: skip
+            with progress_bar("loading", quiet=quiet) as bar:
+
+                def on_video(video: str, done: int, total: int) -> None:
+                    bar.begin(video, total or None)
+                    bar.move(done)
+
+                found, origin = run_source(
+                    dataset, root, chosen, camera, split, allow_seen, on_video
+                )
     pairs = match_frames(found.labels, found.predictions, match, missing, found.left_out)
     groups = {str(n): test for n, test in split.test.items()} if len(split.test) > 1 else None
-    report = score(pairs, ScoreOptions(positive, resamples=resamples, seed=seed), groups)
+    chosen_scores = ScoreOptions(positive, resamples=resamples, seed=seed)
+    report = score(pairs, chosen_scores, groups, extras)
     rows = published_rows(dataset) if published and dataset else ()
     if json_:
         _write_json(json_, to_plain(report, origin, rows))
@@ -178,45 +212,18 @@ def evaluate(
     show_report(report, origin, rows)
 
 
-def _only(holds: bool, message: str) -> None:
-    """A usage error where options do not go together."""
-    if not holds:
-        raise typer.BadParameter(message)
+def _needs(given: object, option: str, other: str) -> None:
+    """A usage error where an option goes with another one that is not there."""
+    if not given:
+        raise typer.BadParameter(f"{other} needs {option}.")
 
 
-def _card(
-    root: Path,
-    model: str | None,
-    profile: Literal["builtin", "accurate"],
-    device: str,
-    json_: Path | None,
-) -> None:
-    from aucli.cli.score_tables import show_card
-    from aucli.evaluation.card import synthetic_card
-    from aucli.models.device import resolve_device
-    from aucli.pipeline.options import PROFILES
-
-    card = synthetic_card(root, model or PROFILES[profile].model, resolve_device(device))
-    if json_:
-        _write_json(json_, card.plain())
-    show_card(card)
-
-
-@contextmanager
-def _progress(quiet: bool) -> "Iterator[OnProgress]":
-    """Yields a function that shows where a run is, on stderr."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from aucli.cli.console import console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("loading", total=None)
-
-        def show(video: str, done: int, total: int) -> None:
-            bar.update(task, description=video, completed=done, total=total or None)
-
-        yield show
+def _refuse(mode: str, options: Mapping[str, object]) -> None:
+    """A usage error for options that have no effect."""
+    without = [name for name, given in options.items() if given]
+    if without:
+        verb = "has" if len(without) == 1 else "have"
+        raise typer.BadParameter(f"{', '.join(without)} {verb} no effect on {mode}.")
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
@@ -224,9 +231,10 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    from aucli.files import write_text
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        write_text(path, text)
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror}; choose another place."

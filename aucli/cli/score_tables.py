@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from aucli.evaluation.card import Card
     from aucli.evaluation.published import PublishedRow
     from aucli.evaluation.scores import Report
     from aucli.evaluation.writing import Origin
@@ -25,9 +24,11 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
     from aucli.evaluation.published import CAVEAT
     from aucli.evaluation.scores import VIEWS
     from aucli.evaluation.writing import (
+        EXTRA_COLUMNS,
         PUBLISHED_COLUMNS,
         cells,
         columns,
+        extra_cells,
         published_cells,
         sentences,
     )
@@ -43,29 +44,13 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
         console.print(f"\n{view}: {VIEWS[view]}", markup=False, style="bold")
         shown = cells(report, view, console.width >= WIDE)
         console.print(_grid(columns(report), shown, total=True))
+    for extra in report.extras:
+        console.print(f"\n{extra.name}: {extra.title}", markup=False, style="bold")
+        console.print(_grid(EXTRA_COLUMNS, extra_cells(extra)))
     if rows:
         console.print(CAVEAT, markup=False, style="bold")
         texts = (0, 4, 5)  # method, protocol, source
         console.print(_grid(PUBLISHED_COLUMNS, published_cells(rows), texts))
-
-
-def show_card(card: "Card") -> None:
-    """Scores on rendered faces: a table by AU, and one of the landmark network."""
-    from aucli.evaluation.writing import number
-
-    console = _stdout()
-    console.print(
-        f"{card.model} on {card.faces} rendered faces of people held out of training. place: "
-        "median distance from the true place over the distance between the outer eye corners.",
-        markup=False,
-    )
-    metrics = {"icc31": "ICC(3,1)", "pcc": "PCC", "mae": "MAE", "place": "place"}
-    rows = [[au, *(number(card.au_scores[f"{m}.{au}"]) for m in metrics)] for au in card.aus]
-    rows.append(["all", *(number(card.au_scores[m]) for m in metrics)])
-    console.print(_grid(["AU", *metrics.values()], rows, total=True))
-    console.print(f"{card.landmarks} on the same faces:", markup=False)
-    marks = [[name, number(value, 4)] for name, value in card.landmark_scores.items()]
-    console.print(_grid(["score", "value"], marks))
 
 
 def _stdout() -> Console:

@@ -91,7 +91,7 @@ def match(
     if by == "auto":
         by = "frame" if numbered else "time"
     if by == "frame" and not numbered:
-        raise DataError("The labels have no frame numbers; use --match time.")
+        raise DataError("The labels have no frame numbers; match them by time.")
     right = predictions.table.rename(columns={au: f"{au} predicted" for au in aus})
     both = _by_frame(left, right) if by == "frame" else _by_time(left, right)
     has_row = both["success"].notna().to_numpy()
@@ -166,10 +166,10 @@ def _by_frame(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
 def _by_time(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
     """The nearest prediction within half a step of the labels."""
     if "pts_seconds" not in left or bool(left["pts_seconds"].isna().to_numpy().any()):
-        raise DataError("Not every label has a time; use --match frame.")
+        raise DataError("Not every label has a time; match them by frame.")
     right = right.drop(columns="frame_index").dropna(subset="pts_seconds")
     if right.empty:
-        raise DataError("The predictions have no times; use --match frame.")
+        raise DataError("The predictions have no times; match them by frame.")
     right = right.sort_values("pts_seconds")
     parts = []
     for video, rows in left.groupby("video", sort=False):

@@ -51,7 +51,7 @@ def write_plots(folder: Path, pairs: Pairs, report: Report) -> list[Path]:
                 draw(pairs, report).savefig(path, dpi=DPI)
         except OSError as error:
             raise OutputError(
-                f"Cannot write {folder}: {error.strerror}; choose another folder with --plots."
+                f"Cannot write {folder}: {error.strerror}; choose another folder."
             ) from error
     return paths
 

@@ -1,12 +1,12 @@
-"""How well the networks do on rendered people they were not trained on.
+"""Rendered people whom the networks were not trained on, and what the networks say of them.
 
-The trainer calls these during training, so that the curve shows what a user will get: crops come
-from ``align``, landmarks from the landmark network where one is given.
+Training's validation and ``aucli eval --dataset synthetic`` use the same faces and the same
+functions: crops come from ``align``, landmarks from a landmark network where one is given.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from aucli.align import (
 )
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.datasets.synthetic import RESOLUTION, FaceStore, composite
-from aucli.faces.boxes import decode_boxes
-from aucli.faces.builtin import BuiltinLandmarker
-from aucli.metrics import icc31, mae, pcc
-from aucli.models.landmark import LandmarkNet
+from aucli.errors import DataError
+from aucli.evaluation.scores import validation_scores
+from aucli.faces.boxes import decode_boxes, overlaps
+from aucli.faces.protocols import Landmarker
 from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
@@ -43,6 +43,7 @@ class HeldOut:
 
     frames: (N, 192, 192, 3) uint8. landmarks: (N, 68, 2) px. boxes: (N, 4) xyxy px, shifted and
     scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R. yaw_radians: (N,).
+    identity: (N,) int, who it is.
     """
 
     frames: np.ndarray
@@ -50,6 +51,7 @@ class HeldOut:
     boxes: np.ndarray
     intensities: np.ndarray
     yaw_radians: np.ndarray
+    identity: np.ndarray
 
 
 def held_out_pool() -> BackgroundPool:
@@ -69,7 +71,9 @@ def held_out_frames(store: FaceStore, count: int = 300, seed: int = 5) -> HeldOu
     move = rng.normal(0, 0.04, (len(index), 2)) * side
     grow = side * rng.normal(0, 0.04, (len(index), 1)) / 2
     boxes = np.concatenate([boxes[:, :2] + move - grow, boxes[:, 2:] + move + grow], 1)
-    return HeldOut(frames, landmarks, boxes, store.sides[index], store.pose[index, 1])
+    return HeldOut(
+        frames, landmarks, boxes, store.sides[index], store.pose[index, 1], store.identity[index]
+    )
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
@@ -89,13 +93,9 @@ def _run(net: nn.Module, crops: np.ndarray, pick) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _landmarker(net: nn.Module) -> BuiltinLandmarker:
-    return BuiltinLandmarker(cast(LandmarkNet, net), str(next(net.parameters()).device))
-
-
-def predict_landmarks(net: nn.Module, held_out: HeldOut) -> np.ndarray:
-    """(N, 68, 2) frame px by a LandmarkNet, as ``analyze`` finds those of a new face."""
-    located = _landmarker(net).locate(held_out.frames, list(held_out.boxes[:, None]))
+def find_landmarks(landmarker: Landmarker, held_out: HeldOut) -> np.ndarray:
+    """(N, 68, 2) frame px, as ``analyze`` finds those of a new face."""
+    located = landmarker.locate(held_out.frames, list(held_out.boxes[:, None]))
     return np.concatenate([landmarks for landmarks, _ in located])
 
 
@@ -109,13 +109,13 @@ def _face_units(landmarks: np.ndarray) -> np.ndarray:
     return np.maximum(eyes, 0.35 * (landmarks.max(1) - landmarks.min(1)).max(1))
 
 
-def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
+def landmark_scores(landmarker: Landmarker, held_out: HeldOut) -> dict[str, float]:
     """NME in units of the distance between the outer eye corners: ``nme`` (mean), ``nme_median``,
     ``nme_inner`` (51 points), ``nme_jaw`` (17), ``failures`` (share above 8 %), and the mean by
     head yaw, ``nme.yaw_0_17`` to ``nme.yaw_54_90`` degrees, NaN where no face is turned so far.
     ``nme_followed``: of the single look at a face that is followed, where all others get two."""
-    found = predict_landmarks(net, held_out)
-    again = _landmarker(net).follow(held_out.frames, list(found[:, None]))
+    found = find_landmarks(landmarker, held_out)
+    again = landmarker.follow(held_out.frames, list(found[:, None]))
     followed = np.concatenate([landmarks for landmarks, _ in again])
     true, unit = held_out.landmarks, _face_units(held_out.landmarks)[:, None]
     error = np.linalg.norm(found - true, axis=2) / unit  # (N, 68)
@@ -137,15 +137,13 @@ def landmark_scores(net: nn.Module, held_out: HeldOut) -> dict[str, float]:
 
 
 def predict_held_out(
-    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
+    model: AUModel, held_out: HeldOut, landmarks: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intensities (N, A), 0-5, and places (N, A, 2, 2) [L, R] frame px, as ``analyze`` reads them.
 
-    Crops are aligned by the landmark net's answers; by true landmarks where there is none.
+    landmarks: (N, 68, 2) px, by which crops are aligned; None takes the true ones.
     """
-    landmarks = held_out.landmarks
-    if landmark_net is not None:
-        landmarks = predict_landmarks(landmark_net, held_out)
+    landmarks = held_out.landmarks if landmarks is None else landmarks
     matrices = align_matrices(landmarks, model.template, model.crop_size)
     crops = warp_crops(held_out.frames, matrices, model.crop_size)
     batches = np.split(crops, range(BATCH, len(crops), BATCH))
@@ -156,44 +154,37 @@ def predict_held_out(
     return np.concatenate([prediction.intensities for prediction in found]), places
 
 
+def true_intensities(held_out: HeldOut, aus: Sequence[str]) -> np.ndarray:
+    """(N, A), 0-5: the mean of both sides of the named AUs. Raises DataError for others."""
+    strange = [au for au in aus if au not in SYNTHETIC_AUS]
+    if strange:
+        raise DataError(f"Rendered faces do not show {', '.join(strange)}.")
+    return held_out.intensities.mean(2)[:, [SYNTHETIC_AUS.index(au) for au in aus]]
+
+
 def au_scores(
-    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
+    model: AUModel, held_out: HeldOut, landmarks: np.ndarray | None = None
 ) -> dict[str, float]:
-    """ICC(3,1), PCC and MAE of every AU (``icc31.AU12`` ...) and their means (``icc31`` ...).
+    """Scores of :func:`aucli.evaluation.scores.validation_scores`. landmarks: as in
+    :func:`predict_held_out`."""
+    predicted = predict_held_out(model, held_out, landmarks)[0]
+    return validation_scores(predicted, true_intensities(held_out, model.aus), model.aus)
 
-    Intensity = mean of both sides. Crops as in :func:`predict_held_out`. ``flat`` counts AUs whose
-    answers hardly vary where the labels do: the "everything stays 0" trap of sparse labels.
+
+def place_scores(places: np.ndarray, held_out: HeldOut, aus: Sequence[str]) -> dict[str, float]:
+    """How far from its true place each AU is found: ``AU12`` ..., and ``all`` over all AUs.
+
+    places: (N, A, 2, 2) [L, R] frame px, of the named AUs. Medians over the sides whose true
+    intensity is at least :data:`PLACED_FROM`, as shares of the distance between the outer eye
+    corners; NaN for an AU that never reaches it. The truth is ``synthetic_points`` of the true
+    landmarks.
     """
-    predicted = predict_held_out(model, held_out, landmark_net)[0]
-    true = held_out.intensities.mean(2)
-    scores: dict[str, float] = {}
-    flat = 0
-    for a, au in enumerate(SYNTHETIC_AUS):
-        for name, metric in (("icc31", icc31), ("pcc", pcc), ("mae", mae)):
-            scores[f"{name}.{au}"] = metric(predicted[:, a], true[:, a])
-        flat += bool(true[:, a].std() > 0.1 and predicted[:, a].std() < 0.1 * true[:, a].std())
-    for name in ("icc31", "pcc", "mae"):
-        scores[name] = float(np.nanmean([scores[f"{name}.{au}"] for au in SYNTHETIC_AUS]))
-    return scores | {"flat": float(flat)}
-
-
-def place_scores(
-    model: AUModel, held_out: HeldOut, landmark_net: nn.Module | None = None
-) -> dict[str, float]:
-    """How far from its true place each AU is found: ``place.AU12`` ..., over all AUs ``place``.
-
-    Medians over the sides whose true intensity is at least :data:`PLACED_FROM`, as shares of the
-    distance between the outer eye corners; NaN for an AU that never reaches it. The truth is
-    ``synthetic_points`` of the true landmarks. Crops as in :func:`predict_held_out`.
-    """
-    found = predict_held_out(model, held_out, landmark_net)[1]
-    true = synthetic_points(held_out.landmarks)  # (N, A, 2, 2) frame px
-    error = np.linalg.norm(found - true, axis=3) / _face_units(held_out.landmarks)[:, None, None]
-    shown = held_out.intensities >= PLACED_FROM  # (N, A, 2)
-    scores = {"place": _median(error[shown])}
-    for a, au in enumerate(SYNTHETIC_AUS):
-        scores[f"place.{au}"] = _median(error[:, a][shown[:, a]])
-    return scores
+    own = [SYNTHETIC_AUS.index(au) for au in aus]
+    true = synthetic_points(held_out.landmarks)[:, own]  # (N, A, 2, 2) frame px
+    error = np.linalg.norm(places - true, axis=3) / _face_units(held_out.landmarks)[:, None, None]
+    shown = held_out.intensities[:, own] >= PLACED_FROM  # (N, A, 2)
+    scores = {au: _median(error[:, a][shown[:, a]]) for a, au in enumerate(aus)}
+    return scores | {"all": _median(error[shown])}
 
 
 def _median(values: np.ndarray) -> float:
@@ -216,36 +207,27 @@ def held_out_scenes(store: FaceStore, count: int = 120, seed: int = 5) -> HeldOu
     return HeldOutScenes(np.stack([d[0] for d in drawn]), [d[1] for d in drawn])
 
 
-def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, 4) and (M, 4) xyxy -> (N, M) intersection over union."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    area_a, area_b = (np.clip(x[:, 2:] - x[:, :2], 0, None).prod(1) for x in (a, b))
-    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
-
-
 def detector_scores(net: nn.Module, scenes: HeldOutScenes) -> dict[str, float]:
     """``ap`` at IoU .5, ``recall_95`` (recall where 95 % of the detections are right) and
     ``mean_iou`` of the hits. Faces centred outside the frame are left out on both sides."""
     maps = torch.from_numpy(_run(net, scenes.images, lambda out: out))
     size = scenes.images.shape[1]
     hits: list[tuple[float, bool]] = []
-    overlaps: list[float] = []
+    hit_ious: list[float] = []
     total = 0
     for (found, scores), true in zip(decode_boxes(maps, 0.02), scenes.boxes, strict=True):
         middle = (true[:, :2] + true[:, 2:]) / 2
         counted = ((middle >= 0) & (middle < size)).all(1)
         total += int(counted.sum())
         taken = np.zeros(len(true), bool)
-        iou = box_iou(found, true) if len(true) else np.zeros((len(found), 0))
+        iou = overlaps(found, true)[0] if len(true) else np.zeros((len(found), 0))
         for n in np.argsort(-scores):
             best = int(iou[n].argmax()) if len(true) else -1
             if best >= 0 and iou[n, best] >= 0.5 and not taken[best]:
                 taken[best] = True
                 if counted[best]:
                     hits.append((float(scores[n]), True))
-                    overlaps.append(float(iou[n, best]))
+                    hit_ious.append(float(iou[n, best]))
             elif best < 0 or iou[n, best] < 0.5 or counted[best]:
                 hits.append((float(scores[n]), False))
     hits.sort(reverse=True)
@@ -258,5 +240,5 @@ def detector_scores(net: nn.Module, scenes: HeldOutScenes) -> dict[str, float]:
     return {
         "ap": ap,
         "recall_95": float(good.max()) if len(good) else 0.0,
-        "mean_iou": float(np.mean(overlaps)) if overlaps else 0.0,
+        "mean_iou": float(np.mean(hit_ious)) if hit_ious else 0.0,
     }

@@ -27,7 +27,7 @@ from aucli.table.schema import to_data_frame
 FOLD = "{fold}"  # in the name of a model: the number of the fold that it is tested on
 NO_FACE = ("no face", "no landmarks", "unreadable")  # reasons for which prepare leaves frames out
 
-OnProgress = Callable[[str, int, int], None]  # video, frames done, frames in all (0: unknown)
+OnVideo = Callable[[str, int, int], None]  # video, frames done, frames in all (0: unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +81,19 @@ def subjects_there(dataset: str, root: Path, camera: str | None) -> list[str]:
     return list(dict.fromkeys(recording.subject for recording in found if len(recording.labels)))
 
 
-def run_prepared(
-    root: Path, model: AUModel, subjects: Collection[str], on_progress: OnProgress
-) -> Run:
+def run_prepared(root: Path, model: AUModel, subjects: Collection[str], on_video: OnVideo) -> Run:
     """Predict the faces of some subjects of a prepared set, one subject after the other."""
     facts = [shard_facts(path) for path in shards(root)]
     facts = [fact for fact in facts if fact["subject"] in subjects]
     labels, tables = [], []
     for done, subject in enumerate(subjects):
-        on_progress(subject, done, len(subjects))
+        on_video(subject, done, len(subjects))
         faces = PreparedFaces(root, (subject,))
         values = predict_faces(model, faces, np.arange(len(faces)))
         labels.append(faces.labels)
         where = faces.labels.loc[:, ["video", "frame_index"]]
-        tables.append(_table(where, values, model.aus, np.ones(len(faces), bool)))
-    on_progress("done", len(subjects), len(subjects))
+        tables.append(prediction_rows(where, values, model.aus, np.ones(len(faces), bool)))
+    on_video("done", len(subjects), len(subjects))
     left_out = sum(run.frames for fact in facts for run in fact["dropped"] if run.reason in NO_FACE)
     predictions = Predictions(pd.concat(tables, ignore_index=True), "aucli", "intensity")
     return Run(pd.concat(labels, ignore_index=True), predictions, left_out)
@@ -107,7 +105,7 @@ def run_videos(
     dataset: str,
     subjects: Collection[str],
     camera: str | None,
-    on_progress: OnProgress,
+    on_video: OnVideo,
 ) -> Run:
     """Analyze the videos of some subjects of a licensee's folder; the largest face is taken.
 
@@ -122,7 +120,7 @@ def run_videos(
         video = recording.video
         with analyzer.open(
             _path(recording.frames),
-            on_frames=lambda done, total, video=video: on_progress(video, done, total),
+            on_frames=lambda done, total, video=video: on_video(video, done, total),
         ) as analysis:
             rows = to_data_frame(list(analysis), analysis.columns.schema())
             assert analysis.summary is not None
@@ -135,7 +133,7 @@ def run_videos(
         aus = analyzer.networks.au.aus
         where = pd.DataFrame({"video": video, "frame_index": rows["frame"] - 1})
         values = rows[[f"{au}_r" for au in aus]].to_numpy(np.float32)
-        tables.append(_table(where, values, aus, rows["success"].to_numpy(bool)))
+        tables.append(prediction_rows(where, values, aus, rows["success"].to_numpy(bool)))
     predictions = Predictions(pd.concat(tables, ignore_index=True), "aucli", "intensity")
     return Run(labels, predictions)
 
@@ -161,7 +159,7 @@ def _path(frames: Frames) -> Path:
     return Path(frames.folder)
 
 
-def _table(
+def prediction_rows(
     where: pd.DataFrame, values: np.ndarray, aus: tuple[str, ...], face: np.ndarray
 ) -> pd.DataFrame:
     """Rows of the kind of :mod:`aucli.evaluation.tables`. values: (N, A)."""

@@ -1,13 +1,20 @@
 """From pairs of labels and predictions to a report: every AU and their mean, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from aucli.evaluation.matching import Counts, Pairs
 from aucli.evaluation.tables import Unit
-from aucli.metrics import METRICS, POSITIVE, agreement, bootstrap_weights, pair_sums
+from aucli.metrics import (
+    METRICS,
+    POSITIVE,
+    agreement,
+    bootstrap_weights,
+    mean_of_defined,
+    pair_sums,
+)
 
 MEAN = "mean"  # the row after the AUs
 VIEWS = {
@@ -18,7 +25,7 @@ VIEWS = {
 LEVEL = 95  # per cent, of the intervals
 # Of a probability only what needs no common unit can be said.
 PROBABILITY_METRICS = ("pcc", "f1")
-CORRELATIONS = ("icc31", "pcc", "ccc")
+VALIDATION_METRICS = ("icc31", "pcc", "mae")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +50,29 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """A further table of a report. name: its key in JSON. title: a sentence on what it shows.
+    values: row -> value; NaN is n/a."""
+
+    name: str
+    title: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Scores of A AUs.
 
-    scores: view of VIEWS -> AU or MEAN -> metric of METRICS -> estimate. frames: AU -> frames that
-    were scored. positives: AU -> share of these whose label is positive. flat: AUs that the
-    predictions leave constant though the labels vary; their correlations are n/a, and count as 0 in
-    the mean, so that a constant never raises it.
+    scores: view of VIEWS -> AU or MEAN -> metric of METRICS -> estimate; an undefined one is NaN.
+    mean_over: view -> metric -> the AUs whose score is defined, over which the mean is. frames: AU
+    -> frames that were scored. positives: AU -> share of these whose label is positive. flat: AUs
+    that the predictions leave constant though the labels vary. extras: tables besides.
     """
 
     aus: tuple[str, ...]
     unit: Unit
     scores: dict[str, dict[str, dict[str, Estimate]]]
+    mean_over: dict[str, dict[str, tuple[str, ...]]]
     frames: dict[str, int]
     positives: dict[str, float]
     flat: tuple[str, ...]
@@ -62,12 +80,14 @@ class Report:
     filled: bool
     counts: Counts
     options: ScoreOptions
+    extras: tuple[Extra, ...] = ()
 
 
 def score(
     pairs: Pairs,
     options: ScoreOptions = ScoreOptions(),
     folds: Mapping[str, tuple[str, ...]] | None = None,
+    extras: tuple[Extra, ...] = (),
 ) -> Report:
     """Score every AU. folds: name -> test subjects; adds the view ``folds``.
 
@@ -86,7 +106,7 @@ def score(
     total = agreement(sums.sum(1))
     flat = np.isnan(total["pcc"]) & ~np.isnan(total["icc31"])  # (A,)
     views = {
-        "pooled": (_counted(total), _counted(agreement(weights @ sums))),
+        "pooled": (total, agreement(weights @ sums)),
         "within": _within(sums, weights),
     }
     if folds:
@@ -101,8 +121,19 @@ def score(
         aus=pairs.aus,
         unit=pairs.unit,
         scores={
-            view: _estimates(pairs.aus, values, resampled, flat, usable, len(subjects) > 1)
+            view: _estimates(pairs.aus, values, resampled, usable, len(subjects) > 1)
             for view, (values, resampled) in views.items()
+        },
+        mean_over={
+            view: {
+                metric: tuple(
+                    au
+                    for au, value in zip(pairs.aus, values[metric], strict=True)
+                    if metric in usable and not np.isnan(value)
+                )
+                for metric in METRICS
+            }
+            for view, (values, _) in views.items()
         },
         frames=dict(zip(pairs.aus, frames.tolist(), strict=True)),
         positives={
@@ -114,20 +145,34 @@ def score(
         filled=pairs.filled,
         counts=pairs.counts,
         options=options,
+        extras=extras,
     )
 
 
-def _counted(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A constant prediction of varying labels counts as uncorrelated."""
-    flat = np.isnan(scores["pcc"]) & ~np.isnan(scores["icc31"])
-    return scores | {"pcc": np.where(flat, 0.0, scores["pcc"])}
+def validation_scores(
+    predicted: np.ndarray, labelled: np.ndarray, aus: Sequence[str]
+) -> dict[str, float]:
+    """``icc31.AU12`` ... and their means ``icc31``, ``pcc``, ``mae``, as training logs them.
+
+    predicted, labelled: (N, A), 0-5, NaN where there is none. The same scores and the same mean as
+    in a report; NaN is undefined.
+    """
+    found = agreement(
+        np.stack([pair_sums(p, y)[0] for p, y in zip(predicted.T, labelled.T, strict=True)])
+    )  # metric -> (A,)
+    scores: dict[str, float] = {}
+    for name in VALIDATION_METRICS:
+        each = zip(aus, found[name].tolist(), strict=True)
+        scores |= {f"{name}.{au}": value for au, value in each}
+        scores[name] = float(mean_of_defined(found[name])[0])
+    return scores
 
 
 def _within(sums: np.ndarray, weights: np.ndarray) -> tuple[dict, dict]:
     """Mean over the subjects in which a score is defined: (A,), and (A, R) of the samples."""
     values, resampled = {}, {}
-    for name, scores in _counted(agreement(sums)).items():  # (A, S)
-        values[name] = _mean(scores)
+    for name, scores in agreement(sums).items():  # (A, S)
+        values[name] = mean_of_defined(scores)[0]
         known = ~np.isnan(scores)
         total, count = np.where(known, scores, 0) @ weights.T, known @ weights.T  # (A, R)
         resampled[name] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
@@ -136,35 +181,26 @@ def _within(sums: np.ndarray, weights: np.ndarray) -> tuple[dict, dict]:
 
 def _mean_of_folds(members: np.ndarray, sums: np.ndarray) -> dict[str, np.ndarray]:
     """members: (R, F, S), how often each subject counts in each fold. Returns (A, R)."""
-    scores = _counted(agreement(np.einsum("rfs,ask->arfk", members, sums)))
-    return {name: _mean(values) for name, values in scores.items()}
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the last axis, without NaN; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    count = known.sum(-1)
-    total = np.where(known, values, 0).sum(-1)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    scores = agreement(np.einsum("rfs,ask->arfk", members, sums))
+    return {name: mean_of_defined(values)[0] for name, values in scores.items()}
 
 
 def _estimates(
     aus: tuple[str, ...],
     values: dict[str, np.ndarray],
     resampled: dict[str, np.ndarray],
-    flat: np.ndarray,
     usable: tuple[str, ...],
     intervals: bool,
 ) -> dict[str, dict[str, Estimate]]:
     """values: metric -> (A,). resampled: metric -> (A, R)."""
     rows: dict[str, dict[str, Estimate]] = {name: {} for name in (*aus, MEAN)}
     for metric in METRICS:
-        column = np.append(values[metric], _mean(values[metric]))  # (A + 1,)
-        samples = np.vstack([resampled[metric], _mean(resampled[metric].T)])  # (A + 1, R)
-        hidden = flat if metric in CORRELATIONS else np.zeros(len(aus), bool)
+        mean, means = (mean_of_defined(v)[0] for v in (values[metric], resampled[metric].T))
+        column = np.append(values[metric], mean)  # (A + 1,)
+        samples = np.vstack([resampled[metric], means])  # (A + 1, R)
         for a, name in enumerate(rows):
             known = samples[a][~np.isnan(samples[a])]
-            if metric not in usable or np.isnan(column[a]) or (a < len(aus) and hidden[a]):
+            if metric not in usable or np.isnan(column[a]):
                 rows[name][metric] = Estimate(float("nan"))
             elif intervals and known.size:
                 margin = (100 - LEVEL) / 2

@@ -4,28 +4,40 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import load_labels
 from aucli.datasets.folds import fold_number, folds
-from aucli.errors import DataError
+from aucli.datasets.synthetic import FaceStore
+from aucli.errors import DataError, OptionError
+from aucli.evaluation import rendered
 from aucli.evaluation.running import (
-    OnProgress,
+    OnVideo,
     Run,
     is_prepared,
     joined,
     plan,
+    prediction_rows,
     refuse_known_people,
     run_prepared,
     run_videos,
     subjects_there,
 )
-from aucli.evaluation.tables import TOOLS, read_labels, read_predictions
+from aucli.evaluation.scores import Extra
+from aucli.evaluation.tables import TOOLS, Predictions, read_labels, read_predictions
 from aucli.evaluation.writing import Origin
+from aucli.faces.library_detectors import DETECTORS
+from aucli.faces.loading import load_landmarker
+from aucli.models.detector import FaceDetectorNet
 from aucli.models.device import resolve_device
+from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions, choose_networks
-from aucli.weights.cards import load_au_model, read_card
+from aucli.weights.cards import load_au_model, load_weights, read_card
 
 SHOWN = 9  # names of subjects in a sentence
+SCENES = 400  # drawn scenes for the detector, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ def run_source(
     camera: str | None,
     split: Split,
     allow_seen: bool,
-    on_progress: OnProgress,
+    on_video: OnVideo,
 ) -> tuple[Run, Origin]:
     """Run the model that the options name, or each fold's, on a prepared set or on videos.
 
@@ -114,11 +126,11 @@ def run_source(
         seen += refuse_known_people(read_card(path, "au")[1], dataset, subjects, allow_seen)
         if prepared:
             au = load_au_model(path).to(resolve_device(options.device))
-            runs.append(run_prepared(root, au, subjects, on_progress))
+            runs.append(run_prepared(root, au, subjects, on_video))
         else:
             analyzer = Analyzer(**asdict(replace(options, model=path)))
             au = analyzer.networks.au
-            runs.append(run_videos(root, analyzer, dataset, subjects, camera, on_progress))
+            runs.append(run_videos(root, analyzer, dataset, subjects, camera, on_video))
         used.append(f"{au.name}, sha256 {au.sha256[:12]}")
     notes = split.notes(there)
     if seen:
@@ -132,6 +144,68 @@ def run_source(
         notes=notes,
     )
     return joined(runs), origin
+
+
+def rendered_source(
+    root: Path, options: AnalyzeOptions, faces: int
+) -> tuple[Run, Origin, tuple[Extra, ...]]:
+    """Run the networks that the options name on rendered people held out of training.
+
+    root: what ``aucli synth`` wrote. faces: at most so many. The extras are the places of the AUs,
+    and the scores of the landmark network and of the detector. Raises DataError where there is no
+    such person, or the model knows AUs that rendered faces do not show, and OptionError for a
+    detector of another kind than the built-in one.
+    """
+    names, device = check_options(options), resolve_device(options.device)
+    au = load_au_model(names.model).to(device)
+    landmarker, landmarks_told = load_landmarker(names.landmarks, device)
+    detector = None if names.detector in DETECTORS else load_weights(names.detector, "detector")
+    if detector is None or not isinstance(detector.net, FaceDetectorNet):
+        raise OptionError("detector: rendered scenes score networks of the built-in kind only.")
+    store = FaceStore(root, "test")
+    held_out = rendered.held_out_frames(store, faces)
+    true = rendered.true_intensities(held_out, au.aus)
+    scenes = rendered.held_out_scenes(store, min(SCENES, faces))
+    landmarks = rendered.find_landmarks(landmarker, held_out)
+    predicted, places = rendered.predict_held_out(au, held_out, landmarks)
+    where = pd.DataFrame({"video": str(root), "frame_index": np.arange(len(true))})
+    labels = pd.concat(
+        [
+            pd.Series(held_out.identity, name="subject").astype(str),
+            where,
+            pd.DataFrame(true, columns=list(au.aus)),
+        ],
+        axis=1,
+    )
+    table = prediction_rows(where, predicted, au.aus, np.ones(len(true), bool))
+    extras = (
+        Extra(
+            "places",
+            "Median distance of the AUs of intensity 2 or more from their true places, over the "
+            "distance between the outer eye corners.",
+            rendered.place_scores(places, held_out, au.aus),
+        ),
+        Extra(
+            "landmarks",
+            f"{landmarks_told['name']}: distance of the landmarks from the true ones, over the "
+            "distance between the outer eye corners.",
+            rendered.landmark_scores(landmarker, held_out),
+        ),
+        Extra(
+            "detector",
+            f"{detector.name} on {len(scenes.images)} drawn scenes, before the landmark network "
+            "checks what it found.",
+            rendered.detector_scores(detector.net.to(device), scenes),
+        ),
+    )
+    origin = Origin(
+        predictions=f"{au.name}, sha256 {au.sha256[:12]}",
+        tool="rendered faces, aligned by predicted landmarks",
+        labels=f"synthetic, {root}",
+        split="people held out of training",
+        frames=f"{len(true)} faces, one a frame",
+    )
+    return Run(labels, Predictions(table, "aucli", "intensity")), origin, extras
 
 
 def _frames(dataset: str | None) -> str:

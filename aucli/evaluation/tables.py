@@ -122,7 +122,7 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
         if tool is None:
             raise DataError(
                 f"{file} has no columns by which its tool could be told; "
-                f"name it with --format {'|'.join(TOOLS)}."
+                f"say whether it is of {', '.join(TOOLS)} (--format)."
             )
         parts.append(_predicted(file, name, TOOLS[tool]))
     assert tool is not None  # there is at least one table
@@ -229,7 +229,7 @@ def _common(rows: pd.DataFrame, tool: Tool, file: Path, name: str) -> pd.DataFra
     aus = tool.au_columns(rows.columns)
     if not aus:
         example = {"py-feat": "AU12", "LibreFace": "au_12_intensity"}.get(tool.title, "AU12_r")
-        raise DataError(f"{file} has no column such as {example}; check the file and --format.")
+        raise DataError(f"{file} has no column such as {example}; check the file and the tool.")
     out = pd.DataFrame({"video": pd.Series(name, rows.index, dtype=object)})
     if tool.video in rows:
         named = rows[tool.video]
@@ -261,7 +261,7 @@ def _frame_index(rows: pd.DataFrame, tool: Tool, file: Path) -> np.ndarray:
         if tool is _LABELS and tool.time in rows:
             return np.full(len(rows), -1)
         also = f" and no {tool.time}" if tool is _LABELS else ""
-        raise DataError(f"{file} has no column {tool.frame}{also}; check the file and --format.")
+        raise DataError(f"{file} has no column {tool.frame}{also}; check the file and the tool.")
     numbers = _numbers(rows, column, file)
     with np.errstate(invalid="ignore"):
         wrong = ~np.isfinite(numbers) | (numbers < first) | (numbers % 1 != 0)

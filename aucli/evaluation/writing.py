@@ -7,7 +7,7 @@ from typing import Any
 
 import aucli
 from aucli.evaluation.published import CAVEAT, PublishedRow
-from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Report
+from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Extra, Report
 from aucli.metrics import METRICS
 
 
@@ -62,8 +62,35 @@ def cells(report: Report, view: str, interval: bool = True) -> list[list[str]]:
         if au != MEAN:
             count, share = str(report.frames[au]), _percent(report.positives[au])
         scores = report.scores[view][au]
-        rows.append([au, count, share, *(estimate(scores[m], interval) for m in METRICS)])
+        shown = [estimate(scores[m], interval) for m in METRICS]
+        if au == MEAN:
+            shown = [text + _over(report, view, m) for text, m in zip(shown, METRICS, strict=True)]
+        rows.append([au, count, share, *shown])
     return rows
+
+
+def _over(report: Report, view: str, metric: str) -> str:
+    """`` (11)`` where a mean is over fewer AUs than there are."""
+    over = report.mean_over[view][metric]
+    return f" ({len(over)})" if 0 < len(over) < len(report.aus) else ""
+
+
+def _undefined(report: Report) -> list[str]:
+    """A sentence on the AUs that a mean lacks, over all frames: ``PCC of AU05, AU07``."""
+    usable = [m for m in METRICS if report.mean_over["pooled"][m]]
+    missing: dict[tuple[str, ...], list[str]] = {}
+    for metric in usable:
+        over = report.mean_over["pooled"][metric]
+        absent = tuple(au for au in report.aus if au not in over)
+        missing.setdefault(absent, []).append(heading(metric, report))
+    missing.pop((), None)
+    lacks = [f"{', '.join(names)} of {', '.join(aus)}" for aus, names in missing.items()]
+    if not lacks:
+        return []
+    return [
+        f"Undefined, so n/a and left out of the mean: {'; '.join(lacks)}. A number in parentheses "
+        f"says over how many of the {len(report.aus)} AUs a mean is."
+    ]
 
 
 def _percent(share: float) -> str:
@@ -97,14 +124,9 @@ def sentences(report: Report, origin: Origin) -> list[str]:
             "compared with labels of 0-5; the rest is n/a."
         )
     if report.flat:
-        lines.append(
-            f"Predicted as a constant: {', '.join(report.flat)}; the correlations are n/a, and "
-            "count as 0 in the mean."
-        )
-    lines.append(
-        "n/a: undefined, as where no label is positive; left out of the mean."
-        f" F1 and ≥: of intensities of {options.positive:g} or more."
-    )
+        lines.append(f"Predicted as a constant: {', '.join(report.flat)}.")
+    lines += _undefined(report)
+    lines.append(f"F1 and ≥: of intensities of {options.positive:g} or more.")
     if report.subjects > 1 and options.resamples:
         lines.append(
             f"Intervals, in brackets: the middle {LEVEL} % of {options.resamples} bootstrap "
@@ -130,6 +152,14 @@ def published_cells(rows: Iterable[PublishedRow]) -> list[list[str]]:
     ]
 
 
+EXTRA_COLUMNS = ["", "value"]
+
+
+def extra_cells(extra: Extra) -> list[list[str]]:
+    """name, value."""
+    return [[name, number(value, 3)] for name, value in extra.values.items()]
+
+
 PUBLISHED_COLUMNS = ["method", "mean ICC", "mean PCC", "mean MAE", "protocol", "source"]
 
 
@@ -139,6 +169,9 @@ def to_markdown(report: Report, origin: Origin, published: Sequence[PublishedRow
     for view in report.scores:
         parts += [f"## {view.capitalize()}\n", f"{VIEWS[view].capitalize()}.\n"]
         parts.append(_grid(columns(report), cells(report, view)))
+    for extra in report.extras:
+        parts += [f"## {extra.name.capitalize()}\n", f"{extra.title}\n"]
+        parts.append(_grid(EXTRA_COLUMNS, extra_cells(extra)))
     if published:
         parts += ["## Published\n", f"{CAVEAT}\n"]
         parts.append(_grid(PUBLISHED_COLUMNS, published_cells(published)))
@@ -187,7 +220,10 @@ def to_plain(
         "constant_predictions": list(report.flat),
         "views": {view: VIEWS[view] for view in report.scores},
         "scores": scores,
+        "mean_over": report.mean_over,
     }
+    for extra in report.extras:
+        plain[extra.name] = {name: _none(value) for name, value in extra.values.items()}
     if published:
         plain["published"] = {"caveat": CAVEAT, "rows": [asdict(row) for row in published]}
     return plain

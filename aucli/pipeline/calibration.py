@@ -3,9 +3,9 @@
 A face at rest rarely reads 0: brows are high or low, folds look like expressions, mouth corners
 hang. Calibrated intensity = raw - baseline, kept within 0-5. The baseline is the median of chosen
 readings: of one frame or a segment that shows the neutral face, of another video of it, or of the
-whole video. On rendered people (examples/calibration_effect.py) the median of all frames does as
-well as a neutral frame and better than a low percentile, but for an AU that a person shows in most
-frames it is worse than no calibration.
+whole video. On rendered people (examples/studies/calibration_effect.py) the median of all frames
+does as well as a neutral frame and better than a low percentile, but for an AU that a person shows
+in most frames it is worse than no calibration.
 
 Where a run keeps one face a frame, the video is taken to show one person, whatever the
 ``face_id``: it changes after a gap of half a second. Else every ``face_id`` has its own baseline,

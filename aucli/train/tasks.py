@@ -5,7 +5,7 @@ A task is made from the run's config by :func:`make_task`.
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -31,8 +31,10 @@ from aucli.datasets.synthetic import (
 from aucli.errors import DataError
 from aucli.evaluation import rendered
 from aucli.evaluation.rendered import normalise
+from aucli.evaluation.scores import validation_scores
+from aucli.faces.builtin import BuiltinLandmarker
 from aucli.heatmaps import cells_to_px, px_to_cells, render_heatmaps
-from aucli.metrics import icc31, mae, pcc
+from aucli.models.device import resolve_device
 from aucli.models.landmark import LandmarkNet
 from aucli.models.scc_heatmap import SCCHeatmapNet
 from aucli.train.config import TrainConfig
@@ -156,7 +158,8 @@ class LandmarkTask(Task):
         if store is None:
             return None
         held_out = rendered.held_out_frames(store, self.config.evaluation_faces)
-        return lambda net: rendered.landmark_scores(net, held_out)
+        device = str(resolve_device(self.config.device))
+        return lambda net: rendered.landmark_scores(_landmarker(net, device), held_out)
 
     def card(self) -> dict[str, Any]:
         return {}
@@ -278,8 +281,10 @@ class RenderedAUTask(AUTask):
         if store is None:
             return None
         held_out = rendered.held_out_frames(store, self.config.evaluation_faces)
-        landmark_net = self._landmark_net()
-        return lambda net: rendered.au_scores(self.model(net), held_out, landmark_net)
+        landmarks = None
+        if (landmark_net := self._landmark_net()) is not None:
+            landmarks = rendered.find_landmarks(_landmarker(landmark_net), held_out)
+        return lambda net: rendered.au_scores(self.model(net), held_out, landmarks)
 
     def _landmark_net(self) -> nn.Module | None:
         """The landmark network that the run started from, to align by what it sees."""
@@ -364,17 +369,9 @@ class PreparedAUTask(AUTask):
         index = np.unique(np.linspace(0, len(faces) - 1, count).astype(int))
         labels = faces.labels[list(faces.aus)].to_numpy(np.float32)[index]
 
-        def score(net: nn.Module) -> dict[str, float]:
-            predicted = predict_faces(self.model(net), faces, index)
-            scores: dict[str, float] = {}
-            for name, metric in (("icc31", icc31), ("pcc", pcc), ("mae", mae)):
-                each = [metric(predicted[:, a], labels[:, a]) for a in range(len(self.aus))]
-                scores |= {f"{name}.{au}": v for au, v in zip(self.aus, each, strict=True)}
-                known = [value for value in each if np.isfinite(value)]
-                scores[name] = float(np.mean(known)) if known else float("nan")
-            return scores
-
-        return score
+        return lambda net: validation_scores(
+            predict_faces(self.model(net), faces, index), labels, self.aus
+        )
 
 
 def named_fold(dataset: str, protocol: str | None, number: int) -> tuple[str, str, Fold]:
@@ -406,6 +403,10 @@ def choose_fold(dataset: str, protocol: str | None, number: int, there: Containe
 
 def _subjects(names: tuple[str, ...]) -> str:
     return "1 subject" if len(names) == 1 else f"{len(names)} subjects"
+
+
+def _landmarker(net: nn.Module, device: str = "cpu") -> BuiltinLandmarker:
+    return BuiltinLandmarker(cast(LandmarkNet, net), device)
 
 
 def _channels_last(images: torch.Tensor) -> torch.Tensor:

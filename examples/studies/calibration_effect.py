@@ -1,6 +1,6 @@
 """What subtracting a person's baseline does to the error, measured on rendered people.
 
-    python examples/calibration_effect.py --ict FaceXModel
+    python examples/studies/calibration_effect.py --ict FaceXModel
 
 Renders people who are in no training set: one neutral picture of each and a "video" of random
 expressions, all with the same light, the same resting face and nearly the same pose. The AU network

@@ -1,8 +1,8 @@
 """Render the demo clip: one face smiles, frowns, raises its brows, opens its mouth and turns.
 
-    python examples/make_demo.py --ict FaceXModel
+    python examples/maintenance/make_demo.py --ict FaceXModel
 
-writes demo.mp4 and demo_truth.csv beside this script: the exact intensity of every AU by frame.
+writes examples/demo.mp4 and examples/demo_truth.csv: the exact intensity of every AU by frame.
 Needs the extra `synth` and the ICT-FaceKit model.
 """
 
@@ -61,7 +61,7 @@ def level(au: str, seconds: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ict", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
     arguments = parser.parse_args()
 
     maker = FaceMaker(Renderer(FaceMesh(load_ict(arguments.ict)), FACE_SIZE))

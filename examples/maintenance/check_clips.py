@@ -1,13 +1,13 @@
 """Check the embedded networks on two real clips whose AUs were judged by eye.
 
-    python examples/check_clips.py FOLDER
+    python examples/maintenance/check_clips.py FOLDER
 
 FOLDER holds smile.mp4 (72 frames: neutral, then a broad smile) and emotions.mp4 (472 frames:
 crying, worry, laughter). Frames are 0-based; what is not listed below was not judged. Prints the
 mean intensities before and during the smile, and the area under the ROC curve of each judged AU.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,12 @@ def frames(spans: list[tuple[int, int]]) -> np.ndarray:
     return np.concatenate([np.arange(first, last + 1) for first, last in spans])
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().folder
     smile = aucli.analyze(folder / "smile.mp4")
     aus = smile.filter(regex="^AU.._r$")
     print(f"smile.mp4: a face in {int(smile.success.sum())} of {len(smile)} frames, "
@@ -55,4 +60,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

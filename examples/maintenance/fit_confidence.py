@@ -1,6 +1,6 @@
 """Fit what the landmark network's face confidence means, and write it to the weights' cards.
 
-    python examples/fit_confidence.py --shards DIR [--dry-run]
+    python examples/maintenance/fit_confidence.py --shards DIR [--dry-run]
 
 DIR is what `aucli synth` wrote. A face's probability is a logistic function of the network's face
 logit, of how spread its heatmaps are and of how far its landmarks are from a face's shape
@@ -17,7 +17,6 @@ parts of faces and backgrounds.
 
 import argparse
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -38,11 +37,13 @@ from aucli.faces.builtin import (
 )
 from aucli.faces.detect import MIN_CONFIDENCE
 from aucli.faces.loading import load_faces
+from aucli.files import write_text
 from aucli.heatmaps import decode_landmarks
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
 from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, resolve
+from aucli.weights.store import card_file
 
 # A candidate that overlaps a face by more is that face, by less is none; between, either is right.
 IS_FACE_IOU, NO_FACE_IOU = 0.4, 0.2
@@ -255,12 +256,14 @@ def best_threshold(sample: Sample, confidence: Confidence) -> float:
     return float(best)
 
 
-def write_card(path: Path, entries: dict[str, Any]) -> None:
-    """Add entries to a card; the tensors and their sha256 stay as they are."""
-    card = json.loads(path.read_text("utf-8")) | entries
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(part, path)
+def write_cards(entries: dict[Path, dict[str, Any]]) -> None:
+    """Add entries to cards, each whole or not at all; tensors and their sha256 stay as they are."""
+    texts = {
+        path: json.dumps(json.loads(path.read_text("utf-8")) | new, indent=1, ensure_ascii=False)
+        for path, new in entries.items()
+    }
+    for path, text in texts.items():
+        write_text(path, text + "\n")
 
 
 def main() -> None:
@@ -274,6 +277,9 @@ def main() -> None:
 
     networks = load_faces(landmarks=args.landmarks)
     detector, landmarker = networks.detector, networks.landmarker
+    if not isinstance(landmarker, BuiltinLandmarker):
+        parser.error(f"--landmarks: {args.landmarks} is no landmark network of this project")
+    assert isinstance(detector, BuiltinDetector)
     store = FaceStore(args.shards, "test")
     halves: list[tuple[Sample, Sample]] = []
     for half in (0, 1):
@@ -297,11 +303,14 @@ def main() -> None:
         report(f"{title}, before", sample, landmarker.confidence)
         reliability[title] = report(f"{title}, fitted", sample, fitted)
     if not args.dry_run:
-        path = resolve(args.landmarks).with_suffix(".json")
         names = ("bias", "face_logit", "spread", "shape")
         coefficients = {name: getattr(fitted, name) for name in names}
-        write_card(path, {"confidence": coefficients, "confidence_reliability": reliability})
-        write_card(resolve(DEFAULT_DETECTOR).with_suffix(".json"), {"threshold": threshold})
+        write_cards({
+            card_file(resolve(args.landmarks)): {
+                "confidence": coefficients, "confidence_reliability": reliability
+            },
+            card_file(resolve(DEFAULT_DETECTOR)): {"threshold": threshold},
+        })  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Heads compared: the same rendered faces, steps and recipe for each, several seeds.
 
-    python examples/ablation.py --shards faces --out ablation --steps 3000 --seeds 3
+    python examples/studies/ablation.py --shards faces --out ablation --steps 3000 --seeds 3
 
 plain is the project's small network without semantic correspondence convolutions; scc3 to scc9 have
 them with so many neighbours; hourglass and fanau are the networks of two papers. All read the
@@ -28,17 +28,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aucli.aus import SYNTHETIC_AUS, SYNTHETIC_PLACES, point_names
 from aucli.datasets.synthetic import FaceStore
-from aucli.evaluation.rendered import HeldOut, au_scores, held_out_frames
+from aucli.evaluation.rendered import HeldOut, au_scores, find_landmarks, held_out_frames
+from aucli.faces.loading import load_landmarker
 from aucli.models.predict import predict_crops
 from aucli.train.config import TrainConfig
 from aucli.train.nets import build_au_net
 from aucli.train.trainer import train
 from aucli.weights.cards import (
-    DEFAULT_LANDMARKS,
     au_model,
     complete_card,
     load_au_model,
-    load_weights,
 )
 
 # Model of `aucli train`, and neighbours of its SCC layers.
@@ -85,7 +84,7 @@ def finished(config: TrainConfig) -> bool:
     return (config.out / "weights.json").exists()
 
 
-def score(config: TrainConfig, held_out: HeldOut, landmark_net: torch.nn.Module) -> dict:
+def score(config: TrainConfig, held_out: HeldOut, landmarks: np.ndarray) -> dict:
     """Held-out scores of a finished run, kept beside its weights."""
     path = config.out / "scores.json"
     if path.exists():
@@ -93,7 +92,7 @@ def score(config: TrainConfig, held_out: HeldOut, landmark_net: torch.nn.Module)
         if known["faces"] == len(held_out.frames):
             return known
     model = load_au_model(config.out / "weights.safetensors")
-    scores = {"faces": len(held_out.frames), **au_scores(model, held_out, landmark_net)}
+    scores = {"faces": len(held_out.frames), **au_scores(model, held_out, landmarks)}
     path.write_text(json.dumps(scores, indent=1))
     return scores
 
@@ -211,14 +210,14 @@ def main() -> None:
         parser.error(f"no head {', '.join(unknown)}; there are {', '.join(HEADS)}")
 
     held_out = held_out_frames(FaceStore(arguments.shards, "test"), arguments.test_faces)
-    landmark_net = load_weights(DEFAULT_LANDMARKS).net
+    landmarks = find_landmarks(load_landmarker("builtin")[0], held_out)
     scores: dict[str, dict[int, dict]] = {head: {} for head in heads}
     for seed in range(arguments.seeds):  # whole seeds first: a stopped comparison is still fair
         for head in heads:
             config = config_of(head, seed, arguments)
             if not finished(config):
                 train(config, resume=True)
-            scores[head][seed] = score(config, held_out, landmark_net)
+            scores[head][seed] = score(config, held_out, landmarks)
             print(f"{config.out.name}: ICC {scores[head][seed]['icc31']:.3f}", flush=True)
     costs = {head: cost(config_of(head, 0, arguments)) for head in heads}
     table = to_markdown(scores, costs, arguments)

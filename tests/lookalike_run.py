@@ -1,6 +1,6 @@
 """From a licensee's folder to a scored network, on look-alikes of the six datasets.
 
-    python examples/lookalike_run.py --ict FaceXModel --out runs --dataset disfa --dataset bp4d
+    python tests/lookalike_run.py --ict FaceXModel --out runs --dataset disfa --dataset bp4d
 
 Renders a few people once, lays them out as each dataset is handed out (three subjects, labels in
 its own files), and runs, as a user would: prepare, train, eval on the test subjects of the
@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import lookalikes
 import numpy as np
 
 from aucli.aus import SYNTHETIC_AUS
@@ -25,9 +26,6 @@ from aucli.synth.ict import load_ict
 from aucli.synth.mesh import FaceMesh
 from aucli.synth.people import sample_person
 from aucli.synth.renderer import Renderer
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-import lookalikes  # the layouts are written where the adapters are tested
 
 SEED = 17
 SIDE = 320  # px of a picture

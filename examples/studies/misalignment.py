@@ -1,6 +1,6 @@
 """How AU intensities suffer from landmarks that are off, for each network.
 
-    python examples/misalignment.py --shards faces --out misalignment ablation/*-seed*
+    python examples/studies/misalignment.py --shards faces --out misalignment ablation/*-seed*
 
 Faces of people held out of training are aligned by their true landmarks plus noise, which is 0 to
 10 % of the distance between the outer eye corners: the standard deviation along x and along y,

@@ -1,7 +1,7 @@
 """Count what the built-in face detector and dlib's HOG detector find, on the same images.
 
     pip install dlib-bin scikit-image
-    python examples/compare_detectors.py --clips DIR [--shards DIR] [--sheets DIR]
+    python examples/maintenance/compare_detectors.py --clips DIR [--shards DIR] [--sheets DIR]
 
 Faces: clips and stills whose faces were counted by eye, and drawn scenes whose boxes are known
 (--shards, a folder made by `aucli synth`). No faces: a clip without people, photographs that
@@ -126,10 +126,9 @@ def score(picture: Picture, found: np.ndarray) -> tuple[int, int]:
 
 def builtin() -> Find:
     networks = load_faces()
-    detector, landmarker = networks.detector, networks.landmarker
 
     def find(image: np.ndarray) -> np.ndarray:
-        return face_boxes(detect_faces([image], detector, landmarker)[0][0])
+        return face_boxes(detect_faces([image], networks.detector, networks.landmarker)[0][0])
 
     return find
 
