@@ -17,7 +17,7 @@ class OutputExists(OutputError):
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise :class:`OutputExists` where ``target`` would be replaced unasked."""
+    """Raise :class:`OutputExists` where ``target`` would be replaced without being asked."""
     if not overwrite and target.exists():
         raise OutputExists(f"{target} exists already; --overwrite (overwrite=True) replaces it.")
 

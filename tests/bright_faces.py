@@ -33,7 +33,7 @@ class BrightFinder:
 
     def __init__(self, delay_seconds: float = 0.0) -> None:
         self.delay_seconds = delay_seconds
-        self.told = {"detector": {"name": "bright"}, "landmarks": {"name": "bright"}}
+        self.provenance = {"detector": {"name": "bright"}, "landmarks": {"name": "bright"}}
         self.unrelated: list[bool] = []
 
     def finder(self, unrelated: bool = False) -> "BrightFinder":

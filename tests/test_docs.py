@@ -25,8 +25,6 @@ PAGES = [
 ]
 OTHERS = [ROOT / "Makefile", *SCRIPTS, *sorted((ROOT / "examples").rglob("*.sh")),
           ROOT / "tests" / "lookalike_run.py"]  # fmt: skip
-# What the README shows before the code has it; empty it when the option is there.
-ANNOUNCED: set[str] = set()
 FENCE = re.compile(r"^( *)(```|~~~)[^\n]*\n(.*?)^\1\2", re.M | re.S)
 
 
@@ -128,8 +126,6 @@ def complaint(words: list[str]) -> str | None:
 def test_the_commands_that_are_shown_exist(path: Path) -> None:
     lines = list(command_lines(shown(path), "aucli"))
     found = [wrong for line in lines if (wrong := complaint(line))]
-    if found and set(found) <= ANNOUNCED:
-        pytest.xfail(f"announced, not there yet: {', '.join(found)}")
     assert found == []
 
 

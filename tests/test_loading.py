@@ -50,12 +50,12 @@ def test_networks_follow_the_options(random_weights):
     assert film.config.faces == stills.config.faces == 3
     assert (film.config.independent, stills.config.independent) == (False, True)
     blob = (random_weights / "scc-small.safetensors").read_bytes()
-    assert networks.told["model"] == {
+    assert networks.provenance["model"] == {
         "name": "scc-small",
         "sha256": hashlib.sha256(blob).hexdigest(),
         "template": "eyes-nose",
     }
-    assert networks.told["device"] == "cpu"
+    assert networks.provenance["device"] == "cpu"
 
 
 def test_devices():
@@ -131,9 +131,9 @@ def test_another_detector_finds_for_the_built_in_landmarks(random_weights, cache
     assert isinstance(detector, RetinaFaceDetector)
     assert detector.threshold == 0.75
     assert networks.faces.finder(unrelated=True).detector is detector
-    assert networks.told["detector"]["name"] == "retinaface-mobilenet"
-    assert networks.told["landmarks"]["name"] == "builtin-landmarks"
-    assert networks.told["profile"] == "builtin"
+    assert networks.provenance["detector"]["name"] == "retinaface-mobilenet"
+    assert networks.provenance["landmarks"]["name"] == "builtin-landmarks"
+    assert networks.provenance["profile"] == "builtin"
 
 
 def test_fan_comes_with_its_own_bounds(random_weights, cache):
@@ -146,7 +146,7 @@ def test_fan_comes_with_its_own_bounds(random_weights, cache):
     assert finder.config.keep_confidence == 0.3
     assert isinstance(finder.detector, BuiltinDetector)
     assert finder.detector.threshold == 0.5  # nobody verifies what it finds
-    assert networks.told["landmarks"]["name"] == "fan-2d"
+    assert networks.provenance["landmarks"]["name"] == "fan-2d"
     assert networks.faces.finder(unrelated=True).config.min_confidence == 0.4
 
 

@@ -15,7 +15,7 @@ def analyze(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Videos, pictures, folders, glob patterns; '-' reads a list from stdin.",
+            help="Videos, pictures, folders or glob patterns. '-' reads a list from stdin.",
         ),
     ],
     out: Annotated[
@@ -24,7 +24,8 @@ def analyze(
             "-o",
             "--out",
             metavar="OUT",
-            help="Table, or folder for several inputs; '-' is stdout. Default: the current folder.",
+            help="A table, or a folder for several inputs. '-' is stdout. Default: the current "
+            "folder.",
         ),
     ] = None,
     format_: shared.TableFormat = None,
@@ -33,7 +34,7 @@ def analyze(
     detector: shared.Detector = None,
     landmarks: shared.Landmarks = None,
     faces: shared.Faces = "largest",
-    every: Annotated[int, typer.Option(min=1, help="Analyse each Nth frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Analyze every Nth frame.")] = 1,
     device: shared.Device = "auto",
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
@@ -46,34 +47,35 @@ def analyze(
         bool,
         typer.Option(
             "--places",
-            help="Add AU12_x, AU12_y: where each AU acts, frame px; with --sides on each side.",
+            help="Add AU12_x, AU12_y: where each AU acts, in frame px. With --sides also for each "
+            "side.",
         ),
     ] = False,
     presence: Annotated[
         bool, typer.Option("--presence", help="Add AU12_c: 1 where AU12_r is 1 or more.")
     ] = False,
     landmarks_xy: Annotated[
-        bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: the 68 landmarks, frame px.")
+        bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: 68 landmarks, in frame px.")
     ] = False,
     heatmaps: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Draw every AU's map over the face, as PNG files in DIR: of the three strongest "
-            "moments of each input, or of --heatmap-frames.",
+            help="Draw every AU's map over the face, as PNG files in DIR. They show the three "
+            "strongest moments of each input, or --heatmap-frames.",
         ),
     ] = None,
     heatmap_frames: Annotated[
         str | None,
-        typer.Option(metavar="N,N...", help="Frames to draw, as the table numbers them."),
+        typer.Option(metavar="N,N...", help="Which frames to draw, numbered as in the table."),
     ] = None,
     overwrite: shared.Overwrite = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Write a table of AU intensities, 0-5: one row a face and frame.
+    """Write a table of AU intensities (0-5): one row for each face and frame.
 
-    A frame without a face has a row too, with success false and no intensities. A damaged file
-    keeps the rows that could be decoded and counts as failed.
+    A frame without a face has a row, too: success is false and the intensities are empty. A damaged
+    file keeps the rows that could be decoded and counts as failed.
     """
     from aucli.analyzer import Analyzer
     from aucli.cli.progress import Reporter
@@ -115,7 +117,7 @@ def analyze(
     for sentence in problems.values():
         reporter.failed(sentence)
     jobs = []
-    # Mistakes that need no network are told before the networks are loaded.
+    # Mistakes that need no network come to light before the networks are loaded.
     for item, target, stem in zip(found, targets, stems, strict=True):
         job = Job(item, target, stem)
         try:

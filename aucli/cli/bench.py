@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def bench(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Videos to time.")],
     runs: Annotated[
-        int, typer.Option(min=1, help="Timed runs of each video, after a first one.")
+        int, typer.Option(min=1, help="Timed runs of each video, after a first run.")
     ] = 5,
     profile: shared.Profile = "builtin",
     model: shared.Model = None,
@@ -27,12 +27,12 @@ def bench(
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     decoder: shared.Decoder = "auto",
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, with every run.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON with every run.")] = False,
 ) -> None:
     """Time whole analyses of videos in one process, and decoding alone. Writes no table.
 
-    Other programs slow it down: run it on an idle machine, and compare two versions in turns. Peak
-    memory is that of the whole process so far, so time one video for that of its own.
+    Other programs slow it down. Run it on an idle machine, and compare two versions in turns. Peak
+    memory is that of the whole process so far: time one video alone to see its own.
     """
     from aucli.analyzer import Analyzer
     from aucli.bench import measure_speed

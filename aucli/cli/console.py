@@ -29,7 +29,7 @@ class Bar:
 
     @property
     def speed(self) -> float:
-        """Steps per second of late."""
+        """Steps per second, lately."""
         return self._progress.tasks[0].speed or 0.0
 
     def begin(self, what: str, total: float | None = None) -> None:

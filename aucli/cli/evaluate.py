@@ -17,47 +17,49 @@ DEFAULT_FACES = 1200
 def evaluate(
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Table of a tool, or folder with a table for each video."),
+        typer.Option(help="Table of a tool, or a folder with a table for each video."),
     ] = None,
     format_: Annotated[
         Literal["aucli", "openface", "py-feat", "libreface"] | None,
-        typer.Option("--format", help="The tool; by default told by its columns."),
+        typer.Option(
+            "--format", help="The tool that wrote it. Default: recognized by its columns."
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Table or folder of tables with frame, AU12 ... and maybe subject and video; with "
-            "--dataset, the folder of that dataset."
+            help="Table, or folder of tables, with frame and AU12 ..., and subject and video if "
+            "you like. With --dataset: the folder of that dataset."
         ),
     ] = None,
     dataset: Annotated[
         Literal["disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc", "synthetic"] | None,
-        typer.Option(help="Whose labels; synthetic: the embedded networks on rendered faces."),
+        typer.Option(help="Whose labels. synthetic: rendered faces."),
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
-            help="To run a model: the folder of the dataset as its authors hand it out, or what "
-            "'aucli prepare' or 'aucli synth' made of it."
+            help="To run a model: the dataset's folder, or what 'aucli prepare' or 'aucli synth' "
+            "made."
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="AU weights to run; {fold} in a path stands for the number of each fold. "
+            help="AU weights to run. {fold} in a path stands for the number of each fold. "
             "Default: the profile's.",
         ),
     ] = None,
     folds: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Score the test subjects of folds: jaanet, ntinou, arl ..."
+            metavar="NAME", help="Score the test subjects of these folds: jaanet, ntinou, arl ..."
         ),
     ] = None,
     fold: Annotated[
         str | None,
-        typer.Option(metavar="NAME|NUMBER", help="Only this one of --folds: P1, or 0."),
+        typer.Option(metavar="NAME|NUMBER", help="Only this fold: P1, or 0."),
     ] = None,
     allow_seen: Annotated[
         bool,
@@ -68,26 +70,32 @@ def evaluate(
     ] = False,
     faces: Annotated[
         int | None,
-        typer.Option(min=1, help="synthetic: at most so many faces; 1200 by default."),
+        typer.Option(min=1, help="With synthetic: how many faces at most. Default: 1200."),
     ] = None,
-    camera: Annotated[str | None, typer.Option(help="disfa: left or right; fera2017: 1-9.")] = None,
+    camera: Annotated[str | None, typer.Option(help="disfa: left or right. fera2017: 1-9.")] = None,
     match: Annotated[
         Literal["auto", "frame", "time"],
-        typer.Option(help="What tells which rows belong together; auto: frames if there are any."),
+        typer.Option(help="How rows are matched. auto: by frame number, else by time."),
     ] = "auto",
     missing: Annotated[
         Literal["leave", "zero"],
-        typer.Option(help="Frames without a prediction: leave out, or take as 0 like OpenFace."),
+        typer.Option(
+            help="Frames without a prediction: leave them out, or take 0, as OpenFace writes."
+        ),
     ] = "leave",
     positive: Annotated[
-        float, typer.Option(min=0, max=5, help="Intensity from which an AU is positive in F1.")
+        float, typer.Option(min=0, max=5, help="From this intensity on, an AU is positive in F1.")
     ] = 2.0,
     resamples: Annotated[
-        int, typer.Option(min=0, help="Bootstrap samples of the subjects; 0: no intervals.")
+        int,
+        typer.Option(
+            min=0, help="Bootstrap samples of the subjects, for the intervals. 0: no intervals."
+        ),
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     published: Annotated[
-        bool, typer.Option("--published", help="Show what others published for the dataset.")
+        bool,
+        typer.Option("--published", help="Also show scores that others published for the dataset."),
     ] = False,
     json_: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")
@@ -96,7 +104,7 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write plots (PNG) into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write plots into this folder, as PNG.")
     ] = None,
     profile: shared.Profile = "builtin",
     detector: shared.Detector = None,
@@ -107,10 +115,10 @@ def evaluate(
     overwrite: shared.Overwrite = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Score AU intensities against labels: those of any tool's table, or a model's on a dataset.
+    """Score AU intensities against labels: a table of any tool, or a model on a dataset.
 
-    ICC(3,1), PCC, CCC, MAE, MSE and F1 for each AU and their mean, over all frames and within
-    subjects. Frames without a prediction are counted.
+    Prints ICC(3,1), PCC, CCC, MAE, MSE and F1 for each AU and their mean, over all frames and
+    within subjects. Frames without a prediction are counted.
     """
     reads = predictions is not None
     rendered = dataset == "synthetic"

@@ -12,7 +12,7 @@ EXTRAS = ("moderngl", "scipy", "scikit-image")
 
 
 def info() -> None:
-    """Show versions, decoders, the device and the weights that are found."""
+    """Show versions, decoders, the device, and the weights on this machine."""
     print(f"aucli         {aucli.__version__}")
     print(f"python        {platform.python_version()} ({platform.system()} {platform.machine()})")
     for name in (*PACKAGES, *EXTRAS):

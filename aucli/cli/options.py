@@ -10,8 +10,8 @@ Device = Annotated[
 Profile = Annotated[
     Literal["builtin", "accurate"],
     typer.Option(
-        help="builtin: the networks that come with aucli; accurate: retinaface-mobilenet, fan-2d "
-        "and fanau-disfa, to be pulled first."
+        help="builtin: the networks that come with aucli. accurate: retinaface-mobilenet, fan-2d "
+        "and fanau-disfa, which you pull first."
     ),
 ]
 Model = Annotated[
@@ -26,39 +26,43 @@ Detector = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="builtin, retinaface-mobilenet, retinaface-resnet50, or one of the library "
-        "face-alignment: sfd, blazeface, yunet, scrfd, dlib. Default: the profile's.",
+        help="Face detector: builtin, retinaface-mobilenet, retinaface-resnet50, or one of the "
+        "library face-alignment: sfd, blazeface, yunet, scrfd, dlib. Default: the profile's.",
     ),
 ]
 Landmarks = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="builtin or fan-2d. Default: the profile's."),
+    typer.Option(
+        metavar="NAME", help="Landmark network: builtin or fan-2d. Default: the profile's."
+    ),
 ]
-Faces = Annotated[str, typer.Option(help="Faces of each frame: largest, all, or a number.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Faces per model call.")]
+Faces = Annotated[
+    str, typer.Option(help="How many faces to keep in each frame: largest, all, or a number.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Faces in one call of the AU network.")]
 Threads = Annotated[
-    int, typer.Option(min=0, help="CPU threads of the networks; 0: one for each core.")
+    int, typer.Option(min=0, help="CPU threads of the networks. 0: one for each core.")
 ]
 Calibrate = Annotated[
     str | None,
     typer.Option(
         metavar="BASELINE",
-        help="Subtract what a person's face reads at rest: median (of the whole video), "
-        "neutral=120 (a frame), neutral=10-40 or neutral=1.0-2.5s (their median), or "
-        "neutral=rest.mp4 (another video of the one person). Adds AU12_raw.",
+        help="Subtract what the person's face reads at rest: median (of the whole video), "
+        "neutral=120 (a frame), neutral=10-40 or neutral=1.0-2.5s (the median of a segment), or "
+        "neutral=rest.mp4 (another video of the person). Adds AU12_raw.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 Decoder = Annotated[
     Literal["auto", "decord", "pyav"],
-    typer.Option(help="Both give the same pixels; auto takes decord for clips that fit in memory."),
+    typer.Option(help="Both give the same pixels. auto takes decord for clips that fit in memory."),
 ]
 TableFormat = Annotated[
     Literal["parquet", "csv", "openface", "jsonl"] | None,
     typer.Option(
         "--format",
-        help="By default what OUT's suffix says, else parquet (csv to stdout). openface: a CSV in "
-        "the layout of OpenFace 2.2, zeros where there is no face.",
+        help="Default: what OUT's suffix says, else parquet (on stdout csv). openface: a CSV in "
+        "the layout of OpenFace 2.2, with zeros where there is no face.",
     ),
 ]

@@ -11,37 +11,38 @@ from aucli.cli import options as shared
 def prepare(
     dataset: Annotated[
         Literal["disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc"],
-        typer.Option(help="Which dataset."),
+        typer.Option(help="The dataset."),
     ],
-    root: Annotated[Path, typer.Option(help="Its folder, as its authors hand it out.")],
+    root: Annotated[Path, typer.Option(help="Its folder, as its authors distribute it.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for the faces; not with --check.")
+        Path | None, typer.Option("-o", "--out", help="Folder for the faces. Not with --check.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only tell what is missing or wrong in the folder.")
+        bool, typer.Option("--check", help="Only list what is missing or wrong in the folder.")
     ] = False,
     camera: Annotated[
         str | None,
-        typer.Option(help="disfa: left (default) or right; fera2017: 1-9, 6 by default."),
+        typer.Option(help="disfa: left (default) or right. fera2017: 1-9, 6 by default."),
     ] = None,
-    subjects: Annotated[
-        str | None, typer.Option(help="Only these, with commas: SN001,SN002.")
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Take each Nth frame.")] = 1,
+    subjects: Annotated[str | None, typer.Option(help="Only these subjects: SN001,SN002.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take every Nth frame.")] = 1,
     size: Annotated[int, typer.Option(min=32, help="Side of the crops, px.")] = 320,
     detector: shared.Detector = None,
     landmarks: Annotated[
         str | None,
-        typer.Option(help="A name or file of weights, or 'dataset' for those that it brings."),
+        typer.Option(
+            help="Landmark network: a name or file of weights; or 'dataset' for the dataset's own "
+            "landmarks."
+        ),
     ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = 0,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Crop the faces of a labelled dataset for train, with landmarks, AU labels and a manifest.
+    """Crop the faces of a labelled dataset for training, with landmarks and AU labels.
 
-    A run that was stopped continues where it was. dropped.csv in the folder lists every frame that
-    was left out, and why. A recording that is broken is told and left out; the rest goes on.
+    A stopped run goes on where it was. dropped.csv in the folder lists every frame that was left
+    out, and why. A broken recording is named and left out, and the others go on.
     """
     if check:
         _check(dataset, root, camera)

@@ -10,17 +10,17 @@ def synth(
     ict: Annotated[Path, typer.Option(help="Folder of the ICT-FaceKit model (FaceXModel).")],
     out: Annotated[Path, typer.Option(help="Folder for the Parquet shards.")],
     count: Annotated[int, typer.Option(min=1, help="How many faces.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Same seed, same faces.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faces.")] = 0,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Rendering processes; default: one a core.")
+        int | None, typer.Option(min=1, help="Rendering processes. Default: one for each core.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Also draw a contact sheet of every AU to this PNG.")
+        Path | None, typer.Option(help="Also draw a contact sheet of every AU, as PNG.")
     ] = None,
 ) -> None:
     """Render faces with exact AU intensities, landmarks, head pose, blink and gaze.
 
-    A run that was stopped continues where it was; a larger --count adds to the set.
+    A stopped run goes on where it was. A larger --count adds to the set.
     """
     from aucli.cli.console import progress_bar
     from aucli.synth.generate import SynthConfig, generate

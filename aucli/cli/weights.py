@@ -17,7 +17,7 @@ app = typer.Typer(
     help="List, fetch, check and convert networks.",
 )
 
-Name = Annotated[str, typer.Argument(help="One of 'aucli weights list'.")]
+Name = Annotated[str, typer.Argument(help="A name from 'aucli weights list'.")]
 
 
 @app.command("list")
@@ -64,14 +64,14 @@ def _show(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 @app.command()
 def pull(
     names: Annotated[list[str], typer.Argument(help="Names of 'aucli weights list'.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask after the licence.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about the licence.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", envvar="AUCLI_OFFLINE", help="Never use the network.")
     ] = False,
 ) -> None:
     """Download published networks from their authors, check and convert them.
 
-    Prints the path of each. A download that broke off continues when the command is run again.
+    Prints the path of each. Run the command again to go on with a download that broke off.
     """
     from aucli.cli.console import note
     from aucli.weights.manifest import published
@@ -139,7 +139,7 @@ def import_weights(
 ) -> None:
     """Check and convert a checkpoint that was downloaded by hand.
 
-    Prints the path of the converted weights. Nothing that the file holds is run.
+    Prints the path of the converted weights. No code in the file is run.
     """
     from aucli.cli.console import warn
     from aucli.weights.install import import_file

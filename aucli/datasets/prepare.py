@@ -119,7 +119,7 @@ def _settings(
     config: PrepareConfig, data: Adapter, networks: FaceNetworks | None
 ) -> dict[str, Any]:
     """All that decides the files; a set is continued only with the same."""
-    told = networks and networks.told
+    told = networks and networks.provenance
     return {
         "version": prepared.FORMAT_VERSION,
         "dataset": config.dataset,

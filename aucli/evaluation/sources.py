@@ -114,7 +114,7 @@ def run_source(
 ) -> tuple[Run, Origin]:
     """Run the model that the options name, or each fold's, on a prepared set or on videos.
 
-    allow_seen: also on people that it was trained on, who are told. Raises DataError.
+    allow_seen: also on people of its training, whom the notes name. Raises DataError.
     """
     there = subjects_there(dataset, root, camera)
     if not split.of(there):

@@ -121,7 +121,7 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
             tool = guess_tool(columns)
         if tool is None:
             raise DataError(
-                f"{file} has no columns by which its tool could be told; "
+                f"{file} has no columns of a tool that aucli knows; "
                 f"say whether it is of {', '.join(TOOLS)} (--format)."
             )
         parts.append(_predicted(file, name, TOOLS[tool]))

@@ -26,13 +26,13 @@ DECIDING_THRESHOLD = 0.5
 class FaceNetworks:
     """A detector and a landmark network, and how they find the faces of a run.
 
-    told: of both, name and checksum for the provenance.
+    provenance: name and checksum of both.
     """
 
     detector: Detector
     landmarker: Landmarker
     config: FinderConfig
-    told: dict[str, Any]
+    provenance: dict[str, Any]
 
     def finder(self, unrelated: bool = False) -> FaceFinder:
         """A finder for one film, or for ``unrelated`` pictures. It keeps a state of its own."""

@@ -183,7 +183,7 @@ class Analysis:
         info, summary = self.info, self.summary
         told: dict[str, Any] = {
             "aucli": aucli.__version__,
-            **self.networks.told,
+            **self.networks.provenance,
             "options": asdict(self.options),
             "input": {
                 "name": info.path.name,

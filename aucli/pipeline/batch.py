@@ -67,7 +67,7 @@ class Outcome:
 
     error: why it failed: an AucliError, or a bug. summary: None where there is no table.
     uncalibrated: face_id -> rows without a baseline. pictures: of the maps. without_face: frames
-    (0-based) whose maps were asked for in vain.
+    (0-based) that were to be drawn and have no face.
     """
 
     job: Job
@@ -97,9 +97,9 @@ def run_batch(
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table, in order.
 
-    on_begin: called before each; what it returns is told of the frames done. Rows that are on the
-    standard output stay there when their input fails. Raises BrokenPipeError where the reader of
-    the standard output is gone; every other error becomes an outcome.
+    on_begin: called before each; what it returns is called with the frames done. Rows that are on
+    the standard output stay there when their input fails. Raises BrokenPipeError where the reader
+    of the standard output is gone; every other error becomes an outcome.
     """
     jobs = list(jobs)
     schema = columns.schema()

@@ -25,11 +25,11 @@ from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The networks of a run. told: names and checksums for the table's metadata."""
+    """The networks of a run. provenance: names and checksums for the table's metadata."""
 
     au: AUModel
     faces: FaceNetworks
-    told: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 def check_options(options: AnalyzeOptions) -> NetworkNames:
@@ -74,7 +74,7 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     told = {
         "profile": options.profile,
         "model": {"name": au.name, "sha256": au.sha256, "template": au.template},
-        **faces.told,
+        **faces.provenance,
         "device": device,
     }
     return Networks(au, faces, told)
