@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import grid_sample
 
 POOL_FROM = 1.5  # frame px per crop px above which bilinear sampling would skip pixels
 LANDMARK_CROP_SCALE = 1.15  # square side of a landmark crop over the face box's longer side
@@ -154,15 +154,6 @@ def face_boxes(landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(1), points.max(1)], 1)
 
 
-def landmark_crop_boxes(landmarks: np.ndarray) -> np.ndarray:
-    """Boxes for the next landmark crop, from known landmarks; (N, 68, 2) px -> (N, 4) xyxy px.
-
-    To be squared by ``square_matrices(boxes, crop_size, LANDMARK_CROP_SCALE)``. They are the boxes
-    the detector learns, so that a tracked and a freshly detected face are cropped alike.
-    """
-    return face_boxes(landmarks)
-
-
 def align_face(
     frames: np.ndarray | Tensor | Sequence[np.ndarray | Tensor],
     landmarks: np.ndarray,
@@ -213,31 +204,6 @@ def warp_crops(
         planes = torch.from_numpy(_pooled(region, pool))[None]
         crops[i] = _sample(planes, back[i : i + 1], pool, crop_size)[0].permute(1, 2, 0).numpy()
     return crops
-
-
-def warp_images(images: Tensor, matrices: np.ndarray | Tensor, crop_size: int) -> Tensor:
-    """As :func:`warp_crops` for a batch of equal-size images, one matrix each; for training.
-
-    images: (N, C, H, W) uint8, any device. matrices: (N, 2, 3) frame px -> crop px.
-    Returns (N, C, crop_size, crop_size) uint8 on the same device.
-    """
-    if isinstance(matrices, Tensor):
-        matrices = matrices.cpu().numpy()
-    back = invert_matrices(np.asarray(matrices, np.float64))
-    height, width = images.shape[2:]
-    pools = np.minimum(_pool_factors(back), min(height, width))
-    out = images.new_empty((*images.shape[:2], crop_size, crop_size))
-    for pool in np.unique(pools):
-        chosen = np.flatnonzero(pools == pool)
-        whole = len(chosen) == len(images)
-        planes = (images if whole else images[chosen]).float()
-        if pool > 1:
-            planes = avg_pool2d(planes, int(pool))
-        sampled = _sample(planes, back[chosen], int(pool), crop_size)
-        if whole:
-            return sampled.to(torch.uint8)
-        out[chosen] = sampled.to(torch.uint8)
-    return out
 
 
 def _pool_factors(back: np.ndarray) -> np.ndarray:

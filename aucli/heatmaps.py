@@ -16,7 +16,6 @@ from aucli.aus import MAX_INTENSITY
 
 STRIDE = 4
 SIGMA_CELLS = 2.0  # Fan et al. 2020: 2 px on the 64 px grid
-PUBLISHED_SCALE = 255.0  # the published HeatmapResNet's maps are 255 x intensity
 MIN_SIGMA_CELLS = 0.5  # below, a Gaussian is a single cell and has no sub-pixel place
 Convention = Literal["fixed", "growing"]
 

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 METRICS = ("icc31", "pcc", "ccc", "mae", "mse", "f1")
 POSITIVE = 2.0  # F1 counts an AU as there from level B on, the field's usual cut
-SUMS = 10  # of pair_sums
 _FLAT = 1e-12  # a variance below this share of the mean square is rounding
 
 

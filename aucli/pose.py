@@ -29,7 +29,7 @@ _COVARIANCE = _MODEL.T @ _WEIGHTED  # (3, 3)
 _SPREAD = float(np.trace(_COVARIANCE))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PoseFit:
     """Weak-perspective cameras of n faces.
 

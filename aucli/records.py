@@ -26,7 +26,7 @@ class VideoInfo:
     rotation_degrees: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameBatch:
     """Consecutive decoded frames.
 
@@ -53,17 +53,17 @@ class FrameBatch:
         return len(self.frames)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one frame, in frame pixels.
 
-    bbox_xyxy_px: (4,) float32. face_score: 0-1. landmarks: (68, 2) float32, iBUG order.
+    bbox_xyxy_px: (4,) float32. confidence: 0-1. landmarks: (68, 2) float32, iBUG order.
     face_id: stable over a video, 0-based; -1 before tracking. pose_radians: (3,) float32 rotation
     about x (pitch, chin down positive), y (yaw, to the person's left positive) and z (roll).
     """
 
     bbox_xyxy_px: np.ndarray
-    face_score: float
+    confidence: float
     landmarks: np.ndarray
     face_id: int = -1
     pose_radians: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))

@@ -24,7 +24,7 @@ def write_prepared(root: Path, subjects_a_part: int = 4, faces: int = 6) -> Path
                 smile = float(n % 3 * 2)
                 rgba, landmarks = draw_face(rng, smile)
                 columns["frame_index"].append(n)
-                columns["face_score"].append(0.9)
+                columns["confidence"].append(0.9)
                 columns["image"].append(prepared.to_jpeg(np.ascontiguousarray(rgba[..., :3])))
                 columns["landmarks"].append(landmarks.reshape(-1))
                 for au in DISFA_AUS:

@@ -10,10 +10,8 @@ from aucli.align import (
     apply_matrices,
     face_boxes,
     invert_matrices,
-    landmark_crop_boxes,
     square_matrices,
     warp_crops,
-    warp_images,
 )
 from aucli.mean_shape import MEAN_SHAPE
 
@@ -153,7 +151,6 @@ def test_face_boxes_include_the_forehead() -> None:
     landmarks[0, 19:25] = (50, 30)
     # 30 + 0.28 * (40 - 120)
     np.testing.assert_allclose(face_boxes(landmarks), [[10, 7.6, 90, 120]])
-    np.testing.assert_allclose(landmark_crop_boxes(landmarks), face_boxes(landmarks))
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.5])
@@ -218,12 +215,6 @@ def test_list_array_tensor_and_batch_agree() -> None:
     assert np.array_equal(warp_crops(list(images), matrices, 64), single)
     assert np.array_equal(warp_crops(images, matrices, 64), single)
     assert np.array_equal(warp_crops(torch.from_numpy(images), matrices, 64), single)
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    batch = warp_images(planes, torch.from_numpy(matrices), 64)
-    assert batch.shape == (4, 3, 64, 64) and batch.dtype == torch.uint8
-    # Pools may start at another pixel, so averaged crops agree closely rather than exactly.
-    difference = np.abs(batch.permute(0, 2, 3, 1).numpy().astype(int) - single)
-    assert difference.max(axis=(1, 2, 3)).tolist()[2] <= 1 and difference.mean() < 0.3
 
 
 def test_frames_of_different_sizes_and_read_only() -> None:

@@ -272,7 +272,7 @@ def test_a_model_on_prepared_faces(disfa_root: Path, tmp_path: Path, stand_ins: 
     message = run(*command, "--missing", "zero", code=2).stderr
     assert "--missing zero has no effect on a prepared set." in message
     message = run("--dataset", "bp4d", "--root", tmp_path / "faces", code=1).stderr
-    assert message.endswith("faces was prepared from disfa; use --dataset disfa.\n")
+    assert "faces was prepared from disfa; name that dataset (--dataset disfa, dataset=" in message
 
 
 def test_people_of_the_training_are_refused(

@@ -300,7 +300,7 @@ def test_detection_runs_on_a_grid_of_time_and_faces_are_followed():
     np.testing.assert_array_equal(face.landmarks, face_shape(110, 100))
     np.testing.assert_allclose(face.bbox_xyxy_px, face_boxes(face.landmarks[None])[0])
     np.testing.assert_allclose(face.pose_radians, 0, atol=1e-3)
-    assert face.face_score == pytest.approx(0.95)
+    assert face.confidence == pytest.approx(0.95)
 
 
 def test_detection_is_rare_while_all_wanted_faces_are_followed():
@@ -318,7 +318,7 @@ def test_low_confidence_detects_again_in_the_same_frame():
     result = run(scene)
     assert scene.detected == [0, 3, 5]
     assert ids(result) == [[0]] * 10
-    assert [faces[0].face_score > 0.9 for faces in result] == [True] * 10
+    assert [faces[0].confidence > 0.9 for faces in result] == [True] * 10
 
 
 def test_cut_to_another_place_is_found_in_its_first_frame():

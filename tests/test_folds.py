@@ -73,7 +73,7 @@ def test_people_of_disfa_and_disfa_plus_are_not_mixed() -> None:
         refuse_shared_people(train, {"disfa": fold.test})
     assert str(told.value) == (
         "4 people are both trained on and tested (disfa SN001, disfa SN009, disfa SN010 ...); "
-        "leave them out of the training, or use --allow-seen."
+        "leave them out of the training, or allow it (--allow-seen, allow_seen=True)."
     )
     shared = refuse_shared_people(train, {"disfa": fold.test}, force=True)
     assert shared == ("disfa SN001", "disfa SN009", "disfa SN010", "disfa SN027")

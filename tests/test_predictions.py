@@ -112,7 +112,7 @@ def test_folder_of_tables(tmp_path: Path) -> None:
             "a.csv",
             "frame,AU12\n1,2\n",
             None,
-            r"a\.csv has no columns by which its tool could be told",
+            r"a\.csv has no columns of a tool that aucli knows",
         ),
         ("a.csv", "frame,x\n1,2\n", "openface", r"a\.csv has no column such as AU12_r; check"),
         ("a.csv", "AU12_r,success\n1,1\n", None, r"a\.csv has no column frame; check"),

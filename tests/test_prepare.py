@@ -174,7 +174,7 @@ def test_a_dataset_without_landmarks(disfa_root: Path, tmp_path: Path) -> None:
     )
     assert (result.exit_code, result.stderr) == (
         1,
-        f"aucli: {disfa_root} holds no landmarks for this camera; leave out --landmarks dataset.\n",
+        f"aucli: {disfa_root} holds no landmarks for this camera; let a network find them.\n",
     )
     assert not (tmp_path / "out").exists()
 
@@ -245,19 +245,19 @@ def test_nothing_is_written_over(disfa_root: Path, tmp_path: Path) -> None:
     (out / "notes.txt").write_text("mine")
     result = run("disfa", disfa_root, out)
     assert (result.exit_code, result.stderr) == (
-        1, f"aucli: {out} exists and is not a prepared set; choose another --out.\n"
+        1, f"aucli: {out} exists and is not a prepared set; use another out folder.\n"
     )  # fmt: skip
     assert files(out) == {"notes.txt": b"mine"}
     done = tmp_path / "done"
     done.mkdir()
-    (done / "manifest.json.part").write_text("{")  # killed at the very start
+    (done / ".manifest.json.0a1b2c3d.part").write_text("{")  # killed at the very start
     assert run("disfa", disfa_root, done, "--subjects", "SN001").exit_code == 0
     before = files(done)
     result = run("disfa", disfa_root, done, "--every", 2, "--camera", "right")
     assert (result.exit_code, result.stderr) == (
         1,
         f"aucli: {done} holds a set that was prepared with another camera and every; "
-        "choose another --out.\n",
+        "use another out folder.\n",
     )
     assert files(done) == before
     # More subjects of the same settings are added.

@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aucli.models.catalogue import find_architecture
 from aucli.models.fanau import FANAU
 from aucli.models.heatmap_resnet import HeatmapResNet
 from aucli.models.hourglass import Hourglass
 from aucli.models.predict import predict_crops
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
-from aucli.weights.cards import ARCHITECTURES, au_model
+from aucli.weights.cards import au_model
 from aucli.weights.manifest import published
 
 State = dict[str, Tensor]
@@ -232,12 +233,12 @@ def test_cards_build_the_networks() -> None:
     for name, network in (("hourglass-bp4d", Hourglass), ("fanau-disfa", FANAU),
                           ("heatmap-resnet50-bp4d", HeatmapResNet)):  # fmt: skip
         entry = published(name)
-        architecture = ARCHITECTURES[entry.architecture]
-        assert architecture.kind == entry.kind == "au"
+        row = find_architecture(entry.architecture)
+        assert row is not None and row.kind == entry.kind == "au"
+        assert row.load() is network
         with torch.device("meta"):
-            net = architecture.build(entry.card["config"])
-        assert type(net) is network
-        assert architecture.describe(net) == entry.card["config"]
+            net = network.from_config(entry.card["config"])
+        assert net.config == entry.card["config"]
 
 
 def crop() -> np.ndarray:

@@ -40,7 +40,7 @@ def followed(networks, path, **config):
 def test_one_man_in_every_frame(networks, clips):
     found = followed(networks, clips / "smile.mp4", faces=None)
     assert [[face.face_id for face in faces] for faces in found] == [[0]] * 72
-    assert min(faces[0].face_score for faces in found) > 0.5
+    assert min(faces[0].confidence for faces in found) > 0.5
     # He sits still: his landmarks do not jump, and he looks into the camera.
     centres = np.array([faces[0].landmarks.mean(0) for faces in found])
     assert np.abs(np.diff(centres, axis=0)).max() < 12

@@ -54,7 +54,7 @@ class Plain:
 
     def __init__(self, net):
         self.state = net.state_dict()
-        self.leak = 0.1 if net.backbone == "mobilenet-0.25" else 0.0
+        self.leak = 0.1 if net.config["backbone"] == "mobilenet-0.25" else 0.0
 
     def conv(self, x, conv, norm, stride=1, leak=None):
         s, weight = self.state, self.state[conv + ".weight"]

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from aucli.errors import WeightsError
+from aucli.models.catalogue import architectures
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.predict import predict_crops
@@ -170,12 +171,12 @@ def test_bad_cards(stem) -> None:
     edit_card(stem, kind="au")
     refused(stem, f"card {card} says kind 'au', but LandmarkNet is of kind 'landmarks'; restore it")
     edit_card(stem, kind="landmarks", config={})
-    refused(stem, f"card {card} has an unusable config ('widths'); restore it")
+    refused(stem, f"card {card} has an unusable config (it lacks widths); restore it")
     edit_card(stem, sha256=None)
     refused(stem, f"card {card} lacks sha256; restore it")
     edit_card(stem, sha256="0", architecture="Zoo")
     refused(stem, f"card {card} names the architecture 'Zoo'; "
-                  f"this version knows {', '.join(cards.ARCHITECTURES)}")  # fmt: skip
+                  f"this version knows {', '.join(architectures())}")  # fmt: skip
     (stem.parent / "v1.0.json").write_text("{")
     refused(stem, f"card {card} is not valid JSON; restore it")
 

@@ -13,10 +13,12 @@ import torch
 from file_server import Served, serving
 
 from aucli.errors import WeightsError
+from aucli.models.catalogue import find_architecture
 from aucli.models.landmark import LandmarkNet
+from aucli.models.pixels import PixelScale
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights import manifest
-from aucli.weights.cards import ARCHITECTURES, au_model, complete_card, load_au_model, load_weights
+from aucli.weights.cards import au_model, complete_card, load_au_model, load_weights
 from aucli.weights.install import import_file, pull
 from aucli.weights.manifest import Published, published, read_manifest
 from aucli.weights.names import why_absent
@@ -260,7 +262,11 @@ def test_manifest_is_complete() -> None:
     assert list(entries) == list(json.loads(manifest.MANIFEST.read_text()))
     for name, known in entries.items():
         assert (known.name, published(name)) == (name, known)
-        assert known.kind == ARCHITECTURES[known.architecture].kind
+        row = find_architecture(known.architecture, known.card["config"])
+        assert row is not None and row.kind == known.kind
+        card = known.card
+        assert PixelScale.of_card(card) == row.pixels
+        assert (card.get("crop_size", 0), card.get("template", "")) == (row.crop_size, row.template)
         assert all(url.startswith("https://") for url in (*known.urls, known.page))
         assert known.sha256 is None or len(known.sha256) == 64
         assert known.licence and known.paper
@@ -269,7 +275,9 @@ def test_manifest_is_complete() -> None:
 @pytest.mark.parametrize("name", read_manifest())
 def test_every_card_of_the_manifest_makes_a_network(name) -> None:
     known = published(name)
-    net = ARCHITECTURES[known.architecture].build(known.card["config"]).eval()
+    row = find_architecture(known.architecture)
+    assert row is not None
+    net = row.load().from_config(known.card["config"]).eval()
     card = complete_card(net, {**known.card, "metrics": {}, "provenance": {}})
     assert card["kind"] == known.kind and card["config"] == known.card["config"]
     if known.kind == "au":

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from aucli.cli import options as shared
+from aucli.datasets.names import DATASETS, SYNTHETIC
 from aucli.errors import OutputError
 
 DATASET_OPTIONS = ("--camera", "--folds", "--fold", "--published")
@@ -33,8 +34,8 @@ def evaluate(
         ),
     ] = None,
     dataset: Annotated[
-        Literal["disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc", "synthetic"] | None,
-        typer.Option(help="Whose labels. synthetic: rendered faces."),
+        str | None,
+        shared.choice((*DATASETS, SYNTHETIC), help="Whose labels. synthetic: rendered faces."),
     ] = None,
     root: Annotated[
         Path | None,

@@ -1,8 +1,24 @@
 """Options that several commands share, declared once."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import typer
+
+
+def choice(names: Sequence[str], *flags: str, help: str) -> Any:
+    """A ``typer.Option`` that takes one of ``names``, which need not be written out as a type.
+
+    Its parser raises BadParameter with the allowed names.
+    """
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(names)}.")
+        return text
+
+    return typer.Option(*flags, parser=parse, metavar=f"<{'|'.join(names)}>", help=help)
+
 
 Device = Annotated[
     str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 ...", show_default=True)

@@ -1,17 +1,18 @@
 """``aucli prepare``: a licensee's dataset to cropped, labelled faces."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from aucli.cli import options as shared
+from aucli.datasets.names import DATASETS
 
 
 def prepare(
     dataset: Annotated[
-        Literal["disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc"],
-        typer.Option(help="The dataset."),
+        str,
+        shared.choice(DATASETS, help="The dataset."),
     ],
     root: Annotated[Path, typer.Option(help="Its folder, as its authors distribute it.")],
     out: Annotated[

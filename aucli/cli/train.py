@@ -5,29 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from aucli.cli.options import choice
+from aucli.datasets.names import DATASETS, SYNTHETIC
+from aucli.models.catalogue import TRAINABLE
+
 
 def train(
     root: Annotated[
         Path, typer.Option(help="Folder of rendered or of prepared faces.", exists=True)
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and weights.")],
-    model: Annotated[
-        Literal[
-            "detector",
-            "landmarks",
-            "scc-small",
-            "scc-resnet18",
-            "scc-resnet50",
-            "heatmap-resnet50",
-            "hourglass",
-            "fanau",
-        ],
-        typer.Option(help="Network to train."),
-    ],
+    model: Annotated[str, choice(TRAINABLE, help="Network to train.")],
     dataset: Annotated[
-        Literal["synthetic", "disfa", "disfa-plus", "bp4d", "bp4d-plus", "fera2017", "unbc"],
-        typer.Option(help="synthetic: rendered faces; else what was prepared."),
-    ] = "synthetic",
+        str,
+        choice((SYNTHETIC, *DATASETS), help="synthetic: rendered faces; else what was prepared."),
+    ] = SYNTHETIC,
     folds: Annotated[
         str | None,
         typer.Option(
@@ -41,9 +33,9 @@ def train(
     preset: Annotated[
         Literal["modern", "fan2020", "bmvc2018"], typer.Option(help="Recipe; options go before it.")
     ] = "modern",
-    epochs: Annotated[int | None, typer.Option(help="Length in passes.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Length in passes.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length by the clock.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length in batches.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in batches.")] = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -58,25 +50,28 @@ def train(
             "--allow-seen", help="Start also from weights that know people of the test; it is told."
         ),
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Samples a batch.", min=2)] = None,
-    accumulate: Annotated[int, typer.Option(help="Batches in an optimizer step.", min=1)] = 1,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a batch, 2 or more.")] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches in an optimizer step.")] = 1,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many evaluations without a better score.", min=0)
+        int, typer.Option(help="Stop after so many evaluations without a better score; 0: never.")
     ] = 0,
-    evaluations: Annotated[int, typer.Option(help="Evaluations in the run.", min=0)] = 6,
+    evaluations: Annotated[int, typer.Option(help="Evaluations in the run.")] = 6,
     checkpoint_minutes: Annotated[
-        float, typer.Option(help="Between checkpoints, which --resume goes on from.", min=0)
+        float, typer.Option(help="Between checkpoints, which --resume goes on from.")
     ] = 2.0,
     crop_size: Annotated[
-        int | None, typer.Option(help="Side of the AU crops, px; a multiple of 64.", min=64)
+        int | None, typer.Option(help="Side of the AU crops, px; a multiple of 64.")
     ] = None,
     widths: Annotated[
-        str | None, typer.Option(metavar="A,B,C,D", help="Channels of the trunk's four stages.")
+        str | None, typer.Option(metavar="A,B,C,D", help="Channels of the trunk's stages.")
     ] = None,
-    k: Annotated[int, typer.Option(help="Neighbours of the SCC layers; 0: none.", min=0)] = 7,
-    threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
-    workers: Annotated[int, typer.Option(help="Processes making batches.", min=0)] = 0,
+    k: Annotated[
+        int | None,
+        typer.Option(help="Neighbours of the SCC layers; 0: none.", show_default="7"),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the network.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes making batches; 0: this one.")] = 0,
     faces: Annotated[int | None, typer.Option(help="Use at most so many rendered faces.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -87,20 +82,18 @@ def train(
     On rendered faces (aucli synth) or on a dataset you have a licence for (aucli prepare). Several
     GPUs or processes: torchrun --nproc-per-node N -m aucli train ...
     """
-    if preset == "modern" and all(length is None for length in (epochs, minutes, steps)):
-        raise typer.BadParameter("give one of --epochs, --minutes and --steps")
     try:
         channels = tuple(int(part) for part in widths.split(",")) if widths else None
     except ValueError as error:
         raise typer.BadParameter(f"--widths takes numbers like 24,48,96, not {widths}") from error
-    if dataset == "synthetic" and (folds or fold):
+    if dataset == SYNTHETIC and fold:
         raise typer.BadParameter("rendered faces have no folds; name the --dataset.")
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from aucli.cli.console import console, note
     from aucli.datasets.folds import fold_number
     from aucli.train.config import with_preset
-    from aucli.train.logs import Report
+    from aucli.train.logs import LogEntry
     from aucli.train.trainer import train as run
     from aucli.weights.names import resolve
 
@@ -108,41 +101,42 @@ def train(
     if init and not Path(init).is_file():
         start = resolve(init)
     number = fold_number(dataset, folds, fold) if fold else 0
-    try:
-        config = with_preset(
-            preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=number,
-            steps=steps, minutes=minutes, epochs=epochs, init=start, batch_size=batch_size,
-            accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
-            crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
-            device=device, widths=channels, allow_seen=allow_seen,
-            checkpoint_minutes=checkpoint_minutes,
-        )  # fmt: skip
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    config = with_preset(
+        preset, model=model, root=root, out=out, dataset=dataset, folds=folds, fold=number,
+        steps=steps, minutes=minutes, epochs=epochs, init=start, batch_size=batch_size,
+        accumulate=accumulate, lr=lr, patience=patience, evaluations=evaluations,
+        crop_size=crop_size, k=k, threads=threads, workers=workers, faces=faces, seed=seed,
+        device=device, widths=channels, allow_seen=allow_seen,
+        checkpoint_minutes=checkpoint_minutes,
+    )  # fmt: skip
     columns = (
         TextColumn(model), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
     )  # fmt: skip
     bar = Progress(*columns, console=console)
-    task = bar.add_task(model, total=1.0, state="reading faces")
+    task = bar.add_task(model, total=1.0, state="")
+    reading = console.status("reading faces")
 
     def begin(about: tuple[str, ...]) -> None:
+        reading.stop()
         for sentence in about:
             note(sentence)
         bar.start()
 
-    def show(report: Report) -> None:
-        if report.event == "eval":
-            brief = {k: v for k, v in report.values.items() if "." not in k}
+    def show(entry: LogEntry) -> None:
+        if entry.event == "eval":
+            brief = {k: v for k, v in entry.values.items() if "." not in k}
             text = " ".join(f"{name} {value:.4f}" for name, value in brief.items())
-            bar.console.print(f"step {report.step}: held out {text}", markup=False)
+            bar.console.print(f"step {entry.step}: held out {text}", markup=False)
             return
-        state = f"step {report.step} loss {report.values['loss']:.3f}"
-        state += f" {report.samples_per_second:.0f}/s"
-        bar.update(task, completed=report.share, state=state)
+        state = f"step {entry.step} loss {entry.values['loss']:.3f}"
+        state += f" {entry.samples_per_second:.0f}/s"
+        bar.update(task, completed=entry.share, state=state)
 
     try:
+        reading.start()
         scores = run(config, resume, show, begin)
     finally:
+        reading.stop()
         if bar.live.is_started:  # else it would print an empty line before the error
             bar.stop()
     brief = {name: value for name, value in scores.items() if "." not in name}
@@ -150,7 +144,3 @@ def train(
         told = ", ".join(f"{name} {value:.4f}" for name, value in brief.items())
         note(f"{model}: {told} on people that were held out")
     typer.echo(out / "weights.safetensors")
-
-
-if __name__ == "__main__":
-    typer.run(train)

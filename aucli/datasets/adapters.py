@@ -8,6 +8,7 @@ import pandas as pd
 
 from aucli.datasets import bp4d, bp4d_plus, disfa, disfa_plus, fera2017, unbc
 from aucli.datasets.footage import declared_frames
+from aucli.datasets.names import DATASETS
 from aucli.datasets.recordings import Recording, missing_subjects
 from aucli.errors import AucliError, DataError
 
@@ -37,14 +38,9 @@ class Adapter:
 
 ADAPTERS = {
     name: Adapter(room.TITLE, room.AUS, room.SUBJECTS, room.CAMERAS, room.recordings)
-    for name, room in {
-        "disfa": disfa,
-        "disfa-plus": disfa_plus,
-        "bp4d": bp4d,
-        "bp4d-plus": bp4d_plus,
-        "fera2017": fera2017,
-        "unbc": unbc,
-    }.items()
+    for name, room in zip(
+        DATASETS, (disfa, disfa_plus, bp4d, bp4d_plus, fera2017, unbc), strict=True
+    )
 }
 
 

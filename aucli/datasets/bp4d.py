@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from aucli.aus import BP4D_AUS
-from aucli.datasets.footage import Frames
+from aucli.datasets.footage import Footage
 from aucli.datasets.labels import Labels, join_values, read_values
 from aucli.datasets.recordings import (
     Recording,
@@ -73,7 +73,7 @@ def labelled_tasks(label_root: Path) -> set[Task]:
 
 
 def task_recording(
-    label_root: Path, task: Task, frames: Frames | None, problems: list[str]
+    label_root: Path, task: Task, frames: Footage | None, problems: list[str]
 ) -> Recording:
     """The labels of a task, placed among its pictures."""
     name = "_".join(task)

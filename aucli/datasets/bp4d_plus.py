@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aucli.aus import BP4D_AUS
 from aucli.datasets import bp4d
-from aucli.datasets.footage import Frames, zipped_folders
+from aucli.datasets.footage import Footage, zipped_folders
 from aucli.datasets.recordings import Recording, child, pictures_of, subfolders
 from aucli.errors import DataError
 
@@ -28,7 +28,7 @@ def recordings(root: Path, camera: str) -> Iterator[Recording]:
     pictures = child(root, "2D+3D")
     labelled = bp4d.labelled_tasks(label_root)
     for subject in sorted({subject for subject, _ in labelled} | _people(pictures)):
-        opened: dict[str, Frames] | str = _tasks(pictures or root / "2D+3D", subject)
+        opened: dict[str, Footage] | str = _tasks(pictures or root / "2D+3D", subject)
         for task in CODED_TASKS:
             here = isinstance(opened, dict) and task in opened
             if not here and (subject, task) not in labelled:
@@ -50,11 +50,11 @@ def _people(folder: Path | None) -> set[str]:
     return {name for name in {*zips, *subfolders(folder)} if name in SUBJECTS}
 
 
-def _tasks(folder: Path, subject: str) -> dict[str, Frames] | str:
+def _tasks(folder: Path, subject: str) -> dict[str, Footage] | str:
     """Task -> its pictures, or the sentence that says why there are none."""
     unpacked = child(folder, subject)
     if unpacked is not None:
-        found: dict[str, Frames] = {}
+        found: dict[str, Footage] = {}
         for task, path in subfolders(unpacked).items():
             frames = pictures_of(path, path, [])
             if frames is not None:

@@ -7,7 +7,7 @@ parts. ``five``: five folds of UNBC-McMaster. ``parts``: the challenge's own par
 ``thirds``: ours, every third subject, for datasets without published folds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from aucli.datasets.adapters import ADAPTERS, adapter
@@ -147,6 +147,33 @@ def fold_number(dataset: str, protocol: str | None, wanted: str) -> int:
     raise DataError(f"{protocol} has no fold {wanted}; its folds are {there}.")
 
 
+def named_fold(dataset: str, protocol: str | None, number: int) -> tuple[str, str, Fold]:
+    """Fold ``number`` (from 0) as published, after the names of its protocol and its own.
+
+    protocol: None for the dataset's first. Raises DataError for unknown names and numbers.
+    """
+    adapter(dataset)
+    protocol = protocol or next(iter(FOLDS[dataset]))
+    named = folds(dataset, protocol)
+    if not 0 <= number < len(named):
+        raise DataError(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
+    return protocol, *list(named.items())[number]
+
+
+def choose_fold(dataset: str, protocol: str | None, number: int, there: Container[str]) -> Fold:
+    """A fold of :func:`named_fold`, of the subjects that are there, with people to validate on.
+
+    Where the protocol has no validation part, every fourth of its training subjects becomes one (of
+    two or three, the last), so that a run is never chosen by its test people, who are all named.
+    """
+    _, _, fold = named_fold(dataset, protocol, number)
+    train = tuple(subject for subject in fold.train if subject in there)
+    if fold.validation:
+        return Fold(train, tuple(s for s in fold.validation if s in there), fold.test)
+    validation = train[3::4] or train[1:][-1:]
+    return Fold(tuple(s for s in train if s not in validation), validation, fold.test)
+
+
 def person(dataset: str, subject: str) -> tuple[str, str]:
     """Who a subject is, as (dataset, subject) of the first dataset that shows the person.
 
@@ -175,6 +202,7 @@ def refuse_shared_people(
     if shared and not force:
         raise DataError(
             f"{len(shared)} people are both trained on and tested ({', '.join(shared[:3])}"
-            f"{' ...' if shared[3:] else ''}); leave them out of the training, or use --allow-seen."
+            f"{' ...' if shared[3:] else ''}); leave them out of the training, "
+            "or allow it (--allow-seen, allow_seen=True)."
         )
     return shared

@@ -52,7 +52,7 @@ class Pictures:
         return [int(file.stem) for file in self.files]
 
 
-Frames = Film | Pictures
+Footage = Film | Pictures
 
 
 def picture_folder(folder: Path) -> Pictures:
@@ -78,7 +78,7 @@ def zipped_folders(archive: Path) -> dict[str, Pictures]:
     }
 
 
-def declared_frames(frames: Frames) -> int:
+def declared_frames(frames: Footage) -> int:
     """How many frames there should be, read without decoding; 0 where a film does not say."""
     if isinstance(frames, Pictures):
         return len(frames.files)
@@ -93,7 +93,7 @@ class FrameReader:
     A damaged film raises DataError: behind the damage its frames cannot be told from each other.
     """
 
-    def __init__(self, frames: Frames, wanted: np.ndarray) -> None:
+    def __init__(self, frames: Footage, wanted: np.ndarray) -> None:
         self.frames = frames
         self.wanted = np.asarray(wanted, np.int64)
         self.total = len(frames.files) if isinstance(frames, Pictures) else 0

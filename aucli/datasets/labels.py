@@ -18,7 +18,7 @@ UNSCORABLE = 9.0  # the coders' mark for an AU that could not be seen
 Values = dict[int, tuple[float, int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """The N labelled frames of one recording, in rising order.
 

@@ -38,7 +38,7 @@ def read_mat(path: Path) -> np.ndarray:
     except ImportError as error:
         raise DataError(
             f"Reading {path} needs SciPy; run pip install 'aucli[datasets]' or use "
-            "--landmarks builtin."
+            "let a network find the landmarks."
         ) from error
     try:
         content = loadmat(path)

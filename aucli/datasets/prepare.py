@@ -8,7 +8,6 @@ ends with the same files as one that was not.
 import csv
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
@@ -25,9 +24,8 @@ from aucli.datasets.prepared import Dropped
 from aucli.datasets.recordings import Recording
 from aucli.errors import AucliError, DataError, OutputError
 from aucli.faces.loading import FaceNetworks
+from aucli.files import PART, write_text
 from aucli.records import FrameBatch
-
-PART = ".part"  # ends the name of a file that is being written
 
 # Shape of the face in one frame, None where there is none, and how sure the network is of it.
 Found = tuple[np.ndarray | None, float | None]
@@ -47,7 +45,7 @@ class PrepareConfig:
     camera: str | None = None
     subjects: tuple[str, ...] | None = None
     every: int = 1
-    size: int = prepared.CROP_SIZE
+    size: int = prepared.PREPARED_CROP
 
     def __post_init__(self) -> None:
         for name, least in (("every", 1), ("size", 32)):
@@ -56,7 +54,7 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class PreparedSummary:
     """What a prepared set holds. dropped: frames by reason. problems: why recordings are missing.
 
     absent: subjects of a complete copy of the dataset that are not in the folder.
@@ -75,7 +73,7 @@ def prepare(
     on_start: Callable[[int], None] = lambda frames: None,
     on_progress: Callable[[int], None] = lambda frames: None,
     on_problem: Callable[[str], None] = lambda sentence: None,
-) -> Summary:
+) -> PreparedSummary:
     """Write the recordings that ``config.out`` lacks, then the manifest and the dropped frames.
 
     networks: that find the faces; None takes those that the dataset brings. on_start:
@@ -90,7 +88,7 @@ def prepare(
     found = find_recordings(config.dataset, config.root, config.camera, config.subjects)
     if networks is None and not any(recording.landmarks for recording in found):
         raise DataError(
-            f"{config.root} holds no landmarks for this camera; leave out --landmarks dataset."
+            f"{config.root} holds no landmarks for this camera; let a network find them."
         )
     _claim(config.out, _settings(config, data, networks))
     on_start(sum(len(recording.labels) for recording in found))
@@ -144,16 +142,15 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         if other:
             raise DataError(
                 f"{out} holds a set that was prepared with another {' and '.join(other)}; "
-                "choose another --out."
+                "use another out folder."
             )
         return
     # All that a run which was killed at its very start may leave.
-    begun = {out / (prepared.MANIFEST + PART)}
-    if out.exists() and (not out.is_dir() or set(out.iterdir()) - begun):
-        raise OutputError(f"{out} exists and is not a prepared set; choose another --out.")
+    begun = f".{prepared.MANIFEST}.*{PART}"
+    if out.exists() and (not out.is_dir() or set(out.iterdir()) - set(out.glob(begun))):
+        raise OutputError(f"{out} exists and is not a prepared set; use another out folder.")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write(manifest, json.dumps({"settings": settings}, indent=1) + "\n")
+        write_text(manifest, json.dumps({"settings": settings}, indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}).") from error
 
@@ -188,7 +185,7 @@ def _prepare_one(
             index = int(batch.frame_index[i])
             intensities = labels.intensities[rows[index]].tolist()
             columns["frame_index"].append(index)
-            columns["face_score"].append(found[i][1])
+            columns["confidence"].append(found[i][1])
             columns["image"].append(prepared.to_jpeg(crop))
             columns["landmarks"].append(shape.reshape(-1))
             for au, value in zip(aus, intensities, strict=True):
@@ -228,7 +225,7 @@ def _find(
     for batch, frames in finder.find(reader):
         yield (
             batch,
-            [(f[0].landmarks, float(f[0].face_score)) if f else (None, None) for f in frames],
+            [(f[0].landmarks, float(f[0].confidence)) if f else (None, None) for f in frames],
         )
 
 
@@ -246,7 +243,7 @@ def _runs(reasons: dict[int, str], every: int) -> list[Dropped]:
 
 def _finish(
     out: Path, settings: dict[str, Any], problems: Collection[str], absent: tuple[str, ...]
-) -> Summary:
+) -> PreparedSummary:
     """Write the manifest and the dropped frames from what the files say about themselves."""
     facts = [prepared.shard_facts(path) for path in prepared.shards(out)]
     text = io.StringIO()
@@ -262,23 +259,18 @@ def _finish(
         dropped += own
         listed.append({**fact, "dropped": dict(sorted(own.items()))})
     faces = sum(fact["faces"] for fact in facts)
-    summary = Summary(len(facts), faces, dict(sorted(dropped.items())), tuple(problems), absent)
+    left_out = dict(sorted(dropped.items()))
+    summary = PreparedSummary(len(facts), faces, left_out, tuple(problems), absent)
     manifest = {
         "settings": settings,
         "faces": faces,
-        "dropped": summary.dropped,
+        "dropped": left_out,
         "problems": list(problems),
         "recordings": listed,
     }
     try:
-        _write(out / prepared.DROPPED, text.getvalue())
-        _write(out / prepared.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_text(out / prepared.DROPPED, text.getvalue())
+        write_text(out / prepared.MANIFEST, json.dumps(manifest, indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}).") from error
     return summary
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + PART)
-    part.write_text(text, "utf-8")
-    os.replace(part, path)

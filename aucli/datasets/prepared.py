@@ -3,7 +3,7 @@
 A folder holds manifest.json (how it was made, and what is in it), dropped.csv (every frame that was
 left out, and why) and faces/, one Parquet file for each recording, a row for each face:
 
-    subject, video, frame_index, face_score (0-1, null for the dataset's own landmarks),
+    subject, video, frame_index, confidence (0-1, null for the dataset's own landmarks),
     image (JPEG, a square of CROP_SCALE times the face's extent), landmarks (68 x and y in turn,
     crop px), AU01 ... (0-5, null where unscorable or not coded)
 
@@ -13,7 +13,6 @@ the landmarks with a jitter of its own.
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from aucli.errors import DataError
+from aucli.files import write_whole
 
-FORMAT_VERSION = 1
-CROP_SIZE = 320  # the face is as large as in a 256 px crop of template bmvc2018
+FORMAT_VERSION = 2  # 1 called the column confidence face_score; it is read like 2
+PREPARED_CROP = 320  # the face is as large as in a 256 px crop of template bmvc2018
 CROP_SCALE = 1.6  # side of the crop over the longer side of the face box
 JPEG_QUALITY = 95
 MANIFEST = "manifest.json"
@@ -58,7 +58,7 @@ def shard_schema(aus: Collection[str]) -> pa.Schema:
             ("subject", pa.string()),
             ("video", pa.string()),
             ("frame_index", pa.int64()),
-            ("face_score", pa.float32()),
+            ("confidence", pa.float32()),
             ("image", pa.binary()),
             ("landmarks", pa.list_(pa.float32(), 136)),
             *((au, pa.float32()) for au in aus),
@@ -96,11 +96,9 @@ def write_shard(
         {"subject": [subject] * count, "video": [video] * count, **columns},
         shard_schema(aus).with_metadata(metadata),
     )
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    # JPEG does not get smaller, and the rest is small beside it.
-    pq.write_table(table, part, compression="none")
-    os.replace(part, path)
+    with write_whole(path) as stream:
+        # JPEG does not get smaller, and the rest is small beside it.
+        pq.write_table(table, stream, compression="none")
 
 
 def shards(root: Path) -> list[Path]:
@@ -135,8 +133,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise DataError(f"{path} is missing; make the set with `aucli prepare`.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read; make the set anew.") from error
-    if "dataset" not in manifest.get("settings", {}):  # such as that of rendered faces
+    settings = manifest.get("settings", {})
+    if "dataset" not in settings:  # such as that of rendered faces
         raise DataError(f"{root} is no prepared set; give a folder that `aucli prepare` made.")
+    if settings.get("version", FORMAT_VERSION) > FORMAT_VERSION:
+        raise DataError(f"{root} was made by a newer aucli; update this one.")
     return manifest
 
 
@@ -148,7 +149,10 @@ def count_faces(root: Path, dataset: str) -> dict[str, int]:
     manifest = read_manifest(root)
     made_of = manifest["settings"]["dataset"]
     if made_of != dataset:
-        raise DataError(f"{root} was prepared from {made_of}; use --dataset {made_of}.")
+        raise DataError(
+            f"{root} was prepared from {made_of}; name that dataset (--dataset {made_of}, "
+            f"dataset={made_of!r})."
+        )
     if "recordings" not in manifest:
         raise DataError(f"{root} is not finished; run `aucli prepare` again, it goes on.")
     counts: Counter[str] = Counter()

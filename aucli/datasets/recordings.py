@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from aucli.datasets.footage import Frames, Pictures, picture_folder
+from aucli.datasets.footage import Footage, Pictures, picture_folder
 from aucli.datasets.labels import Labels
 from aucli.errors import DataError, InputError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     """One video of one subject with its labels.
 
@@ -24,7 +24,7 @@ class Recording:
 
     subject: str
     video: str
-    frames: Frames | None
+    frames: Footage | None
     labels: Labels
     bad: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     landmarks: Callable[[int], np.ndarray | None] | None = None
@@ -70,7 +70,7 @@ def subfolders(folder: Path | None) -> dict[str, Path]:
     return {p.name: p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."}
 
 
-def pictures_of(folder: Path | None, expected: Path, problems: list[str]) -> Frames | None:
+def pictures_of(folder: Path | None, expected: Path, problems: list[str]) -> Footage | None:
     """The pictures of a folder, or a sentence in ``problems``."""
     try:
         if folder is None:
@@ -81,7 +81,7 @@ def pictures_of(folder: Path | None, expected: Path, problems: list[str]) -> Fra
         return None
 
 
-def at_pictures(labels: Labels, numbers: list[int], folder: Frames, problems: list[str]) -> Labels:
+def at_pictures(labels: Labels, numbers: list[int], folder: Footage, problems: list[str]) -> Labels:
     """Labels numbered like pictures, as labels of positions among the pictures.
 
     numbers: of the pictures, in their order. A label without a picture adds to ``problems``.
@@ -101,7 +101,7 @@ def at_pictures(labels: Labels, numbers: list[int], folder: Frames, problems: li
     return Labels(frame_index, labels.intensities, labels.numbers, labels.origins)
 
 
-def numbered_pictures(frames: Frames | None, labels: Labels, problems: list[str]) -> Labels:
+def numbered_pictures(frames: Footage | None, labels: Labels, problems: list[str]) -> Labels:
     """As :func:`at_pictures` for pictures called by their number, like ``0012.jpg``."""
     if not isinstance(frames, Pictures):
         return labels

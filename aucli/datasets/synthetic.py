@@ -8,12 +8,12 @@ undisturbed one would have seen. Of several training processes, each takes its s
 
 import io
 import json
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
@@ -22,14 +22,15 @@ from aucli import augment
 from aucli.align import LANDMARK_CROP_SCALE, align_matrices, apply_matrices, face_boxes
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
 from aucli.datasets.series import AUBatch, Batch, Series, inexact_matrices
-from aucli.errors import DataError
+from aucli.errors import DataError, OutputError
+from aucli.files import write_whole
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.negatives import hide_face, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
 from aucli.synth.sprites import sprite_pool
 
 RESOLUTION = 192
-CROP_SIZE = 128
+RENDERED_CROP = 128
 TEMPLATE = "eyes-nose"
 SCENE_SIZE = 256
 TEST_EVERY = 20
@@ -73,13 +74,16 @@ def _decoded(shard: Path) -> np.ndarray:
     size = count * RESOLUTION * RESOLUTION * 4
     stale = not flat.exists() or flat.stat().st_mtime < shard.stat().st_mtime
     if stale or flat.stat().st_size != size:
-        flat.parent.mkdir(exist_ok=True)
         table = pq.read_table(shard, columns=["rgb", "matte"])
-        part = flat.with_suffix(f".{os.getpid()}")
-        with part.open("wb") as stream:
-            for rgb, matte in zip(table["rgb"], table["matte"], strict=True):
-                stream.write(_decode(rgb.as_py(), matte.as_py()).tobytes())
-        os.replace(part, flat)
+        try:
+            with write_whole(flat) as stream:
+                for rgb, matte in zip(table["rgb"], table["matte"], strict=True):
+                    stream.write(_decode(rgb.as_py(), matte.as_py()).tobytes())
+        except OSError as error:
+            raise OutputError(
+                f"{flat.parent} cannot be written ({error.strerror or error}); faces are decoded "
+                "into it, so make room there or copy the set to a folder of yours."
+            ) from error
     return np.memmap(flat, np.uint8, "r", shape=(count, RESOLUTION, RESOLUTION, 4))
 
 
@@ -108,7 +112,10 @@ class FaceStore:
         self._images: list[np.ndarray] = []
         self._rows: list[tuple[int, int]] = []
         for shard in shards:
-            missing = sorted(set(columns) - set(pq.read_schema(shard).names))
+            try:
+                missing = sorted(set(columns) - set(pq.read_schema(shard).names))
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(f"{shard} is damaged; delete it and render it again.") from error
             if missing:
                 raise DataError(
                     f"{shard} lacks the columns {', '.join(missing[:4])}; render it again."
@@ -147,7 +154,7 @@ class FaceStore:
         shard, row = self._rows[index]
         return self._images[shard][row]
 
-    def usual_places(self, crop_size: int = CROP_SIZE) -> np.ndarray:
+    def usual_places(self, crop_size: int = RENDERED_CROP) -> np.ndarray:
         """(A, 2, 2) mean place of every AU [L, R] in aligned crops, crop px."""
         matrices = align_matrices(self.landmarks, TEMPLATE, crop_size)
         return synthetic_points(apply_matrices(self.landmarks, matrices)).mean(0)
@@ -173,7 +180,7 @@ def composite(
     matrices: np.ndarray,
     rng: np.random.Generator,
     backgrounds: BackgroundPool,
-    size: int = CROP_SIZE,
+    size: int = RENDERED_CROP,
 ) -> np.ndarray:
     """Warped faces over random backgrounds: (N, size, size, 3) uint8. matrices: face px -> crop."""
     out = np.empty((len(index), size, size, 3), np.uint8)
@@ -277,9 +284,9 @@ def _landmark_matrix(rng: np.random.Generator, landmarks: np.ndarray, kind: str)
 
 def _turned(centre: np.ndarray, side: float, angle: float) -> np.ndarray:
     """(2, 3) face px -> crop px of a square around a centre (2,) px, turned by an angle (rad)."""
-    s = CROP_SIZE / side
+    s = RENDERED_CROP / side
     turn = s * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.column_stack([turn, (CROP_SIZE - 1) / 2 - turn @ centre])
+    return np.column_stack([turn, (RENDERED_CROP - 1) / 2 - turn @ centre])
 
 
 class LandmarkBatches(Batches[LandmarkBatch]):
@@ -311,7 +318,7 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         landmarks = apply_matrices(corners, matrices).astype(np.float32)
         for i in np.flatnonzero(~is_face):
             if kinds[i] in ("background", "hand"):
-                crops[i] = self.backgrounds.cut(rng, CROP_SIZE)
+                crops[i] = self.backgrounds.cut(rng, RENDERED_CROP)
             if kinds[i] == "hand":
                 crops[i] = self._hand(rng, crops[i])
             elif kinds[i] == "shuffled":
@@ -332,8 +339,9 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         sprite = self.sprites[rng.integers(int(augment.HANDS * len(self.sprites)))]
         angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        move = (CROP_SIZE - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
-        front = augment.warp_rgba(sprite, np.column_stack([turn, move]), (CROP_SIZE, CROP_SIZE))
+        move = (RENDERED_CROP - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
+        matrix = np.column_stack([turn, move])
+        front = augment.warp_rgba(sprite, matrix, (RENDERED_CROP, RENDERED_CROP))
         return over(front, crop, face_light(rng))
 
 
@@ -351,7 +359,7 @@ class AUBatches(Batches[AUBatch]):
         start: int = 0,
         rank: int = 0,
         world: int = 1,
-        crop_size: int = CROP_SIZE,
+        crop_size: int = RENDERED_CROP,
         spoilt: bool = True,
     ) -> None:
         super().__init__(store, batch_size, seed, start, rank, world)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aucli.datasets.footage import Frames, Pictures
+from aucli.datasets.footage import Footage, Pictures
 from aucli.datasets.labels import Labels, checked_intensity, numbered_lines
 from aucli.datasets.landmarks66 import read_text
 from aucli.datasets.recordings import (
@@ -64,7 +64,7 @@ def recordings(root: Path, camera: str) -> Iterator[Recording]:
             )
 
 
-def _labels(folder: Path, frames: Frames | None, problems: list[str]) -> Labels:
+def _labels(folder: Path, frames: Footage | None, problems: list[str]) -> Labels:
     files = sorted(folder.glob(f"*{_SUFFIX}.txt")) if folder.is_dir() else []
     if not files:
         problems.append(f"{folder} holds no *{_SUFFIX}.txt; copy it from the dataset.")
@@ -112,7 +112,7 @@ def _read_facs(path: Path) -> list[float]:
 
 
 def _landmark_reader(
-    folder: Path | None, frames: Frames | None
+    folder: Path | None, frames: Footage | None
 ) -> Callable[[int], np.ndarray | None] | None:
     if folder is None or not folder.is_dir() or not isinstance(frames, Pictures):
         return None

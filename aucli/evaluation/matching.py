@@ -40,7 +40,7 @@ class Counts:
         return self.no_row + self.no_face
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
     """N labelled frames and what was predicted for them.
 

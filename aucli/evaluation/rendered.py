@@ -25,6 +25,7 @@ from aucli.errors import DataError
 from aucli.evaluation.scores import validation_scores
 from aucli.faces.boxes import decode_boxes, overlaps
 from aucli.faces.protocols import Landmarker
+from aucli.models.catalogue import NETWORKS
 from aucli.models.predict import AUModel, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
@@ -37,7 +38,7 @@ PLACED_FROM = 2.0  # intensity from which an AU shows well enough to have a plac
 BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
     """Frames of held-out people over held-out backgrounds, the same in every evaluation.
 
@@ -76,11 +77,6 @@ def held_out_frames(store: FaceStore, count: int = 300, seed: int = 5) -> HeldOu
     )
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 pixels (N, 3, H, W) as the embedded networks take them: float, (x - 127.5) / 64."""
-    return (images.float() - 127.5) / 64
-
-
 def _run(net: nn.Module, crops: np.ndarray, pick) -> np.ndarray:
     """``pick(net(batch))`` over uint8 crops (N, S, S, 3), concatenated."""
     device = next(net.parameters()).device
@@ -88,7 +84,8 @@ def _run(net: nn.Module, crops: np.ndarray, pick) -> np.ndarray:
     with torch.inference_mode():
         for start in range(0, len(crops), BATCH):
             batch = torch.from_numpy(crops[start : start + BATCH]).permute(0, 3, 1, 2).to(device)
-            batch = normalise(batch).contiguous(memory_format=torch.channels_last)
+            batch = NETWORKS["detector"].pixels.normalise(batch)
+            batch = batch.contiguous(memory_format=torch.channels_last)
             out.append(pick(net(batch)).cpu().numpy())
     return np.concatenate(out)
 
@@ -191,7 +188,7 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HeldOutScenes:
     """images (N, 256, 256, 3) uint8 and the boxes (K, 4) of each, xyxy px."""
 

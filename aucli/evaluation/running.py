@@ -17,7 +17,7 @@ from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
 from aucli.datasets.folds import refuse_shared_people
-from aucli.datasets.footage import Film, Frames
+from aucli.datasets.footage import Film, Footage
 from aucli.datasets.prepared import MANIFEST, PreparedFaces, count_faces, shard_facts, shards
 from aucli.errors import DataError
 from aucli.evaluation.tables import Predictions
@@ -151,7 +151,7 @@ def joined(runs: list[Run]) -> Run:
     )
 
 
-def _path(frames: Frames) -> Path:
+def _path(frames: Footage) -> Path:
     if isinstance(frames, Film):
         return frames.path
     if frames.archive is not None:

@@ -122,7 +122,7 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
         if tool is None:
             raise DataError(
                 f"{file} has no columns of a tool that aucli knows; "
-                f"say whether it is of {', '.join(TOOLS)} (--format)."
+                f"name the tool: {', '.join(TOOLS)}."
             )
         parts.append(_predicted(file, name, TOOLS[tool]))
     assert tool is not None  # there is at least one table

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from aucli.models.detector import SIZE_UNIT_PX, STRIDE
+from aucli.models.detector import DETECTOR_STRIDE, SIZE_UNIT_PX
 
 NMS_IOU = 0.45
 # A small box inside a large one has a low IoU and is still the same face, seen as one of its parts.
@@ -75,7 +75,7 @@ def decode_boxes(
     scores = score[image, row, column].cpu().numpy()
     cells = torch.stack([column, row], 1).cpu().numpy()
     images = image.cpu().numpy()
-    centre = STRIDE * (cells + values[:, 1:3]) + (STRIDE - 1) / 2
+    centre = DETECTOR_STRIDE * (cells + values[:, 1:3]) + (DETECTOR_STRIDE - 1) / 2
     # exp of a wild value would overflow; no face is wider than 32 px * e^5.
     size = SIZE_UNIT_PX * np.exp(np.clip(values[:, 3:5], -5, 5))
     boxes = np.concatenate([centre - size / 2, centre + size / 2], 1).astype(np.float32)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from aucli.align import (
     LANDMARK_CROP_SCALE,
     apply_matrices,
+    face_boxes,
     invert_matrices,
-    landmark_crop_boxes,
     square_matrices,
     warp_crops,
 )
@@ -20,8 +20,10 @@ from aucli.faces.boxes import decode_boxes
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.protocols import Boxes, Frames, Shapes
 from aucli.heatmaps import decode_landmarks
+from aucli.models.catalogue import NETWORKS
 from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
-from aucli.models.landmark import CROP_SIZE, LandmarkNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.pixels import PixelScale
 from aucli.pose import fit_pose
 
 LONG_SIDE = 320
@@ -37,16 +39,15 @@ MIN_BOX_PX = 4.0
 # count; below it, the crop is within the shifts seen in training.
 RECENTRE_SHIFT = 0.10
 
-
-def _normalise(images: torch.Tensor) -> torch.Tensor:
-    return (images.float() - 127.5) / 64.0
+LANDMARK_CROP = NETWORKS["landmarks"].crop_size
 
 
 class BuiltinDetector:
     """:class:`FaceDetectorNet` on frames scaled to a long side of 320 px (640 for a fine search).
 
     net: trained weights loaded. device: a torch device name. threshold: least score of a
-    candidate. sha256: of the weights, for provenance. Frames of one size are batched.
+    candidate. sha256: of the weights, for provenance. pixels: as the weights were trained with.
+    Frames of one size are batched.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class BuiltinDetector:
         device: str = "cpu",
         threshold: float = SCORE_THRESHOLD,
         sha256: str = "",
+        pixels: PixelScale = NETWORKS["detector"].pixels,
     ) -> None:
-        self.sha256 = sha256
+        self.sha256, self.pixels = sha256, pixels
         self.device = torch.device(device)
         self.net = ready(net, self.device)
         self.threshold = threshold
@@ -77,7 +79,7 @@ class BuiltinDetector:
         images = torch.cat([resized(frame, size, self.device) for frame in frames])
         # Zeros after normalisation continue what the convolutions see beyond the border.
         padding = (0, -size[1] % COARSEST_STRIDE, 0, -size[0] % COARSEST_STRIDE)
-        output = self.net(F.pad(_normalise(images), padding))
+        output = self.net(F.pad(self.pixels.normalise(images), padding))
         # (x + 0.5) scales, because pixel centres are at integers.
         ratio = np.array([width / size[1], height / size[0]] * 2)
         return [
@@ -129,7 +131,7 @@ class BuiltinLandmarker:
     """:class:`LandmarkNet` on square crops of 128 px.
 
     net: trained weights loaded. confidence: how its outputs become a probability; see
-    :class:`Confidence`.
+    :class:`Confidence`. pixels: as the weights were trained with.
     """
 
     def __init__(
@@ -138,8 +140,9 @@ class BuiltinLandmarker:
         device: str = "cpu",
         confidence: Confidence | None = None,
         sha256: str = "",
+        pixels: PixelScale = NETWORKS["landmarks"].pixels,
     ) -> None:
-        self.sha256 = sha256
+        self.sha256, self.pixels = sha256, pixels
         self.device = torch.device(device)
         self.net = ready(net, self.device)
         self.confidence = confidence or Confidence()
@@ -153,7 +156,7 @@ class BuiltinLandmarker:
         faces, counts = flatten(frames, boxes)
         crops = join(boxes, (4,))
         first, clues = self._look(faces, crops)
-        again = landmark_crop_boxes(first)
+        again = face_boxes(first)
         found, features = self._look(faces, again, mirrored=True)
         centred = ~_moved(crops, again)
         found[centred] = (first[centred] + found[centred]) / 2
@@ -163,9 +166,9 @@ class BuiltinLandmarker:
     def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
         """One look at the old landmarks' crop, a second one for the faces that moved much."""
         faces, counts = flatten(frames, landmarks)
-        crops = landmark_crop_boxes(join(landmarks, (68, 2)))
+        crops = face_boxes(join(landmarks, (68, 2)))
         found, features = self._look(faces, crops)
-        again = landmark_crop_boxes(found)
+        again = face_boxes(found)
         moved = _moved(crops, again)
         if moved.any():
             where = np.flatnonzero(moved)
@@ -182,13 +185,14 @@ class BuiltinLandmarker:
         features = np.zeros((len(faces), 3))
         for start in range(0, len(faces), LANDMARK_BATCH):
             part = slice(start, start + LANDMARK_BATCH)
-            matrices = square_matrices(_at_least(boxes[part]), CROP_SIZE, LANDMARK_CROP_SCALE)
-            crops = torch.as_tensor(warp_crops(faces[part], matrices, CROP_SIZE))
+            matrices = square_matrices(_at_least(boxes[part]), LANDMARK_CROP, LANDMARK_CROP_SCALE)
+            crops = torch.as_tensor(warp_crops(faces[part], matrices, LANDMARK_CROP))
             crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 128, 128)
-            logits, face_logit = self.net(_normalise(crops.flip(3) if mirrored else crops))
+            x = self.pixels.normalise(crops.flip(3) if mirrored else crops)
+            logits, face_logit = self.net(x)
             points, spread = (_numpy(x) for x in decode_landmarks(logits))
             if mirrored:
-                points = points[:, MIRROR_68] * [-1, 1] + [CROP_SIZE - 1, 0]
+                points = points[:, MIRROR_68] * [-1, 1] + [LANDMARK_CROP - 1, 0]
             features[part] = confidence_features(_numpy(face_logit), spread, points)
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, features

@@ -11,7 +11,8 @@ from aucli.aus import MIRROR_68
 from aucli.faces.feeding import flatten, join, split
 from aucli.faces.protocols import Frames, Shapes
 from aucli.heatmaps import cells_to_px
-from aucli.models.fan import CROP_SIZE
+from aucli.models.catalogue import NETWORKS
+from aucli.models.pixels import PixelScale
 
 # The library's crop of a box of width w and height h: a square of side 200/195 * (w + h), centred
 # .12 h above the box's centre.
@@ -19,6 +20,7 @@ CROP_SIDE = 200 / 195
 CROP_LIFT = 0.12
 BATCH = 8  # more is no faster on a CPU, and a crop needs 80 MB on its way through the network
 
+FAN_CROP = NETWORKS["fan-2d"].crop_size
 MIN_BOX_PX = 4.0
 # A face whose crop lies off by more than this share of its side is looked at once more.
 RECENTRE_SHIFT = 0.10
@@ -33,16 +35,24 @@ KEEP_CONFIDENCE = 0.3
 class FanLandmarker:
     """FAN on square crops of 256 px.
 
-    net: crops (N, 3, 256, 256) RGB 0-1 to a list of (N, 68, 64, 64) maps, as
-    :func:`aucli.models.fan.fan`. flip: average with the mirrored crop, at twice the time. The
-    confidence is the mean height of the 68 peaks, 0-1: FAN was never trained to tell faces from
+    net: normalised crops (N, 3, 256, 256) to a list of (N, 68, 64, 64) maps, as
+    :func:`aucli.models.fan.fan`. flip: average with the mirrored crop, at twice the time. pixels:
+    as the weights were trained with.
+
+    The confidence is the mean height of the 68 peaks, 0-1: FAN was never trained to tell faces from
     other things, so it only ranks; leave the decision to a strict detector.
     """
 
-    def __init__(self, net: nn.Module, device: str = "cpu", flip: bool = False) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        device: str = "cpu",
+        flip: bool = False,
+        pixels: PixelScale = NETWORKS["fan-2d"].pixels,
+    ) -> None:
         self.device = torch.device(device)
         self.net = net.eval().to(self.device)
-        self.flip = flip
+        self.flip, self.pixels = flip, pixels
         self._mirror = torch.as_tensor(MIRROR_68, device=self.device)
 
     def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
@@ -74,16 +84,16 @@ class FanLandmarker:
         confidence = np.zeros(len(faces), np.float32)
         for start in range(0, len(faces), BATCH):
             part = slice(start, start + BATCH)
-            matrices = square_matrices(squares[part], CROP_SIZE, 1.0)
-            crops = torch.as_tensor(warp_crops(faces[part], matrices, CROP_SIZE))
-            x = crops.to(self.device).permute(0, 3, 1, 2).float() / 255
+            matrices = square_matrices(squares[part], FAN_CROP, 1.0)
+            crops = torch.as_tensor(warp_crops(faces[part], matrices, FAN_CROP))
+            x = self.pixels.normalise(crops.to(self.device).permute(0, 3, 1, 2))
             points, peaks = read_peaks(self._heatmaps(x))
             landmarks[part] = apply_matrices(points.cpu().numpy(), invert_matrices(matrices))
             confidence[part] = peaks.clamp(0, 1).mean(1).cpu().numpy()
         return landmarks, confidence
 
     def _heatmaps(self, x: Tensor) -> Tensor:
-        """Maps (n, 68, 64, 64) of the last hourglass for crops (n, 3, 256, 256) 0-1."""
+        """Maps (n, 68, 64, 64) of the last hourglass for normalised crops (n, 3, 256, 256)."""
         maps = self.net(x)[-1].float()
         if self.flip:
             mirrored = self.net(x.flip(3))[-1].float()

@@ -196,7 +196,7 @@ class FaceFinder:
         faces = [
             Face(
                 bbox_xyxy_px=np.asarray(boxes[i], np.float32),
-                face_score=float(confidence[i]),
+                confidence=float(confidence[i]),
                 landmarks=np.asarray(landmarks[i], np.float32),
                 face_id=int(ids[i]),
                 pose_radians=pose[i],

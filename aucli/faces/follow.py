@@ -23,7 +23,7 @@ JUMP_SHIFT = 0.3
 JUMP_RESIZE = 1.35
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Group:
     """Frames with the same crops.
 

@@ -14,6 +14,7 @@ from aucli.faces.protocols import Detector, Landmarker
 from aucli.faces.retinaface import RetinaFaceDetector
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
+from aucli.models.pixels import PixelScale
 from aucli.models.retinaface import RetinaFace
 from aucli.weights.cards import load_weights
 
@@ -86,7 +87,8 @@ def load_detector(
         return RetinaFaceDetector(loaded.net, loaded.card, device), told
     assert isinstance(loaded.net, FaceDetectorNet)
     threshold = max(float(loaded.card.get("threshold", SCORE_THRESHOLD)), least_score)
-    return BuiltinDetector(loaded.net, device, threshold, loaded.sha256), told
+    pixels = PixelScale.of_card(loaded.card)
+    return BuiltinDetector(loaded.net, device, threshold, loaded.sha256, pixels), told
 
 
 def load_landmarker(name: str, device: str = "cpu") -> tuple[Landmarker, dict[str, Any]]:
@@ -96,7 +98,8 @@ def load_landmarker(name: str, device: str = "cpu") -> tuple[Landmarker, dict[st
     """
     loaded = load_weights(name, "landmarks")
     told = {"name": loaded.name, "sha256": loaded.sha256}
+    pixels = PixelScale.of_card(loaded.card)
     if isinstance(loaded.net, LandmarkNet):
         confidence = Confidence.from_card(loaded.card)
-        return BuiltinLandmarker(loaded.net, device, confidence, loaded.sha256), told
-    return fan.FanLandmarker(loaded.net, device), told
+        return BuiltinLandmarker(loaded.net, device, confidence, loaded.sha256, pixels), told
+    return fan.FanLandmarker(loaded.net, device, pixels=pixels), told

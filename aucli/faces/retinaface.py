@@ -9,6 +9,7 @@ import torch
 from aucli.faces.boxes import WIDER_EDGES, move_edges, suppress
 from aucli.faces.feeding import ready, resized, runs_of_one_size, scaled_size
 from aucli.faces.protocols import Boxes, Frames
+from aucli.models.pixels import PixelScale
 from aucli.models.retinaface import RetinaFace, decode_boxes, decode_points, priors
 
 # Larger frames are shrunk, smaller ones left as they are: the network was trained on faces of 16 px
@@ -42,10 +43,7 @@ class RetinaFaceDetector:
         self.device = torch.device(device)
         self.net = ready(net, self.device)
         self.threshold = float(card.get("threshold", SCORE_THRESHOLD))
-        self._mean, self._std = (
-            torch.tensor(card[key], dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
-            for key in ("mean", "std")
-        )
+        self.pixels = PixelScale.of_card(card)
         self._bgr = card.get("channel_order", "rgb") == "bgr"
 
     def detect(self, frames: Frames, fine: bool = False) -> list[Boxes]:
@@ -71,8 +69,8 @@ class RetinaFaceDetector:
 
     def _detect_same_size(self, frames: Sequence[np.ndarray], long_side: int) -> list[Detection]:
         size = scaled_size(frames[0], min(1.0, long_side / max(frames[0].shape[:2])))
-        images = torch.cat([resized(frame, size, self.device) for frame in frames]).float()
-        images = (images - self._mean) / self._std
+        images = torch.cat([resized(frame, size, self.device) for frame in frames])
+        images = self.pixels.normalise(images)
         if self._bgr:
             images = images.flip(1)
         logits, boxes, points = self.net(images.contiguous(memory_format=torch.channels_last))

@@ -34,7 +34,7 @@ _FORBIDDEN = 1e4
 _TIME_SLACK = 1e-6
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One identity. landmarks: (68, 2) px where last seen; velocity: (2,) px per second.
 

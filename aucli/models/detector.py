@@ -4,16 +4,17 @@ import torch
 from torch import Tensor, nn
 
 from aucli.models.blocks import Residual, Up, conv_bn_relu
+from aucli.models.network import Network
 
-STRIDE = 8
+DETECTOR_STRIDE = 8
 SIZE_UNIT_PX = 32.0  # channels 3 and 4 are log(size / 32 px)
 COARSEST_STRIDE = 32
 
 
-class FaceDetectorNet(nn.Module):
+class FaceDetectorNet(Network):
     """Centre score, centre offset and size of a face at every cell of 8 px.
 
-    forward: x (N, 3, H, W) float, pixels normalised (x - 127.5) / 64, H and W multiples of 32.
+    forward: x (N, 3, H, W) float, normalised as its card says, H and W multiples of 32.
     Returns (N, 5, H/8, W/8): 0 centre-score logit; 1, 2 centre offset (x, y) in cells from the
     cell's centre, which lies at px 8 * j + 3.5; 3, 4 log(w / 32), log(h / 32).
     Raises ValueError on other sizes.
@@ -21,7 +22,7 @@ class FaceDetectorNet(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 48, 72, 96)) -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.config = {"widths": list(widths)}
         w0, w1, w2, w3, w4 = widths
         self.stem = nn.Sequential(conv_bn_relu(3, w0, 2), conv_bn_relu(w0, w1, 2))
         self.stage8 = nn.Sequential(conv_bn_relu(w1, w2, 2), Residual(w2))

@@ -1,13 +1,14 @@
 """FAN (Bulat, Tzimiropoulos, ICCV 2017) as the optional library face-alignment implements it."""
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 from aucli.errors import LibraryError
 
-CROP_SIZE = 256
 HOW_TO_INSTALL = "pip install 'aucli[accurate]'"
 
 
@@ -40,10 +41,21 @@ def face_alignment(module: str) -> ModuleType:
 PACKAGES = {"dlib": "dlib-bin", "skimage": "scikit-image"}
 
 
+class FAN:
+    """The library's network, which is made by :meth:`from_config`."""
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> nn.Module:
+        """See :func:`fan`."""
+        return fan(int(config["modules"]))
+
+
 def fan(modules: int = 4) -> nn.Module:
     """The untrained network of ``modules`` stacked hourglasses. Raises LibraryError.
 
     Its forward: crops (N, 3, 256, 256) float RGB 0-1 -> a list of ``modules`` tensors
     (N, 68, 64, 64), the last of which counts: a Gaussian of height 1 at each iBUG landmark.
     """
-    return face_alignment("models").FAN(modules)
+    net = face_alignment("models").FAN(modules)
+    net.config = {"modules": modules}
+    return net

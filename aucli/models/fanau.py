@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu6
 
 from aucli.models.hourglass import HourglassNet, HourglassStack
+from aucli.models.network import AUNetwork
 
 LANDMARKS = 68
 WIDTH = 128
@@ -47,7 +48,7 @@ def _conv1x1(i: int, o: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(i, o, 1), nn.BatchNorm2d(o), nn.ReLU6(inplace=True))
 
 
-class FANAU(nn.Module):
+class FANAU(AUNetwork):
     """A one-stack FAN for 68 landmarks, and a second hourglass that turns what it sees into AUs.
 
     maps: one per AU, both sides on it; 12 in the published weights. forward: x (N, 3, H, W) float,
@@ -57,7 +58,7 @@ class FANAU(nn.Module):
 
     def __init__(self, maps: int = 12) -> None:
         super().__init__()
-        self.maps = maps
+        self.config = {"maps": maps}
         half = WIDTH // 2
         self.fan = HourglassNet(LANDMARKS, (half, half, WIDTH, WIDTH), PyramidBlock)
         self.conv1 = _conv1x1(LANDMARKS, WIDTH)
@@ -66,7 +67,11 @@ class FANAU(nn.Module):
         self.conv_last = _conv1x1(WIDTH, WIDTH)
         self.l = nn.Conv2d(WIDTH, maps, 1)
 
+    @property
+    def head(self) -> nn.Conv2d:
+        return self.l
+
     def forward(self, x: Tensor) -> Tensor:
         features = self.fan.stem(x)
-        x = self.conv1(self.fan.head(features)) + self.conv2(features)
+        x = self.conv1(self.fan.tail(features)) + self.conv2(features)
         return self.l(self.conv_last(self.net(x)))

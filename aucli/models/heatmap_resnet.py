@@ -6,12 +6,13 @@ It has no semantic correspondence convolutions; those are in ``scc_heatmap.py``.
 from torch import Tensor, nn
 
 from aucli.models.blocks import deconv_bn_relu
+from aucli.models.network import AUNetwork
 from aucli.models.resnet import ResNet
 
 DECONV_WIDTH = 256
 
 
-class HeatmapResNet(ResNet):
+class HeatmapResNet(ResNet, AUNetwork):
     """ResNet-50, three deconvolutions of 256 channels and a 1x1 convolution.
 
     maps: output heatmaps K, 10 in the published weights: two for each of five AUs.
@@ -21,11 +22,15 @@ class HeatmapResNet(ResNet):
 
     def __init__(self, maps: int = 10) -> None:
         super().__init__("resnet50")
-        self.maps = maps
+        self.config = {"maps": maps}
         self.deconv_layers_1 = deconv_bn_relu(self.out_channels, DECONV_WIDTH)
         self.deconv_layers_2 = deconv_bn_relu(DECONV_WIDTH, DECONV_WIDTH)
         self.deconv_layers_3 = deconv_bn_relu(DECONV_WIDTH, DECONV_WIDTH)
         self.final_layer = nn.Conv2d(DECONV_WIDTH, maps, 1)
+
+    @property
+    def head(self) -> nn.Conv2d:
+        return self.final_layer
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.deconv_layers_1(super().forward(x))

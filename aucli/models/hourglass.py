@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
+from aucli.models.network import AUNetwork
 from aucli.models.resnet import Bottleneck
 
 DEPTH = 4
@@ -54,7 +55,6 @@ class HourglassNet(nn.Module):
     def __init__(self, maps: int, widths: tuple[int, int, int, int], block: Block) -> None:
         super().__init__()
         w1, w2, w3, w4 = widths
-        self.maps = maps
         self.conv1 = nn.Conv2d(3, w1, 7, 2, 3)
         self.bn1 = nn.BatchNorm2d(w1)
         self.conv2 = block(w1, w2)
@@ -71,13 +71,13 @@ class HourglassNet(nn.Module):
         x = self.conv2(torch.relu(self.bn1(self.conv1(x))))
         return self.conv4(self.conv3(max_pool2d(x, 2)))
 
-    def head(self, features: Tensor) -> Tensor:
+    def tail(self, features: Tensor) -> Tensor:
         """(N, widths[3], H/4, W/4), from :meth:`stem`, to the maps."""
         x = self.top_m_0(self.m0(features))
         return self.l0(torch.relu(self.bn_end0(self.conv_last0(x))))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stem(x))
+        return self.tail(self.stem(x))
 
 
 class HalfBottleneck(Bottleneck):
@@ -86,7 +86,7 @@ class HalfBottleneck(Bottleneck):
     expansion = 2
 
 
-class Hourglass(HourglassNet):
+class Hourglass(HourglassNet, AUNetwork):
     """Joint localisation and intensity by one hourglass (Sanchez-Lozano et al., BMVC 2018).
 
     maps: one per AU, both sides on it; 5 in the published weights. forward: x (N, 3, H, W) float,
@@ -96,3 +96,8 @@ class Hourglass(HourglassNet):
 
     def __init__(self, maps: int = 5) -> None:
         super().__init__(maps, (64, 128, 128, 256), lambda i, o: HalfBottleneck(i, o // 2, 1))
+        self.config = {"maps": maps}
+
+    @property
+    def head(self) -> nn.Conv2d:
+        return self.l0

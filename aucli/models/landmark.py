@@ -4,22 +4,22 @@ import torch
 from torch import Tensor, nn
 
 from aucli.models.blocks import Encoder, Residual, Up
+from aucli.models.network import Network
 
-CROP_SIZE = 128
 LANDMARKS = 68
 
 
-class LandmarkNet(nn.Module):
+class LandmarkNet(Network):
     """One heatmap per iBUG landmark at stride 4, and whether the crop shows a face.
 
-    forward: x (N, 3, 128, 128) float, pixels normalised (x - 127.5) / 64. Returns
+    forward: x (N, 3, 128, 128) float, normalised as its card says. Returns
     logits (N, 68, 32, 32), to be read by ``heatmaps.decode_landmarks``, and face_logit (N,):
     its sigmoid is the face confidence 0-1.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 96)) -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.config = {"widths": list(widths)}
         _, w1, w2, w3 = widths
         self.encoder = Encoder(widths)
         self.up8 = Up(w3, w2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aucli.aus import MAX_INTENSITY, SIDES
 from aucli.heatmaps import match_gaussian, mean_places, read_intensities, read_places
+from aucli.models.pixels import PixelScale
 
 Normalisation = Literal["mean-std", "min-max"]
 
@@ -19,7 +20,7 @@ def map_names(aus: Sequence[str], sides: bool) -> tuple[str, ...]:
     return tuple(f"{au}_{side}" for au in aus for side in SIDES) if sides else tuple(aus)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AUModel:
     """A network in eval mode with all that is needed to feed and read it.
 
@@ -88,7 +89,7 @@ class AUModel:
         return replace(self, net=self.net.to(device), windows=windows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """Readings of N crops for A AUs; numpy, float32.
 
@@ -114,8 +115,7 @@ def normalise(crops: np.ndarray | Tensor, model: AUModel) -> Tensor:
         # neighbours, so every crop is stretched by itself. A flat crop becomes 0.
         low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
         return (x - low) / (high - low).clamp_min(1.0)
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (model.mean, model.std))
-    return (x - mean) / std
+    return PixelScale(model.mean, model.std).normalise(x)
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aucli.models.network import Network
 from aucli.models.resnet import ResNet
 
 Backbone = Literal["mobilenet-0.25", "resnet50"]
@@ -111,7 +112,7 @@ class Head(nn.Module):
         return self.conv1x1(x).permute(0, 2, 3, 1).reshape(len(x), -1, self.values)
 
 
-class RetinaFace(nn.Module):
+class RetinaFace(Network):
     """Score, box and five points at every prior of :func:`priors`.
 
     forward: x (N, 3, H, W) float, normalised as its weights' card says, any H and W. Returns logits
@@ -123,7 +124,7 @@ class RetinaFace(nn.Module):
         super().__init__()
         if backbone not in BACKBONES:
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {backbone!r}")
-        self.backbone = backbone
+        self.config = {"backbone": backbone}
         channels, width = BACKBONES[backbone]
         # The published networks: leaky only where they are narrow.
         slope = 0.1 if width <= 64 else 0.0

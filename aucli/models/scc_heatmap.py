@@ -4,16 +4,18 @@
 paper: three deconvolutions, each followed by an SCC.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
+from aucli.heatmaps import STRIDE
 from aucli.models.blocks import Encoder, Up, deconv_bn_relu
+from aucli.models.network import AUNetwork
 from aucli.models.resnet import ResNet
 from aucli.models.scc import SCC
 
-STRIDE = 4
 LANDMARKS = 68
 Backbone = Literal["small", "resnet18", "resnet50"]
 
@@ -46,12 +48,22 @@ class SCCHeatmapConfig:
         for size in self.scc_sizes:
             if size not in self.decoder_sizes:
                 raise ValueError(f"scc_sizes must be among {self.decoder_sizes}, got {size}")
+            channels = dict(zip(self.decoder_sizes, self.decoder_widths, strict=True))[size]
+            if self.k > channels:
+                raise ValueError(
+                    f"k must be at most the {channels} channels of a layer, got {self.k}"
+                )
 
     @property
     def decoder_sizes(self) -> tuple[int, ...]:
         """Sides of the decoder's feature maps, coarse to fine."""
         strides = (8, 4) if self.backbone == "small" else (16, 8, 4)
         return tuple(self.crop_size // stride for stride in strides)
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Channels of the decoder's feature maps, coarse to fine."""
+        return self.widths[2:0:-1] if self.backbone == "small" else self.deconv_widths
 
     @property
     def heatmap_size(self) -> int:
@@ -71,7 +83,7 @@ class SCCHeatmapConfig:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "SCCHeatmapConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> "SCCHeatmapConfig":
         """The inverse of :meth:`to_dict`. Raises TypeError on unknown names."""
         frozen: dict[str, Any] = {}
         for name, value in values.items():
@@ -79,18 +91,20 @@ class SCCHeatmapConfig:
         return cls(**frozen)
 
 
-class SCCHeatmapNet(nn.Module):
+class SCCHeatmapNet(AUNetwork):
     """One linear heatmap per AU place, in intensity units (peak = intensity 0-5).
 
-    forward: x (N, 3, S, S) float, normalised pixels, S = config.crop_size. Returns heatmaps
+    forward: x (N, 3, S, S) float, normalised pixels, S = settings.crop_size. Returns heatmaps
     (N, K, S/4, S/4); with ``with_landmarks`` also landmark logits (N, 68, S/4, S/4), an auxiliary
     training task. In ``small``, ``encoder``, ``up8`` and ``up4`` carry the names and shapes of
     LandmarkNet, so that its weights load by name.
     """
 
+    finds_landmarks = True
+
     def __init__(self, config: SCCHeatmapConfig) -> None:
         super().__init__()
-        self.config = config
+        self.settings, self.config = config, config.to_dict()
         last = config.widths[1] if config.backbone == "small" else config.deconv_widths[-1]
         if config.backbone == "small":
             self.encoder = Encoder(config.widths)
@@ -113,13 +127,33 @@ class SCCHeatmapNet(nn.Module):
         self.head = nn.Conv2d(last, config.maps, 1)
         self.landmark_head = nn.Conv2d(last, LANDMARKS, 1)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(SCCHeatmapConfig.from_dict(config))
+
+    @classmethod
+    def for_training(
+        cls,
+        maps: int,
+        crop_size: int,
+        widths: tuple[int, ...] | None = None,
+        k: int | None = None,
+        **settings: Any,
+    ) -> Self:
+        """An SCC at every size of the decoder; none where k is 0."""
+        chosen = settings | {"maps": maps, "crop_size": crop_size, "scc_sizes": ()}
+        chosen |= {"widths": widths} if widths else {}
+        chosen |= {"k": k or 1} if k is not None else {}
+        bare = SCCHeatmapConfig(**chosen)
+        return cls(bare if k == 0 else replace(bare, scc_sizes=bare.decoder_sizes))
+
     def _correspond(self, x: Tensor) -> Tensor:
         name = str(x.shape[-1])
         return self.sccs[name](x) if name in self.sccs else x
 
     def _features(self, x: Tensor) -> Tensor:
         """(N, C, S/4, S/4) decoder output."""
-        if self.config.backbone == "small":
+        if self.settings.backbone == "small":
             at4, at8, at16 = self.encoder(x)
             x = self._correspond(self.up8(at16, at8))
             return self._correspond(self.up4(x, at4))
@@ -129,9 +163,9 @@ class SCCHeatmapNet(nn.Module):
         return x
 
     def forward(self, x: Tensor, with_landmarks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        if x.shape[2:] != (self.config.crop_size, self.config.crop_size):
+        if x.shape[2:] != (self.settings.crop_size, self.settings.crop_size):
             raise ValueError(
-                f"the network reads {self.config.crop_size} px crops, got {tuple(x.shape)}"
+                f"the network reads {self.settings.crop_size} px crops, got {tuple(x.shape)}"
             )
         features = self._features(x)
         heatmaps = self.head(features)

@@ -36,7 +36,7 @@ _VIRIDIS = np.array(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FaceMaps:
     """A face in its frame with the AU network's answer.
 

@@ -14,7 +14,7 @@ from aucli.table.schema import Rows
 MAX_PENDING_ROWS = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """One row to be: a face of a frame with its crop, or a frame without a face.
 
@@ -99,7 +99,7 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         face = pending[i].face
         assert face is not None
         rows.face_id[i] = face.face_id
-        rows.confidence[i] = face.face_score
+        rows.confidence[i] = face.confidence
         rows.bbox_xyxy_px[i] = face.bbox_xyxy_px
         rows.pose_radians[i] = face.pose_radians
         rows.landmarks[i] = face.landmarks

@@ -27,7 +27,7 @@ INNER_LIPS_ABOVE, INNER_LIPS_BELOW = (61, 62, 63), (67, 66, 65)
 MOUTH_OPEN_GAP = 0.03
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Camera:
     """pose_radians: (pitch, yaw, roll); chin down, towards the person's left, and about the view.
 
@@ -70,7 +70,7 @@ class Camera:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FaceSample:
     """rgba: (R, R, 4) uint8 premultiplied. landmarks: (68, 2) float32 px, centres at integers.
 

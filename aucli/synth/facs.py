@@ -51,7 +51,7 @@ LIP_GAP_CLOSED = 0.15
 LIP_GAP_FULL = 1.65
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Expression:
     """intensities: (A, 2) float 0-5 in the order of SYNTHETIC_AUS, sides L and R.
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from aucli.aus import SYNTHETIC_AUS
 from aucli.errors import DataError
+from aucli.files import write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
 from aucli.synth.ict import load_ict
 from aucli.synth.mesh import FaceMesh
@@ -56,7 +57,6 @@ def generate(
     not at all, so a killed run continues where it stopped; more faces may be asked for later.
     Raises DataError where ``out`` holds a set made with other settings.
     """
-    out.mkdir(parents=True, exist_ok=True)
     _check_manifest(out, config)
     load_ict(ict_folder)  # writes the cache once, before the processes race for it
     todo = []
@@ -96,12 +96,12 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
         if {**found, "count": 0} != {**manifest, "count": 0}:
             raise DataError(
                 f"{out} holds a set made with other settings (seed {found.get('seed')}, "
-                f"{found.get('resolution')} px): choose another --out or the same settings."
+                f"{found.get('resolution')} px): use another out folder or the same settings."
             )
         last = found["count"] // found["shard_size"]
         if found["count"] < config.count and found["count"] % found["shard_size"]:
             shard_path(out, last).unlink(missing_ok=True)  # it was cut short by the old count
-    path.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_text(path, json.dumps(manifest, indent=2) + "\n")
 
 
 @cache
@@ -117,10 +117,8 @@ def _render_shard(ict_folder: Path, out: Path, config: SynthConfig, shard: int) 
         rng = np.random.default_rng((config.seed, index))
         sample = maker.sample(config.seed * 10_000_000 + identity, rng)
         rows.append({"index": index, "identity": identity, **_row(sample)})
-    path = shard_path(out, shard)
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, _schema()), partial, compression="zstd")
-    partial.replace(path)
+    with write_whole(shard_path(out, shard)) as stream:
+        pq.write_table(pa.Table.from_pylist(rows, _schema()), stream, compression="zstd")
     return len(rows)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 TUBE_SIDES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tubes:
     """positions, normals: (M, 3) float32. triangles: (T, 3) int32."""
 

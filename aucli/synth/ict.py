@@ -24,7 +24,7 @@ LANDMARK_VERTICES = np.array(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class IctModel:
     """The face model as arrays; lengths are in the model's units (about one centimetre).
 

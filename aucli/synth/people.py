@@ -24,7 +24,7 @@ IRIS = [_srgb(*c) for c in ((60, 38, 22), (85, 55, 30), (45, 30, 20), (110, 90, 
                             (90, 125, 150), (120, 140, 155))]  # fmt: skip
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Person:
     """One person in one light.
 

@@ -15,7 +15,7 @@ from aucli.aus import MIRROR_68
 from aucli.synth.backgrounds import BackgroundPool, any_colour, as_ink, draw_shape, draw_text
 from aucli.synth.negatives import hide_face, shuffle_parts, single_part
 
-STRIDE = 8
+TARGET_STRIDE = 8
 SMALLEST_FACE = 13.0
 # Shares of 0, 1, 2, 3 and 5 faces in a scene, and the largest box height, px at 256.
 FACE_COUNTS = ((0, 0.13, 0), (1, 0.35, 230), (2, 0.24, 140), (3, 0.16, 120), (5, 0.12, 70))
@@ -225,8 +225,8 @@ def scene_targets(boxes: np.ndarray, size: int) -> np.ndarray:
     (0 where a face is cut so far that either answer is right), centre offset x and y in cells,
     log(w / 32), log(h / 32), weight of those four.
     """
-    cells = size // STRIDE
-    centres = np.arange(cells) * STRIDE + (STRIDE - 1) / 2
+    cells = size // TARGET_STRIDE
+    centres = np.arange(cells) * TARGET_STRIDE + (TARGET_STRIDE - 1) / 2
     score = np.zeros((cells, cells), np.float32)
     weight = np.ones_like(score)
     values = np.zeros((4, cells, cells), np.float32)
@@ -248,7 +248,8 @@ def scene_targets(boxes: np.ndarray, size: int) -> np.ndarray:
         score = np.maximum(score, bump)
         taken = (bump > 0.6) & (bump >= strength)
         strength[taken] = bump[taken]
-        values[0][taken] = np.broadcast_to((x - centres)[None] / STRIDE, taken.shape)[taken]
-        values[1][taken] = np.broadcast_to((y - centres)[:, None] / STRIDE, taken.shape)[taken]
+        away_x, away_y = (x - centres) / TARGET_STRIDE, (y - centres) / TARGET_STRIDE
+        values[0][taken] = np.broadcast_to(away_x[None], taken.shape)[taken]
+        values[1][taken] = np.broadcast_to(away_y[:, None], taken.shape)[taken]
         values[2][taken], values[3][taken] = np.log(w / 32), np.log(h / 32)
     return np.concatenate([score[None], weight[None], values, strength[None]])

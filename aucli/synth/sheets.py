@@ -55,22 +55,6 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
     return sheet
 
 
-def sample_sheet(
-    samples: list[FaceSample], columns: int = 8, landmarks: bool = False
-) -> Image.Image:
-    """Random faces as they go into training, optionally with their landmarks."""
-    size = samples[0].rgba.shape[0]
-    sheet = Image.new("RGB", (size * columns, -(-len(samples) // columns) * size))
-    for i, sample in enumerate(samples):
-        tile = over_background(sample)
-        if landmarks:
-            draw = ImageDraw.Draw(tile)
-            for (x, y), seen in zip(sample.landmarks, sample.visible, strict=True):
-                draw.ellipse([x - 1, y - 1, x + 1, y + 1], fill="lime" if seen else "red")
-        sheet.paste(tile, (i % columns * size, i // columns * size))
-    return sheet
-
-
 def draw_au_sheet(ict_folder: Path, path: Path) -> None:
     """Write :func:`au_sheet` of a fresh renderer to a PNG."""
     au_sheet(FaceMaker(Renderer(FaceMesh(load_ict(ict_folder))))).save(path)

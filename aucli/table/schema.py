@@ -77,7 +77,7 @@ class Columns:
         return pa.schema(fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """N rows as arrays; NaN, and -1 in ``face_id``, where there is nothing to say.
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from aucli.files import write_text
+
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LogEntry:
     """One line of the log. share: of the run, 0-1. values: losses or held-out scores."""
 
     step: int
@@ -20,21 +22,21 @@ class Report:
     event: Literal["train", "eval"] = "train"
 
 
-Progress = Callable[[Report], None]
+OnLogEntry = Callable[[LogEntry], None]
 
 
 class Log:
-    """log.jsonl of a run, one Report a line."""
+    """log.jsonl of a run, one LogEntry a line."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Lines after ``step`` are dropped: a resumed run writes them again."""
+        """Lines after ``step`` are dropped: a resumed run writes them again. Raises OSError."""
         self.path = folder / "log.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() and step else []
-        self.path.write_text("".join(line + "\n" for line in lines if _step(line) <= step))
+        write_text(self.path, "".join(line + "\n" for line in lines if _step(line) <= step))
 
-    def write(self, report: Report) -> None:
+    def write(self, entry: LogEntry) -> None:
         with self.path.open("a") as stream:
-            stream.write(json.dumps(asdict(report)) + "\n")
+            stream.write(json.dumps(asdict(entry)) + "\n")
 
     def rows(self) -> list[dict]:
         return [json.loads(line) for line in self.path.read_text().splitlines()]

@@ -1,88 +1,86 @@
 """The network of a run: built afresh, then filled from the weights it starts from."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from aucli.errors import WeightsError
-from aucli.models.detector import FaceDetectorNet
-from aucli.models.fanau import FANAU
-from aucli.models.heatmap_resnet import HeatmapResNet
-from aucli.models.hourglass import Hourglass
-from aucli.models.landmark import LandmarkNet
-from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+from aucli.errors import OptionError, WeightsError
+from aucli.models.catalogue import NETWORKS
+from aucli.models.network import AUNetwork
 from aucli.train.config import TrainConfig
 from aucli.weights.store import read_card_file
-
-# The layer that gives the maps.
-HEADS: dict[type[nn.Module], Callable[[Any], nn.Conv2d]] = {
-    SCCHeatmapNet: lambda net: net.head,
-    HeatmapResNet: lambda net: net.final_layer,
-    Hourglass: lambda net: net.l0,
-    FANAU: lambda net: net.l,
-}
 
 
 def build_face_net(config: TrainConfig) -> nn.Module:
     """Face detector or landmark network."""
     torch.manual_seed(config.seed)
-    widths: dict[str, Any] = {"widths": config.widths} if config.widths else {}
-    net = FaceDetectorNet(**widths) if config.model == "detector" else LandmarkNet(**widths)
+    made = NETWORKS[config.model].load()
+    net = made(config.widths) if config.widths else made()
     if config.init is not None:
+        _check_kind(config.init, config.model)
         load_by_name(net, config.init)
     return net
 
 
-def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> nn.Module:
-    """An AU network with one output per name in ``maps``."""
+def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> AUNetwork:
+    """An AU network with one output per name in ``maps``. Raises OptionError."""
     torch.manual_seed(config.seed)
-    if config.model.startswith("scc-"):
-        widths: dict[str, Any] = {"widths": config.widths} if config.widths else {}
-        backbone: Any = config.model.removeprefix("scc-")
-        strides = (8, 4) if backbone == "small" else (16, 8, 4)
-        sizes = tuple(config.px // stride for stride in strides) if config.k else ()
-        net: nn.Module = SCCHeatmapNet(
-            SCCHeatmapConfig(backbone, len(maps), sizes, config.k or 1, config.px, **widths)
-        )
-    else:
-        made = {"heatmap-resnet50": HeatmapResNet, "hourglass": Hourglass, "fanau": FANAU}
-        net = made[config.model](len(maps))
-    head = HEADS[type(net)](net)
+    row = NETWORKS[config.model]
+    try:
+        net = row.load().for_training(len(maps), config.px, config.widths, config.k, **row.settings)
+    except ValueError as error:
+        raise OptionError(f"{config.model}: {error}") from error
     if config.heatmap_scale == 1:
         # Labels are mostly 0: begin near 0 instead of unlearning noise of the size of a label.
         with torch.no_grad():
-            head.weight.mul_(0.3)
-            if head.bias is not None:
-                head.bias.zero_()
+            net.head.weight.mul_(0.3)
+            if net.head.bias is not None:
+                net.head.bias.zero_()
     if config.init is not None:
+        _check_kind(config.init, config.model)
         load_by_name(net, config.init)
         _start_maps(net, maps, config.init)
     return net
 
 
-def _start_maps(net: nn.Module, maps: tuple[str, ...], path: Path) -> None:
+def _check_kind(path: Path, model: str) -> None:
+    """Refuse to start a detector from another kind or the reverse: what fits, fits by chance."""
+    kind, card, given = NETWORKS[model].kind, path.with_suffix(".json"), None
+    if path.suffix == ".safetensors":
+        given = read_card_file(card)["kind"] if card.exists() else None
+    elif isinstance(config := read_tensors(path).get("config"), dict):
+        made = NETWORKS.get(config.get("model", ""))
+        given = made.kind if made else None
+    if given not in (None, kind) and "detector" in (given, kind):
+        raise WeightsError(f"{path} holds weights of kind {given!r}; start {model} from others.")
+
+
+def _start_maps(net: AUNetwork, maps: tuple[str, ...], path: Path) -> None:
     """Outputs that the given weights have under the same name start as those."""
     card = path.with_suffix(".json")
-    if not card.exists() or not isinstance(net, SCCHeatmapNet):
+    if not card.exists():
         return
-    given = read_state(path)
-    told = read_card_file(card)
-    weight, bias = given.get("head.weight"), given.get("head.bias")
-    known = {name: k for k, name in enumerate(told.get("maps") or _both_sides(told))}
+    given, told = read_state(path), read_card_file(card)
+    name = next(name for name, module in net.named_modules() if module is net.head)
+    weight, bias = given.get(f"{name}.weight"), given.get(f"{name}.bias")
+    known = {own: k for k, own in enumerate(_counted(told.get("maps") or _both_sides(told)))}
     if weight is None or weight.shape[1:] != net.head.weight.shape[1:]:
         return
     with torch.no_grad():
-        for k, name in enumerate(maps):
-            if name in known:
-                net.head.weight[k] = weight[known[name]].float()
+        for k, own in enumerate(_counted(maps)):
+            if own in known:
+                net.head.weight[k] = weight[known[own]].float()
                 if bias is not None and net.head.bias is not None:
-                    net.head.bias[k] = bias[known[name]].float()
+                    net.head.bias[k] = bias[known[own]].float()
+
+
+def _counted(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Names with how often each came before: two points on the midline share theirs."""
+    return [(name, list(names[:k]).count(name)) for k, name in enumerate(names)]
 
 
 def _both_sides(card: dict[str, Any]) -> list[str]:
@@ -91,9 +89,11 @@ def _both_sides(card: dict[str, Any]) -> list[str]:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a .safetensors file or of a checkpoint of this trainer (its averaged weights)."""
-    state = _read(path)
-    return state.get("ema", state)
+    """Tensors of a .safetensors file or of a checkpoint, of this trainer's the averaged ones."""
+    state = read_tensors(path)
+    inner = state.get("ema", state.get("state_dict"))
+    state = inner if isinstance(inner, dict) else state
+    return {key: tensor for key, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
 def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
@@ -104,19 +104,26 @@ def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
     if weights.suffix == ".safetensors":
         told = read_card_file(card).get("provenance", {}) if card.exists() else {}
     else:
-        told = _read(weights)
+        told = read_tensors(weights)
     return {dataset: tuple(names) for dataset, names in told.get("train_subjects", {}).items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """All that a .safetensors file or a PyTorch file holds; nothing in it is run.
+
+    Raises WeightsError for a file that is missing, damaged or no mapping.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
-    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
-        raise WeightsError(f"{path} cannot be read as weights; give another --init.") from error
+    except Exception as error:  # what a damaged pickle raises is open-ended
+        raise WeightsError(f"{path} cannot be read as weights; give another file.") from error
+    if not isinstance(loaded, dict):
+        raise WeightsError(f"{path} holds no named tensors; give another file.")
+    return loaded
 
 
 def load_by_name(net: nn.Module, path: Path) -> int:
@@ -142,7 +149,7 @@ def load_by_name(net: nn.Module, path: Path) -> int:
         ):
             fitting[key] = _widened(tensor, wanted)
     if not fitting:
-        raise WeightsError(f"{path} shares no tensor with the network; give another --init.")
+        raise WeightsError(f"{path} shares no tensor with the network; start from others.")
     net.load_state_dict(own | fitting)
     return len(fitting)
 

@@ -3,8 +3,9 @@
 A task is made from the run's config by :func:`make_task`.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,15 +13,13 @@ import torch
 from torch import nn
 
 from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
-from aucli.datasets.adapters import adapter
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
-from aucli.datasets.folds import FOLDS, Fold, folds, refuse_shared_people
-from aucli.datasets.prepared import PreparedFaces, count_faces, read_manifest
+from aucli.datasets.folds import choose_fold, named_fold, refuse_shared_people
+from aucli.datasets.names import SYNTHETIC
+from aucli.datasets.prepared import PreparedFaces, count_faces
 from aucli.datasets.series import AUBatch, Series
 from aucli.datasets.synthetic import (
-    CROP_SIZE as RENDERED_CROP,
-)
-from aucli.datasets.synthetic import (
+    RENDERED_CROP,
     AUBatches,
     FaceStore,
     LandmarkBatch,
@@ -30,13 +29,14 @@ from aucli.datasets.synthetic import (
 )
 from aucli.errors import DataError
 from aucli.evaluation import rendered
-from aucli.evaluation.rendered import normalise
 from aucli.evaluation.scores import validation_scores
 from aucli.faces.builtin import BuiltinLandmarker
 from aucli.heatmaps import cells_to_px, px_to_cells, render_heatmaps
+from aucli.models.catalogue import NETWORKS
 from aucli.models.device import resolve_device
 from aucli.models.landmark import LandmarkNet
-from aucli.models.scc_heatmap import SCCHeatmapNet
+from aucli.models.network import AUNetwork
+from aucli.models.pixels import PIXELS
 from aucli.train.config import TrainConfig
 from aucli.train.losses import (
     au_loss,
@@ -82,15 +82,12 @@ class Task(Protocol):
 
 def make_task(config: TrainConfig) -> Task:
     """The task of a config. Raises DataError where its data are not there."""
-    if config.dataset != "synthetic":
-        if config.model in ("detector", "landmarks"):
-            raise DataError(f"the {config.model} network learns from rendered faces only.")
+    if config.dataset != SYNTHETIC:
         return PreparedAUTask(config)
     if (config.root / "faces").is_dir():
-        made_of = read_manifest(config.root)["settings"]["dataset"]
-        raise DataError(f"{config.root} was prepared from {made_of}; use --dataset {made_of}.")
-    made = {"detector": DetectorTask, "landmarks": LandmarkTask}
-    return made.get(config.model, RenderedAUTask)(config)
+        count_faces(config.root, SYNTHETIC)  # it says what the folder was prepared from
+    made = {"detector": DetectorTask, "landmarks": LandmarkTask, "au": RenderedAUTask}
+    return made[NETWORKS[config.model].kind](config)
 
 
 def _held_out(config: TrainConfig) -> FaceStore | None:
@@ -120,7 +117,8 @@ class DetectorTask(Task):
         return SceneBatches(store, config.batch_size, config.seed, start, rank, world)
 
     def loss(self, net: nn.Module, batch: SceneBatch) -> Loss:
-        return detector_loss(net(_channels_last(normalise(batch.images))), batch.targets)
+        images = _channels_last(NETWORKS[self.config.model].pixels.normalise(batch.images))
+        return detector_loss(net(images), batch.targets)
 
     def scorer(self) -> Scorer | None:
         store = _held_out(self.config)
@@ -150,7 +148,8 @@ class LandmarkTask(Task):
         return LandmarkBatches(store, config.batch_size, config.seed, start, rank, world)
 
     def loss(self, net: nn.Module, batch: LandmarkBatch) -> Loss:
-        logits, face_logit = net(_channels_last(normalise(batch.images)))
+        images = _channels_last(NETWORKS[self.config.model].pixels.normalise(batch.images))
+        logits, face_logit = net(images)
         return landmark_loss(logits, face_logit, *batch[1:])
 
     def scorer(self) -> Scorer | None:
@@ -195,10 +194,10 @@ class AUTask(Task):
 
     def loss(self, net: nn.Module, batch: AUBatch) -> Loss:
         config = self.config
-        images = _channels_last(self._normalised(batch.images))
+        images = _channels_last(PIXELS[config.pixels].normalise(batch.images))
         # A second task that only the project's own loss has.
         helped = config.loss == "weighted" and config.find_landmarks
-        helped = helped and isinstance(net, SCCHeatmapNet)
+        helped = helped and isinstance(net, AUNetwork) and net.finds_landmarks
         heatmaps, landmarks = net(images, with_landmarks=True) if helped else (net(images), None)
         if config.loss == "squares":
             with torch.no_grad():
@@ -212,14 +211,6 @@ class AUTask(Task):
                 landmarks, batch.landmarks, batch.landmark_weights
             )
         return loss, parts
-
-    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
-        return normalise(images) if self._own_pixels else images.float() / 255
-
-    @property
-    def _own_pixels(self) -> bool:
-        """The project's pixel scale, or the papers' RGB / 255."""
-        return self.config.preset == "modern"
 
     def _targets(self, batch: AUBatch, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Heatmaps (N, K, size, size) and weights (N, K); points of one map meet in its maximum."""
@@ -235,16 +226,16 @@ class AUTask(Task):
         return targets, weights
 
     def card(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        pixels = PIXELS[self.config.pixels]
+        return {
             "aus": list(self.aus),
             "maps": list(self.maps),
             "template": self.config.template,
             "crop_size": self.config.px,
+            "mean": list(pixels.mean),
+            "std": list(pixels.std),
             "heatmap_scale": self.config.heatmap_scale,
         }
-        if not self._own_pixels:
-            told |= {"mean": [0.0] * 3, "std": [255.0] * 3}
-        return told
 
     def model(self, net: nn.Module) -> cards.AUModel:
         """The network as ``analyze`` would run it."""
@@ -255,26 +246,28 @@ class RenderedAUTask(AUTask):
     """An AU network on rendered faces, whose sides have labels of their own."""
 
     def __init__(self, config: TrainConfig) -> None:
-        if config.points != "synthetic" or config.template != "eyes-nose":
-            raise DataError("rendered faces train by the preset 'modern' only.")
-        if config.px > RENDERED_CROP:
-            raise DataError(
-                f"rendered faces are cropped at {RENDERED_CROP} px at most, not {config.px}."
-            )
         super().__init__(config, SYNTHETIC_AUS)
-        self._readout: dict[str, Any] = {}
+
+    @cached_property
+    def _store(self) -> FaceStore:
+        return FaceStore(self.config.root, "train", self.config.faces)
+
+    @cached_property
+    def _readout(self) -> dict[str, Any]:
+        """Where in its map each AU is looked for; see :func:`aucli.weights.cards.au_model`."""
+        config = self.config
+        return {
+            "sigma_cells": config.sigma_cells,
+            "radius_px": PLACE_RADIUS_PX * config.px / RENDERED_CROP,
+            "places": self._store.usual_places(config.px).astype(float).round(1).tolist(),
+        }
 
     def batches(self, start: int, rank: int, world: int) -> Series:
         config = self.config
-        store = FaceStore(config.root, "train", config.faces)
-        places = store.usual_places(config.px).astype(float).round(1).tolist()
-        radius = PLACE_RADIUS_PX * config.px / RENDERED_CROP
-        self._readout = {
-            "sigma_cells": config.sigma_cells, "radius_px": radius, "places": places,
-        }  # fmt: skip
         return AUBatches(
-            store, config.batch_size, config.seed, start, rank, world, config.px, config.augment
-        )
+            self._store, config.batch_size, config.seed, start, rank, world, config.px,
+            config.augment,
+        )  # fmt: skip
 
     def scorer(self) -> Scorer | None:
         store = _held_out(self.config)
@@ -297,7 +290,7 @@ class RenderedAUTask(AUTask):
         return candidate.eval()
 
     def card(self) -> dict[str, Any]:
-        return super().card() | ({"readout": self._readout} if self._readout else {})
+        return super().card() | {"readout": self._readout}
 
 
 class PreparedAUTask(AUTask):
@@ -340,6 +333,11 @@ class PreparedAUTask(AUTask):
             told.append(
                 f"Of the protocol's other parts, {absent} of {_subjects(others)} are not here."
             )
+        if config.batch_size > len(self._faces):
+            told.append(
+                f"A batch of {config.batch_size} is more than the {len(self._faces)} faces: some "
+                "come twice in it."
+            )
         if self._leaked:
             told.append(f"The given weights know people of the test: {', '.join(self._leaked)}.")
         return tuple(told)
@@ -372,33 +370,6 @@ class PreparedAUTask(AUTask):
         return lambda net: validation_scores(
             predict_faces(self.model(net), faces, index), labels, self.aus
         )
-
-
-def named_fold(dataset: str, protocol: str | None, number: int) -> tuple[str, str, Fold]:
-    """Fold ``number`` (from 0) as published, after the names of its protocol and its own.
-
-    protocol: None for the dataset's first. Raises DataError for unknown names and numbers.
-    """
-    adapter(dataset)
-    protocol = protocol or next(iter(FOLDS[dataset]))
-    named = folds(dataset, protocol)
-    if not 0 <= number < len(named):
-        raise DataError(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
-    return protocol, *list(named.items())[number]
-
-
-def choose_fold(dataset: str, protocol: str | None, number: int, there: Container[str]) -> Fold:
-    """A fold of :func:`named_fold`, of the subjects that are there, with people to validate on.
-
-    Where the protocol has no validation part, every fourth of its training subjects becomes one (of
-    two or three, the last), so that a run is never chosen by its test people, who are all named.
-    """
-    _, _, fold = named_fold(dataset, protocol, number)
-    train = tuple(subject for subject in fold.train if subject in there)
-    if fold.validation:
-        return Fold(train, tuple(s for s in fold.validation if s in there), fold.test)
-    validation = train[3::4] or train[1:][-1:]
-    return Fold(tuple(s for s in train if s not in validation), validation, fold.test)
 
 
 def _subjects(names: tuple[str, ...]) -> str:

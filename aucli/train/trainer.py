@@ -7,12 +7,14 @@ process takes its share of the batches and the gradients are averaged; the first
 files.
 """
 
+import contextlib
 import copy
 import json
 import math
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,13 @@ from torch import distributed, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from aucli.errors import OutputError, WeightsError
+from aucli.datasets.crops import PreparedBatches
+from aucli.errors import AucliError, DataError, OutputError, WeightsError
+from aucli.files import write_text, write_whole
+from aucli.models.device import resolve_device
 from aucli.train.config import TrainConfig
-from aucli.train.logs import Log, Progress, Report
+from aucli.train.logs import Log, LogEntry, OnLogEntry
+from aucli.train.nets import read_tensors
 from aucli.train.tasks import Task, make_task
 from aucli.weights import cards
 
@@ -44,14 +50,11 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
         self.config = config
+        self.device = torch.device(resolve_device(config.device))
         self.task = task or make_task(config)
         self.steps = config.steps
         # JSON-ready, and read once: the weights that the run starts from may be moved away.
         self.subjects = {dataset: list(who) for dataset, who in self.task.subjects().items()}
-        device = config.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
         self.bf16 = supports_bf16(self.device)
         net = self.task.net().to(self.device)
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -153,7 +156,7 @@ class Trainer:
             mean[k].copy_(now[k])
 
     def save(self, path: Path) -> None:
-        """A resumable checkpoint, whole or not at all."""
+        """A resumable checkpoint, whole or not at all. Raises OutputError."""
         state = {
             "net": self.net.state_dict(),
             "ema": self.ema.state_dict(),
@@ -169,78 +172,138 @@ class Trainer:
             "config": self.config.plain(),
             "train_subjects": self.subjects,
         }
-        part = path.with_suffix(".part")
-        try:
-            torch.save(state, part)
-            os.replace(part, path)
-        except OSError as error:
-            raise OutputError(
-                f"Cannot write {path} ({error.strerror}); free some space."
-            ) from error
+        with _writing(path), write_whole(path) as stream:
+            torch.save(state, stream)
 
     def load(self, path: Path) -> None:
-        """Continue from a checkpoint of the same kind of network."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"]["model"] != self.config.model:
+        """Continue from a checkpoint of the same network. Raises WeightsError."""
+        try:
+            state = read_tensors(path, self.device)
+        except WeightsError as error:
             raise WeightsError(
-                f"{path} is a {state['config']['model']} run, not {self.config.model}; "
-                "use another --out."
-            )
-        self.net.load_state_dict(state["net"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"].cpu())
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.best, self.worse = state["best"], state["worse"]
+                f"{path} is damaged; delete it to begin anew, or use another out folder."
+            ) from error
+        try:
+            model = state["config"]["model"]
+            if model != self.config.model:
+                raise WeightsError(
+                    f"{path} is a {model} run, not {self.config.model}; use another out folder."
+                )
+            self.net.load_state_dict(state["net"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["rng"].cpu())
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.best, self.worse = state["best"], state["worse"]
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} is no checkpoint of this network; go on with the settings of the "
+                "config.json beside it, or use another out folder."
+            ) from error
         self.evaluated = state.get("evaluated", 0)
         self.sums, self.summed = state.get("sums", {}), state.get("summed", 0)
         self.clock = self.seconds
+
+    def export(self, scores: dict[str, float]) -> Path:
+        """The averaged weights with their readable card, as ``aucli analyze`` takes them.
+
+        float32, so that a run can start from them; the embedded ones are stored in half the size.
+        Raises OutputError.
+        """
+        config, path = self.config, self.config.out / "weights"
+        card: dict[str, Any] = {
+            "metrics": {k: round(v, 4) for k, v in scores.items() if math.isfinite(v)},
+            "provenance": {
+                "data": config.dataset,
+                "steps": self.step,
+                "samples": self.step * config.batch_size * config.accumulate,
+                "minutes": round(self.seconds / 60, 2),
+                "train_subjects": self.subjects,
+                "training": config.plain(),
+            },
+            **self.task.card(),
+        }
+        with _writing(path):
+            return cards.save_weights(path, self.ema, card, half=False)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A disk or folder that refuses becomes an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); make room, or use another out "
+            "folder."
+        ) from error
+
+
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """A folder that can be written; what had to be made for it goes away if the block fails."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        with _writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=out).close()
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def train(
     config: TrainConfig,
     resume: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnLogEntry | None = None,
     on_start: Callable[[tuple[str, ...]], None] = lambda about: None,
 ) -> dict[str, float]:
     """Run to the end; the held-out scores of the weights that were kept (empty without any).
 
-    Writes into ``config.out``: checkpoint.pt (every few minutes), log.jsonl (one Report a line),
+    Writes into ``config.out``: checkpoint.pt (every few minutes), log.jsonl (one LogEntry a line),
     log.csv, config.json, curves.png (with matplotlib), weights.safetensors and weights.json: with
     ``patience`` those of the best evaluation, else the last ones. resume: go on from checkpoint.pt
     if there is one. on_start: called by the first process with ``Task.about``.
 
-    Raises AucliError where data, weights or the folder are not as they should be; nothing is
-    written then.
+    Raises OptionError for a device that is not there, DataError, WeightsError and OutputError where
+    data, weights or the folder are not as they should be; nothing is written then. Raises
+    AucliError where the loss stops being a number; the last checkpoint stays as it was.
     """
     torch.set_num_threads(config.threads)
     rank, world = join_processes()
     leads = rank == 0
     checkpoint = config.out / "checkpoint.pt"
     if checkpoint.exists() and not resume:
-        raise OutputError(f"{checkpoint} exists already; use --resume or another --out.")
-    trainer = Trainer(config)
-    task = trainer.task
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
         raise OutputError(
-            f"Cannot write to {config.out} ({error.strerror}); choose another --out."
-        ) from error
-    if leads:
-        on_start(task.about())
-    log = Log(config.out, trainer.step) if leads else None
-    if leads:
-        (config.out / "config.json").write_text(json.dumps(config.plain(), indent=1))
-    score = task.scorer() if leads else None
-    batches = task.batches(trainer.step * config.accumulate, rank, world)
-    if config.epochs is not None:
-        per_epoch = getattr(batches, "per_epoch", None)
-        if per_epoch is None:
-            raise OutputError("rendered faces have no epochs; use --steps or --minutes.")
-        trainer.steps = max(1, config.epochs * per_epoch // (config.accumulate * world))
+            f"{checkpoint} exists already; go on from it (--resume, resume=True) or use another "
+            "out folder."
+        )
+    with _folder(config.out) if leads else contextlib.nullcontext():
+        trainer = Trainer(config)
+        task = trainer.task
+        if checkpoint.exists():
+            trainer.load(checkpoint)
+        score = task.scorer() if leads else None
+        if leads and config.patience and score is None:
+            raise DataError(
+                f"{config.root} has nobody held out to be patient for; set patience=0 "
+                "or leave out --patience."
+            )
+        batches = task.batches(trainer.step * config.accumulate, rank, world)
+        if config.epochs is not None:
+            assert isinstance(batches, PreparedBatches)  # TrainConfig has seen to it
+            passes = config.epochs * batches.per_epoch
+            trainer.steps = max(1, passes // (config.accumulate * world))
+        about = task.about()
+        log = None
+        if leads:
+            with _writing(config.out):
+                log = Log(config.out, trainer.step)
+                write_text(config.out / "config.json", json.dumps(config.plain(), indent=1))
+            on_start(about)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -250,12 +313,13 @@ def train(
     )
     scores: dict[str, float] = {}
 
-    def tell(report: Report) -> None:
+    def tell(entry: LogEntry) -> None:
         if log is None:
             return
-        log.write(report)
+        with _writing(log.path):
+            log.write(entry)
         if on_progress is not None:
-            on_progress(report)
+            on_progress(entry)
 
     def examine() -> None:
         nonlocal scores
@@ -266,15 +330,16 @@ def train(
             began = time.monotonic()
             found = score(trainer.ema)
             spent = time.monotonic() - began
-            tell(Report(trainer.step, trainer.share, spent, 0.0, found, "eval"))
-        if trainer.improves(found) or not config.patience:
+            tell(LogEntry(trainer.step, trainer.share, spent, 0.0, found, "eval"))
+        if trainer.improves(found) or not config.patience or math.isnan(trainer.best):
             scores = found
-            save_weights(trainer, scores)
+            trainer.export(scores)
 
     last = saved = time.monotonic()
     trainer.net.train()
     stream = iter(loader)
     logged = trainer.seconds
+    sound = True
     try:
         while trainer.share < 1 and not _gave_up(trainer):
             due = math.floor(trainer.share * max(1, config.evaluations))
@@ -293,24 +358,29 @@ def train(
             if trainer.step % config.log_every == 0 or trainer.share >= 1:
                 count = trainer.summed
                 values = {k: float(v) / count for k, v in trainer.sums.items()}
-                if not math.isfinite(values["loss"]):
-                    raise ArithmeticError(f"the loss became {values['loss']} at {trainer.step}")
+                sound = math.isfinite(values["loss"])
+                if not sound:
+                    raise AucliError(
+                        f"the loss became {values['loss']} at step {trainer.step}; use a smaller "
+                        "learning rate (--lr, lr=)."
+                    )
                 samples = count * config.batch_size * config.accumulate * world
                 pace = samples / max(trainer.seconds - logged, 1e-9)
-                tell(Report(trainer.step, trainer.share, trainer.seconds, pace, values))
+                tell(LogEntry(trainer.step, trainer.share, trainer.seconds, pace, values))
                 trainer.sums, trainer.summed, logged = {}, 0, trainer.seconds
             if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
     finally:
         # Also on Ctrl-C: nothing that was learnt is lost.
-        if leads:
+        if leads and sound:
             trainer.save(checkpoint)
         del stream, loader
     if not _gave_up(trainer):
         examine()
     if log is not None:
-        log.finish()
+        with _writing(log.path):
+            log.finish()
     return scores
 
 
@@ -337,24 +407,3 @@ def join_processes() -> tuple[int, int]:
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
-
-
-def save_weights(trainer: Trainer, scores: dict[str, float]) -> Path:
-    """The averaged weights with their readable card, as ``analyze --model`` takes them.
-
-    float32, so that a run can start from them; the embedded ones are stored in half the size.
-    """
-    config = trainer.config
-    card: dict[str, Any] = {
-        "metrics": {k: round(v, 4) for k, v in scores.items() if math.isfinite(v)},
-        "provenance": {
-            "data": config.dataset,
-            "steps": trainer.step,
-            "samples": trainer.step * config.batch_size * config.accumulate,
-            "minutes": round(trainer.seconds / 60, 2),
-            "train_subjects": trainer.subjects,
-            "training": config.plain(),
-        },
-        **trainer.task.card(),
-    }
-    return cards.save_weights(config.out / "weights", trainer.ema, card, half=False)

@@ -7,7 +7,6 @@ provenance, the metrics and the sha256 of the tensors; nothing is loaded that do
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,73 +20,16 @@ from torch import Tensor, nn
 
 from aucli.align import TEMPLATES
 from aucli.errors import WeightsError
+from aucli.files import write_whole
 from aucli.heatmaps import STRIDE, place_windows
 from aucli.models.blocks import fold_batch_norm
-from aucli.models.detector import FaceDetectorNet
-from aucli.models.fan import fan
-from aucli.models.fanau import FANAU
-from aucli.models.heatmap_resnet import HeatmapResNet
-from aucli.models.hourglass import Hourglass
-from aucli.models.landmark import LandmarkNet
+from aucli.models.catalogue import Entry, architectures, find_architecture
 from aucli.models.predict import AUModel, map_names
-from aucli.models.retinaface import RetinaFace
-from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights.names import BUILTIN, resolve
 from aucli.weights.store import card_file, read_card_file, read_checked, tensors_file
 
 DEFAULT_DETECTOR, DEFAULT_LANDMARKS = BUILTIN["detector"], BUILTIN["landmarks"]
 DEFAULT_AU_MODEL = BUILTIN["au"]
-
-PIXEL_MEAN = 127.5  # of the project's own networks; they see (pixel - mean) / std
-PIXEL_STD = 64.0
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """How a network class is built from, and described by, its card."""
-
-    kind: str
-    build: Callable[[dict[str, Any]], nn.Module]
-    describe: Callable[[Any], dict[str, Any]]
-
-
-def _widths(net: Any) -> dict[str, Any]:
-    return {"widths": list(net.widths)}
-
-
-def _of_maps(network: Callable[[int], nn.Module]) -> Architecture:
-    """An AU network that its number of maps defines."""
-    return Architecture(
-        "au", lambda config: network(int(config["maps"])), lambda net: {"maps": net.maps}
-    )
-
-
-ARCHITECTURES = {
-    "FaceDetectorNet": Architecture(
-        "detector", lambda config: FaceDetectorNet(tuple(config["widths"])), _widths
-    ),
-    "LandmarkNet": Architecture(
-        "landmarks", lambda config: LandmarkNet(tuple(config["widths"])), _widths
-    ),
-    "RetinaFace": Architecture(
-        "detector",
-        lambda config: RetinaFace(config["backbone"]),
-        lambda net: {"backbone": net.backbone},
-    ),
-    "FAN": Architecture(
-        "landmarks",
-        lambda config: fan(int(config["modules"])),
-        lambda net: {"modules": net.num_modules},
-    ),
-    "SCCHeatmapNet": Architecture(
-        "au",
-        lambda config: SCCHeatmapNet(SCCHeatmapConfig.from_dict(config)),
-        lambda net: net.config.to_dict(),
-    ),
-    "Hourglass": _of_maps(Hourglass),
-    "FANAU": _of_maps(FANAU),
-    "HeatmapResNet": _of_maps(HeatmapResNet),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,49 +57,48 @@ def save_weights(
     stem = Path(path_stem)
     blob = pack_tensors({key: _stored(t, half) for key, t in net.state_dict().items()})
     full |= {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
-    stem.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    for path, content in ((tensors_file(stem), blob), (card_file(stem), text.encode())):
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(content)
-        os.replace(part, path)
+    # Both lie on the disk before either takes its place: where there is no room, neither does.
+    with write_whole(card_file(stem)) as card_stream, write_whole(tensors_file(stem)) as stream:
+        card_stream.write(text.encode())
+        card_stream.flush()
+        stream.write(blob)
     return tensors_file(stem)
 
 
 def complete_card(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
     """A card with what follows from the network filled in, where it does not say otherwise."""
-    name = type(net).__name__
-    if name not in ARCHITECTURES:
-        raise ValueError(f"cannot save a {name}; known are {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[name]
-    if card.get("kind", architecture.kind) != architecture.kind:
-        raise ValueError(f"a {name} is of kind {architecture.kind!r}, not {card['kind']!r}")
+    name, config = type(net).__name__, getattr(net, "config", None)
+    row = find_architecture(name, config)
+    if row is None or config is None:
+        raise ValueError(f"cannot save a {name}; known are {', '.join(architectures())}")
+    if card.get("kind", row.kind) != row.kind:
+        raise ValueError(f"a {name} is of kind {row.kind!r}, not {card['kind']!r}")
     return {
-        "kind": architecture.kind,
+        "kind": row.kind,
         "architecture": name,
-        "config": architecture.describe(net),
-        "mean": [PIXEL_MEAN] * 3,
-        "std": [PIXEL_STD] * 3,
-        **_defaults(net, card),
+        "config": config,
+        "mean": list(row.pixels.mean),
+        "std": list(row.pixels.std),
+        **_defaults(row, config, card),
         **card,
     }
 
 
-def _defaults(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+def _defaults(row: Entry, config: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
     """Card entries that a network's kind adds."""
-    if isinstance(net, LandmarkNet):
-        return {"crop_size": 128}
-    if "aus" not in card:
-        return {}
-    count = len(card["aus"])
-    told: dict[str, Any] = {"scale": [1.0] * count, "offset": [0.0] * count}
-    if not isinstance(net, SCCHeatmapNet):
-        return told
-    told |= {"crop_size": net.config.crop_size, "template": "eyes-nose"}
-    if "maps" not in card:
-        sides = net.config.maps == 2 * count
-        if not sides and net.config.maps != count:
-            raise ValueError(f"{net.config.maps} maps do not fit {count} AUs")
+    told: dict[str, Any] = {}
+    count = len(card.get("aus", ()))
+    if count:
+        told |= {"scale": [1.0] * count, "offset": [0.0] * count}
+    if row.crop_size:
+        told["crop_size"] = config.get("crop_size", row.crop_size)
+    if row.template:
+        told["template"] = row.template
+    if count and "maps" not in card:
+        sides = config["maps"] == 2 * count
+        if not sides and config["maps"] != count:
+            raise ValueError(f"{config['maps']} maps do not fit {count} AUs")
         told["sides"] = sides
     return told
 
@@ -181,16 +122,16 @@ def read_card(
     """
     path = resolve(name_or_path, kind)
     card = read_card_file(card_file(path))
-    architecture = ARCHITECTURES.get(card.get("architecture", ""))
-    if architecture is None:
+    row = find_architecture(card.get("architecture", ""))
+    if row is None:
         raise WeightsError(
             f"card {card_file(path)} names the architecture {card.get('architecture')!r}; "
-            f"this version knows {', '.join(ARCHITECTURES)}"
+            f"this version knows {', '.join(architectures())}"
         )
-    if card["kind"] != architecture.kind:
+    if card["kind"] != row.kind:
         raise WeightsError(
             f"card {card_file(path)} says kind {card['kind']!r}, but "
-            f"{card['architecture']} is of kind {architecture.kind!r}; restore it"
+            f"{card['architecture']} is of kind {row.kind!r}; restore it"
         )
     if kind not in (None, card["kind"]):
         raise WeightsError(
@@ -212,10 +153,11 @@ def load_weights(name_or_path: str | os.PathLike[str], kind: str | None = None) 
         state = parse_tensors(blob)
     except SafetensorError as error:
         raise WeightsError(f"weights file {path} is not a safetensors file ({error})") from error
-    architecture = ARCHITECTURES[card["architecture"]]
     try:
-        net = architecture.build(card["config"])
-    except (TypeError, ValueError, KeyError) as error:
+        row = find_architecture(card["architecture"], card["config"])
+        assert row is not None  # read_card has seen to it
+        net = row.load().from_config(card["config"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"card {card_file(path)} has an unusable config ({error}); restore it"
         ) from error

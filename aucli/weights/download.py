@@ -18,7 +18,7 @@ from aucli.weights.store import MAX_FILE_BYTES
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0  # without a byte
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 """Called with the bytes that are here and the whole file's, None where the server does not say."""
 
 
@@ -46,7 +46,7 @@ def download(
     folder: Path,
     *,
     sha256: str | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnBytes | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> Download:
     """Fetch a file from the first mirror that gives it.
@@ -110,7 +110,7 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
 
-def _fetch(part: _Part, sha256: str | None, report: Progress | None, timeout: float) -> Download:
+def _fetch(part: _Part, sha256: str | None, report: OnBytes | None, timeout: float) -> Download:
     # Without a checksum or a validator nothing would tell that two halves belong together.
     if not (sha256 or part.validator):
         part.delete()

@@ -1,8 +1,6 @@
 """Published checkpoints into the cache: fetched or given, checked, converted, all or nothing."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +8,16 @@ from torch import Tensor, nn
 
 import aucli
 from aucli.errors import WeightsError
-from aucli.weights.cards import ARCHITECTURES, check_fit, save_weights
+from aucli.models.catalogue import find_architecture
+from aucli.weights.cards import check_fit, save_weights
 from aucli.weights.checkpoints import read_checkpoint
-from aucli.weights.download import TIMEOUT_SECONDS, Progress, download
+from aucli.weights.download import TIMEOUT_SECONDS, OnBytes, download
 from aucli.weights.manifest import Published
-from aucli.weights.store import cache_dir, card_file, read_card_file, tensors_file
+from aucli.weights.store import cache_dir, card_file, read_card_file
 
 
 def pull(
-    entry: Published, on_progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+    entry: Published, on_progress: OnBytes | None = None, timeout: float = TIMEOUT_SECONDS
 ) -> Path:
     """Download published weights and convert them; returns the .safetensors path in the cache.
 
@@ -67,7 +66,9 @@ def import_file(entry: Published, path: Path) -> Path:
 
 
 def _network(entry: Published) -> nn.Module:
-    return ARCHITECTURES[entry.architecture].build(entry.card["config"])
+    row = find_architecture(entry.architecture, entry.card["config"])
+    assert row is not None, f"the manifest names {entry.architecture}, which is in no catalogue"
+    return row.load().from_config(entry.card["config"])
 
 
 def _recorded_sha256(name: str) -> str | None:
@@ -114,17 +115,12 @@ def _install(
     )
     final = cache_dir() / entry.name
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".new-") as folder:
-            made = save_weights(Path(folder) / entry.name, net.eval(), card, half=False)
-            os.replace(made, tensors_file(final))
-            os.replace(card_file(made), card_file(final))
+        return save_weights(final, net.eval(), card, half=False)
     except OSError as error:
         raise WeightsError(
             f"cannot write {final.parent} ({error.strerror or error}); make room there or name "
             "another folder by AUCLI_WEIGHTS"
         ) from error
-    return tensors_file(final)
 
 
 def _check_maps(

@@ -27,7 +27,6 @@ from PIL import Image
 
 from aucli.align import face_boxes
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
-from aucli.evaluation.rendered import normalise
 from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import (
     BuiltinDetector,
@@ -156,7 +155,7 @@ def crop_sample(
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
         with torch.inference_mode():
-            logits, face_logit = landmarker.net(normalise(batch.images))
+            logits, face_logit = landmarker.net(landmarker.pixels.normalise(batch.images))
         points, spread = decode_landmarks(logits)
         features.append(confidence_features(face_logit.numpy(), spread.numpy(), points.numpy()))
         labels.append(batch.is_face.numpy() > 0.5)
