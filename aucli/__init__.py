@@ -11,13 +11,21 @@ Importing the package loads nothing heavy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aucli.errors import AucliError
+from aucli.errors import AucliError, InputError, OptionError, WeightsError
 
 if TYPE_CHECKING:
     from aucli.analyzer import Analyzer, analyze
 
 __version__ = "0.2.0"
-__all__ = ["Analyzer", "AucliError", "__version__", "analyze"]
+__all__ = [
+    "Analyzer",
+    "AucliError",
+    "InputError",
+    "OptionError",
+    "WeightsError",
+    "__version__",
+    "analyze",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +35,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

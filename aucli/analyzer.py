@@ -30,11 +30,12 @@ from aucli.pipeline.batch import Job, Outcome, TableSettings, run_batch
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
 from aucli.pipeline.loading import load_networks
-from aucli.pipeline.options import SWITCHES, AnalyzeOptions, OptionWords
+from aucli.pipeline.options import SWITCHES, AnalyzeOptions, Group, OptionWords
 from aucli.pipeline.rows import rows_in_order
 from aucli.records import FrameBatch
 from aucli.table.schema import to_data_frame, to_record_batch
-from aucli.video.arrays import ArraySource, check_frames, check_times
+from aucli.table.writer import TableFormat
+from aucli.video.arrays import ArraySource, as_frames, check_times
 from aucli.video.source import open_video
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Analyzer:
         :class:`aucli.pipeline.analysis.Analysis`. Close it, or use it as a context manager. Raises
         InputError where the file is missing or nothing in it can be decoded.
         """
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise InputError(f"An input must be a path, got {path!r}.")
         path = Path(path)
         source = open_video(path, self.options.decoder, FRAMES_PER_BATCH)
         return Analysis(
@@ -109,10 +112,10 @@ class Analyzer:
         """The table of frames in memory. Each call is one film; nothing carries over to the next.
 
         array: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising; None where the frames are
-        pictures that have nothing to do with each other. label: as in :meth:`open`. Raises
+        unrelated pictures. label: as in :meth:`open`. Raises
         InputError for other arrays and for times that do not rise.
         """
-        source = ArraySource(np.asarray(array), pts_seconds, label, FRAMES_PER_BATCH)
+        source = ArraySource(array, pts_seconds, label, FRAMES_PER_BATCH)
         neutral = self._neutral
         return _data_frame(Analysis(source, label, self.networks, self.options, neutral=neutral))
 
@@ -128,7 +131,7 @@ class Analyzer:
         inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
         out: str | os.PathLike[str] = ".",
         *,
-        format: str | None = None,
+        format: TableFormat | None = None,
         overwrite: bool = False,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
@@ -141,11 +144,15 @@ class Analyzer:
         fit, and InputError where there is no input at all.
         """
         given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+        if strange := [name for name in given if not isinstance(name, str | os.PathLike)]:
+            raise InputError(f"An input must be a path, got {strange[0]!r}.")
         found, problems = find_inputs(os.fspath(name) for name in given)
         if not found and not problems:
             raise InputError("There is no input; name a video, a picture or a folder.")
         if format == "openface" and not (self.options.presence and self.options.landmarks_xy):
-            raise OptionError("format: openface needs presence and landmarks_xy.")
+            raise OptionError(
+                "format: openface needs an Analyzer with presence=True and landmarks_xy=True."
+            )
         place = os.fspath(out)
         targets = plan_targets(found, place, format)
         jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
@@ -205,14 +212,13 @@ class Live:
         """The rows of the next frame or frames.
 
         rgb: (H, W, 3) uint8 with one time, or (N, H, W, 3) with (N,) of them. pts_seconds: later
-        than every frame before. With ``every``, frames in between give no row. Raises InputError;
-        the frames then do not count.
+        than every frame before. With ``every``, frames in between give no row. A face is followed
+        in up to four frames of one push at once, so the size of the pushes can change values by a
+        few hundredths. Raises InputError; the frames then do not count.
         """
         analyzer = self._analyzer
-        frames = np.asarray(rgb)
-        frames = frames[None] if frames.ndim == 3 else frames
-        check_frames(frames)
-        times = check_times(np.atleast_1d(pts_seconds), len(frames), self._seen_at)
+        frames = as_frames(rgb, one=True)
+        times = check_times(pts_seconds, len(frames), self._seen_at)
         index = self._pushed + np.arange(len(frames), dtype=np.int64)
         self._pushed += len(frames)
         self._seen_at = float(times[-1]) if len(times) else self._seen_at
@@ -230,7 +236,7 @@ class Live:
 
 
 def analyze(
-    path: str | os.PathLike[str], *, groups: Sequence[str] = (), **options: Unpack[OptionWords]
+    path: str | os.PathLike[str], *, groups: Sequence[Group] = (), **options: Unpack[OptionWords]
 ) -> "pd.DataFrame":
     """The table of one video, a picture or a folder of pictures, in one line.
 
@@ -238,9 +244,10 @@ def analyze(
     those of :class:`Analyzer`, which is the way to analyse more than one input: it loads the
     networks once. Returns and raises as :meth:`Analyzer.frame`.
     """
-    wanted = [groups] if isinstance(groups, str) else list(groups)
-    if strange := [str(word) for word in wanted if word not in SWITCHES]:
-        raise OptionError(f"groups: {', '.join(strange)} is not among {', '.join(SWITCHES)}.")
+    wanted: list[str] = [groups] if isinstance(groups, str) else list(groups)
+    if strange := [repr(word) for word in wanted if word not in SWITCHES]:
+        verb = "is" if len(strange) == 1 else "are"
+        raise OptionError(f"groups: {', '.join(strange)} {verb} not among {', '.join(SWITCHES)}.")
     switches: OptionWords = dict.fromkeys(wanted, True)  # pyright: ignore[reportAssignmentType]
     return Analyzer(**{**options, **switches}).frame(path)
 

@@ -17,7 +17,10 @@ class OutputExists(OutputError):
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise :class:`OutputExists` where ``target`` would be replaced without being asked."""
+    """Raise :class:`OutputExists` where ``target`` would be replaced without being asked, and
+    OutputError where it is a folder."""
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder; name a file.")
     if not overwrite and target.exists():
         raise OutputExists(f"{target} exists already; --overwrite (overwrite=True) replaces it.")
 

@@ -51,7 +51,7 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> None:
     )
 
 
-def test_an_array_gives_the_rows_of_the_file(loaded, clip, film):
+def test_an_array_gives_the_rows_of_the_file(loaded, clip, film, tmp_path, monkeypatch):
     table = loaded.frame(clip)
     assert len(table) == 56
     assert str(table["face_id"].dtype) == "Int32" and str(table["AU12_c"].dtype) == "Int8"
@@ -61,6 +61,8 @@ def test_an_array_gives_the_rows_of_the_file(loaded, clip, film):
     # Each call is one film.
     same(loaded.frames(frames, pts_seconds, label="clip.mp4"), table)
     assert table.attrs["damage"] == ""
+    monkeypatch.chdir(tmp_path)
+    Path("array").touch()  # a file of that name is not where the frames come from
     told = loaded.frames(frames[:2], pts_seconds[:2]).attrs["provenance"]
     assert told["input"] | {"width": 0} == {
         "name": "array", "sha256": None, "codec": "array", "width": 0, "height": HEIGHT,
@@ -89,15 +91,17 @@ def test_no_frame_is_an_empty_table(loaded):
 @pytest.mark.parametrize(
     ("array", "pts_seconds", "message"),
     [
-        (np.zeros((2, 8, 8, 3)), None, r"must be .* uint8 RGB, got \(2, 8, 8, 3\) float64"),
+        (np.zeros((2, 8, 8, 3)), None, r"must be .* uint8 RGB, .* got \(2, 8, 8, 3\) float64"),
         (np.zeros((8, 8, 3), np.uint8), None, r"got \(8, 8, 3\) uint8"),
         (np.zeros((2, 8, 8, 4), np.uint8), None, r"got \(2, 8, 8, 4\)"),
         (np.zeros((2, 0, 8, 3), np.uint8), None, r"with pixels, got \(2, 0, 8, 3\)"),
-        ("clip.mp4", None, "must be a numpy array"),
-        (np.zeros((2, 8, 8, 3), np.uint8), [0.0], "2 finite numbers, one for each frame"),
-        (np.zeros((2, 8, 8, 3), np.uint8), [0.0, np.nan], "2 finite numbers"),
+        ("clip.mp4", None, "Frames must be"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)], None, "the same size"),
+        (np.zeros((2, 8, 8, 3), np.uint8), [0.0], "2 numbers, one for each frame"),
+        (np.zeros((2, 8, 8, 3), np.uint8), [0.0, np.nan], "must be finite"),
+        (np.zeros((1, 8, 8, 3), np.uint8), pd.to_timedelta([0.04], unit="s"), "got timedelta64"),
         (np.zeros((2, 8, 8, 3), np.uint8), [1.0, 1.0], "must rise from frame to frame: 1 follows"),
-        (np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"], "must be 2 numbers of seconds"),
+        (np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"], "must be numbers of seconds, got <U1"),
     ],
 )
 def test_arrays_that_are_no_film(loaded, array, pts_seconds, message):
@@ -188,12 +192,25 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
     )
     (again,) = analyzer.tables(clip, "out", format="csv", overwrite=True)
     assert again.ok and again.summary is not None and again.summary.face_rows == 48
-    for wrong, message in (
-        ("xlsx", "format: 'xlsx' is not one of parquet, csv"),
-        ("openface", "openface needs presence and landmarks_xy"),
+    tables: Any = analyzer.tables
+    for out, wrong, message in (
+        ("other", "xlsx", "format: 'xlsx' is not one of parquet, csv"),
+        ("other", "openface", "openface needs an Analyzer with presence=True and landmarks_xy"),
+        ("t.csv", "parquet", r"out: t.csv does not fit the format parquet"),
+        ("t.xlsx", None, r"out: aucli writes no .xlsx; name a table that ends in .parquet, .csv"),
+        ("", None, "out: an empty name"),
+        (clip, "csv", "is an input; a table never takes its place"),
     ):
         with pytest.raises(OptionError, match=message):
-            analyzer.tables(clip, "other", format=wrong)
+            tables(clip, out, format=wrong, overwrite=True)
+    assert len(analyzer.frame(clip)) == 56
+    with pytest.raises(OptionError, match="An input has an empty name"):
+        tables("")
+    for wrong in (None, 3, b"clip.mp4"):
+        with pytest.raises(InputError, match="An input must be a path, got"):
+            tables([wrong])
+        with pytest.raises(InputError, match="An input must be a path, got"):
+            analyzer.frame(wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(OptionError, match=r"2 inputs cannot go into the one table t.csv"):
         analyzer.tables([clip, "broken.mp4"], "t.csv")
     with pytest.raises(InputError, match="There is no input; name a video"):
@@ -217,8 +234,9 @@ def test_a_bug_is_an_outcome_and_the_batch_goes_on(tmp_path, clip, monkeypatch):
 
 
 def test_what_the_package_offers():
-    assert {"Analyzer", "analyze", "AucliError", "__version__"} == set(aucli.__all__)
-    assert set(aucli.__all__) <= set(dir(aucli))
+    assert {"Analyzer", "analyze", "AucliError", "OptionError"} < set(aucli.__all__)
+    assert sorted(aucli.__all__) == dir(aucli)
+    assert all(getattr(aucli, name) for name in aucli.__all__)
     assert aucli.analyze is analyzer_module.analyze
     assert (Path(aucli.__file__).parent / "py.typed").is_file()
     code = "import sys, aucli; dir(aucli); print('torch' in sys.modules)"

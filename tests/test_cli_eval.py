@@ -166,6 +166,9 @@ def test_plots_of_probabilities(labels: Path, tmp_path: Path) -> None:
             "--format has no effect on --dataset and --root.",
         ),
         (("--dataset", "disfa", "--root", "x", "--faces", "3"), 2, "--faces has no effect on"),
+        ((*TABLES, "--seed", "-1"), 2, "Invalid value for '--seed'"),
+        ((*TABLES, "--json", "a", "--markdown", "a"), 2, "--json and --markdown name the same"),
+        ((*TABLES, "--json", ".", "--overwrite"), 1, "aucli: . is a folder; name a file."),
         (("--dataset", "disfa", "--root", "x", "--fold", "P1"), 2, "--fold needs --folds."),
         (
             (*FACES, "--folds", "arl", "--camera", "left", "--missing", "zero", "--match", "time"),

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from bright_faces import AUS, ONE, write_clip
@@ -162,18 +163,18 @@ def test_networks_of_another_kind_are_refused(random_weights):
     )
     either = "give one of these or the path of a .safetensors file."
     assert told(OptionError, landmarks="fan2d") == (
-        "landmarks: no landmark network is named 'fan2d'; known are: builtin-landmarks, fan-2d; "
-        + either
+        "landmarks: no landmark network is named 'fan2d'; known are: builtin, builtin-landmarks, "
+        f"fan-2d; {either}"
     )
     assert told(OptionError, detector="scf") == (
-        "detector: no face detector is named 'scf'; known are: builtin-detector, "
+        "detector: no face detector is named 'scf'; known are: builtin, builtin-detector, "
         f"retinaface-mobilenet, retinaface-resnet50; {either} "
         "The library face-alignment has sfd, blazeface, yunet, scrfd, dlib."
     )
     # AU networks alone are offered for a model.
     assert told(OptionError, model="nope") == (
-        "model: no AU network is named 'nope'; known are: fanau-disfa, heatmap-resnet50-bp4d, "
-        f"hourglass-bp4d, scc-small; {either}"
+        "model: no AU network is named 'nope'; known are: builtin, fanau-disfa, "
+        f"heatmap-resnet50-bp4d, hourglass-bp4d, scc-small; {either}"
     )
 
 
@@ -200,7 +201,26 @@ def test_everything_that_is_wrong_is_told_at_once():
         aucli.Analyzer(face=1)  # pyright: ignore[reportCallIssue]
 
 
+def test_what_users_of_numpy_and_pathlib_write(random_weights):
+    words: Any = {
+        "every": np.int64(2), "sides": np.True_, "faces": np.int64(2),
+        "device": torch.device("cpu"), "model": random_weights / "scc-small.safetensors",
+    }  # fmt: skip
+    options = aucli.Analyzer(**words).options
+    assert (options.every, options.sides, options.faces, options.device) == (2, True, "2", "cpu")
+
+
+@pytest.mark.parametrize("wrong", [1, True, ["builtin"], b"x", 2.5, None])
+@pytest.mark.parametrize("word", ["profile", "model", "faces", "device", "calibrate", "decoder"])
+def test_other_types_are_one_sentence(word, wrong):
+    if (wrong is None and word in ("model", "calibrate")) or (word, wrong) == ("faces", 1):
+        return  # right
+    words: Any = {word: wrong}
+    with pytest.raises(OptionError, match=f"^{word}: "):
+        aucli.Analyzer(**words)
+
+
 @pytest.mark.parametrize("groups", [("side",), ("landmarks",), "plces", ("sides", "c")])
 def test_unknown_groups_are_refused(groups):
-    with pytest.raises(OptionError, match="is not among sides, places, presence, landmarks_xy"):
+    with pytest.raises(OptionError, match="not among sides, places, presence, landmarks_xy"):
         aucli.analyze("nowhere.mp4", groups=groups)

@@ -1,5 +1,6 @@
 """The pipeline: order, equal bits, errors from every stage, no thread left behind."""
 
+import gc
 import threading
 import weakref
 from pathlib import Path
@@ -184,11 +185,11 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
     models = tiny_networks()
     if stage == "decode":
 
-        def decode(self):
-            yield from [batch for batch in self._source][:1]
+        def decode(source, every):
+            yield from [batch for batch in source][:1]
             raise Stage3Error(stage)
 
-        monkeypatch.setattr(analysis_module.Analysis, "_decode", decode)
+        monkeypatch.setattr(analysis_module, "_every_nth", decode)
     elif stage == "faces":
 
         def find(batches):
@@ -224,6 +225,36 @@ def test_leaving_early_joins_the_threads(clip, models, error):
             raise error
     assert own_threads() == []
     assert torch.get_num_threads() == before
+
+
+def test_a_loop_that_is_left_without_with_stops_its_threads(clip, models):
+    before = torch.get_num_threads()
+    analyzer = tiny_analyzer(models, batch_size=2)
+    for _ in analyzer.open(clip):
+        assert len(own_threads()) > 0
+        break
+    gc.collect()
+    assert own_threads() == []
+    assert torch.get_num_threads() == before
+
+
+def test_two_analyses_at_the_same_time(clip, models):
+    before = torch.get_num_threads()
+    analyzer = tiny_analyzer(models)
+    first, second = analyzer.open(clip), analyzer.open(clip)
+    pairs = list(zip(first, second, strict=True))
+    assert all(a.equals(b) for a, b in pairs) and len(pairs) > 1
+    assert own_threads() == []
+    assert torch.get_num_threads() == before
+
+
+def test_an_analysis_gives_its_rows_once(clip, models):
+    analysis = tiny_analyzer(models).open(clip)
+    assert list(analysis)
+    with pytest.raises(RuntimeError, match="gives its rows once; open the input again"):
+        iter(analysis)
+    analysis.close()
+    analysis.close()
 
 
 def test_a_missing_file_is_told_at_once(models):
@@ -265,12 +296,12 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
     """No more than a handful of batches is alive at any time."""
     alive: set[int] = set()
     most = 0
-    original = analysis_module.Analysis._decode
+    original = analysis_module._every_nth
     monkeypatch.setattr(analyzer_module, "FRAMES_PER_BATCH", 2)
 
-    def decode(self):
+    def decode(source, every):
         nonlocal most
-        for batch in original(self):
+        for batch in original(source, every):
             first = int(batch.frame_index[0])
             frames = batch.frames.copy()
             alive.add(first)
@@ -279,7 +310,7 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
             yield FrameBatch(frames, batch.frame_index, batch.pts_seconds)
             del frames, batch
 
-    monkeypatch.setattr(analysis_module.Analysis, "_decode", decode)
+    monkeypatch.setattr(analysis_module, "_every_nth", decode)
     assert run(clip, models).num_rows == 46
     # One in each stage and one before each, one more on its way between threads.
     assert 1 < most <= 6

@@ -283,6 +283,17 @@ def test_check(disfa_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
 
 
+def test_options_without_effect_are_refused(disfa_root: Path) -> None:
+    command = ["prepare", "--dataset", "disfa", "--root", str(disfa_root)]
+    result = CliRunner().invoke(app, [*command, "--check", "--out", "x", "--every", "3"])
+    assert result.exit_code == 2
+    assert "--out, --every have no effect on --check." in result.stderr
+    command += ["--out", "x", "--landmarks", "dataset", "--detector", "sfd", "--device", "cpu"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "--detector, --device have no effect on --landmarks dataset." in result.stderr
+
+
 def test_wrong_usage(disfa_root: Path) -> None:
     result = CliRunner().invoke(app, ["prepare", "--dataset", "disfa", "--root", str(disfa_root)])
     assert result.exit_code == 2 and "give a folder for the faces" in result.stderr

@@ -82,7 +82,7 @@ def analyze(
     from aucli.pipeline.batch import Job, TableSettings, run_batch
     from aucli.pipeline.inputs import find_inputs, plan_targets, table_format, unique_names
     from aucli.pipeline.loading import check_options
-    from aucli.pipeline.options import AnalyzeOptions, OptionWords
+    from aucli.pipeline.options import AnalyzeOptions
 
     found, problems = find_inputs(inputs, sys.stdin)
     if not found and not problems:
@@ -95,23 +95,8 @@ def analyze(
     if frames and heatmaps is None:
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
     openface = format_ == "openface"  # always has presences and landmarks
-    options: OptionWords = {
-        "profile": profile,
-        "model": model,
-        "detector": detector,
-        "landmarks": landmarks,
-        "faces": faces,
-        "every": every,
-        "device": device,
-        "batch_size": batch_size,
-        "threads": threads,
-        "decoder": decoder,
-        "calibrate": calibrate,
-        "sides": sides,
-        "places": places,
-        "presence": presence or openface,
-        "landmarks_xy": landmarks_xy or openface,
-    }
+    presence, landmarks_xy = presence or openface, landmarks_xy or openface
+    options = shared.option_words(locals())
     check_options(AnalyzeOptions.of(options))
     reporter = Reporter(len(found) + len(problems), quiet)
     for sentence in problems.values():

@@ -38,19 +38,8 @@ def bench(
     from aucli.bench import measure_speed
     from aucli.cli.console import progress_bar
     from aucli.errors import InputError
-    from aucli.pipeline.options import OptionWords
 
-    options: OptionWords = {
-        "profile": profile,
-        "model": model,
-        "detector": detector,
-        "landmarks": landmarks,
-        "faces": faces,
-        "device": device,
-        "batch_size": batch_size,
-        "threads": threads,
-        "decoder": decoder,
-    }
+    options = shared.option_words(locals())
     for path in videos:
         if not path.exists():
             raise InputError(f"{path} does not exist; check the name.")

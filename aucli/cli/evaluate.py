@@ -1,7 +1,6 @@
 """``aucli eval``: how well any tool's AUs agree with labels."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,7 +34,9 @@ def evaluate(
     ] = None,
     dataset: Annotated[
         str | None,
-        shared.choice((*DATASETS, SYNTHETIC), help="Whose labels. synthetic: rendered faces."),
+        shared.choice(
+            (*DATASETS, SYNTHETIC), help="The dataset of the labels. synthetic: rendered faces."
+        ),
     ] = None,
     root: Annotated[
         Path | None,
@@ -93,7 +94,7 @@ def evaluate(
             min=0, help="Bootstrap samples of the subjects, for the intervals. 0: no intervals."
         ),
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     published: Annotated[
         bool,
         typer.Option("--published", help="Also show scores that others published for the dataset."),
@@ -134,17 +135,19 @@ def evaluate(
     }  # fmt: skip
     if reads:
         _needs(labels, "--labels", "--predictions")
-        _refuse("--predictions", networks | {"--faces": faces, "--dataset synthetic": rendered})
+        shared.refuse(
+            "--predictions", networks | {"--faces": faces, "--dataset synthetic": rendered}
+        )
     else:
         if dataset is None or root is None:
             raise typer.BadParameter("give --predictions and --labels, or --dataset and --root.")
-        _refuse("--dataset and --root", {"--labels": labels, "--format": format_})
+        shared.refuse("--dataset and --root", {"--labels": labels, "--format": format_})
         if rendered:
-            _refuse("--dataset synthetic", matched | {"--allow-seen": allow_seen})
+            shared.refuse("--dataset synthetic", matched | {"--allow-seen": allow_seen})
         else:
-            _refuse(f"--dataset {dataset}", {"--faces": faces})
+            shared.refuse(f"--dataset {dataset}", {"--faces": faces})
     if dataset is None:
-        _refuse("labels without --dataset", {n: matched[n] for n in DATASET_OPTIONS})
+        shared.refuse("labels without --dataset", {n: matched[n] for n in DATASET_OPTIONS})
     if fold is not None:
         _needs(folds, "--folds", "--fold")
     if "{fold}" in (model or ""):
@@ -170,9 +173,11 @@ def evaluate(
 
     if plots:
         require_matplotlib()
-    for target in [json_, markdown, *(plot_paths(plots) if plots else [])]:
-        if target is not None:
-            refuse_existing(target, overwrite)
+    files = [file for file in (json_, markdown) if file is not None]
+    if len({file.resolve() for file in files}) < len(files):
+        raise typer.BadParameter("--json and --markdown name the same file.")
+    for target in [*files, *(plot_paths(plots) if plots else [])]:
+        refuse_existing(target, overwrite)
     split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY
     extras = ()
     if predictions is not None and labels is not None:
@@ -191,7 +196,7 @@ def evaluate(
             found, origin, extras = rendered_source(root, chosen, faces or DEFAULT_FACES)
         else:
             if is_prepared(root):
-                _refuse(
+                shared.refuse(
                     "a prepared set",
                     {
                         "--missing zero": missing != "leave", "--camera": camera,
@@ -225,14 +230,6 @@ def _needs(given: object, option: str, other: str) -> None:
     """A usage error where an option goes with another one that is not there."""
     if not given:
         raise typer.BadParameter(f"{other} needs {option}.")
-
-
-def _refuse(mode: str, options: Mapping[str, object]) -> None:
-    """A usage error for options that have no effect."""
-    without = [name for name, given in options.items() if given]
-    if without:
-        verb = "has" if len(without) == 1 else "have"
-        raise typer.BadParameter(f"{', '.join(without)} {verb} no effect on {mode}.")
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

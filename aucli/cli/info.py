@@ -63,5 +63,6 @@ def _weights() -> list[str]:
 
 def _one_line(provenance: Any) -> str:
     if isinstance(provenance, dict):
-        return "; ".join(f"{key}: {value}" for key, value in provenance.items())
+        plain = {k: v for k, v in provenance.items() if not isinstance(v, dict | list)}
+        return "; ".join(f"{key}: {value}" for key, value in plain.items())
     return str(provenance)

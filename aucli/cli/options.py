@@ -1,9 +1,12 @@
 """Options that several commands share, declared once."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from aucli.pipeline.options import OptionWords
 
 
 def choice(names: Sequence[str], *flags: str, help: str) -> Any:
@@ -18,6 +21,22 @@ def choice(names: Sequence[str], *flags: str, help: str) -> Any:
         return text
 
     return typer.Option(*flags, parser=parse, metavar=f"<{'|'.join(names)}>", help=help)
+
+
+def refuse(mode: str, options: Mapping[str, object]) -> None:
+    """A usage error for options (flag -> what was given) that have no effect on a mode."""
+    without = [name for name, given in options.items() if given]
+    if without:
+        verb = "has" if len(without) == 1 else "have"
+        raise typer.BadParameter(f"{', '.join(without)} {verb} no effect on {mode}.")
+
+
+def option_words(given: Mapping[str, Any]) -> "OptionWords":
+    """The options of an analysis among a command's arguments."""
+    from aucli.pipeline.options import OptionWords
+
+    words: Any = {name: given[name] for name in OptionWords.__annotations__ if name in given}
+    return words
 
 
 Device = Annotated[

@@ -45,9 +45,17 @@ def prepare(
     A stopped run goes on where it was. dropped.csv in the folder lists every frame that was left
     out, and why. A broken recording is named and left out, and the others go on.
     """
+    networks_of = {"--detector": detector, "--device": device != "auto"}
     if check:
+        made = {
+            "--out": out, "--subjects": subjects, "--every": every != 1, "--size": size != 320,
+            "--landmarks": landmarks, "--threads": threads,
+        }  # fmt: skip
+        shared.refuse("--check", made | networks_of)
         _check(dataset, root, camera)
         return
+    if landmarks == "dataset":
+        shared.refuse("--landmarks dataset", networks_of)
     if out is None:
         raise typer.BadParameter("give a folder for the faces.", param_hint="--out")
     from aucli.cli.console import note, progress_bar, warn

@@ -60,7 +60,7 @@ class Tool:
         return name in others or name in _SHARED or bool(re.fullmatch(self.au, name))
 
 
-_OURS = r"AU(\d\d)(?:_r)?"
+_OURS = r"AU(\d{1,2})(?:_r)?"
 TOOLS = {
     "aucli": Tool("aucli", _OURS, "frame", 1, "timestamp", "success", "confidence", "video"),
     "openface": Tool("OpenFace", r"AU(\d\d)_r", "frame", 1, "timestamp", "success", "confidence"),
@@ -115,6 +115,7 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
     unless the rows name it. Raises DataError for tables that cannot be understood.
     """
     parts = []
+    shown: dict[str, Path] = {}  # video -> its table
     for file, name in _tables(path):
         columns = _columns(file)
         if tool is None:
@@ -124,7 +125,12 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
                 f"{file} has no columns of a tool that aucli knows; "
                 f"name the tool: {', '.join(TOOLS)}."
             )
-        parts.append(_predicted(file, name, TOOLS[tool]))
+        part = _predicted(file, name, TOOLS[tool])
+        for video in part["video"].unique():
+            if video in shown:
+                raise DataError(f"{shown[video]} and {file} both hold {video}; leave one of them.")
+            shown[video] = file
+        parts.append(part)
     assert tool is not None  # there is at least one table
     rows = pd.concat(parts, ignore_index=True)
     faces = rows[rows["success"]].groupby(["video", "frame_index"]).size()

@@ -67,7 +67,7 @@ def parse_faces(text: str) -> int | None:
         return 1
     if text == "all":
         return None
-    if text.isascii() and text.isdigit() and int(text) > 0:
+    if isinstance(text, str) and text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     raise OptionError(f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more.")
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +32,10 @@ BATCHES_AHEAD = 1
 # Stages that run networks at the same time. More threads than cores make each wait for the others
 # at the end of every layer, many times slower on a busy machine.
 NETWORK_STAGES = 2
+
+_lock = threading.Lock()
+_analyses = 0  # that run at the moment
+_threads_before = 1  # of torch, before the first of them
 
 OnFrames = Callable[[int, int], None]  # frames of the video done, frames declared (0: unknown)
 OnRows = Callable[[Rows], None]
@@ -103,22 +109,30 @@ class Analysis:
         self._source = source
         self.info = source.info
         self.summary: Summary | None = None
-        self._running: list[Iterator[pa.RecordBatch]] = []
+        # Weakly, so that an analysis that nobody reads any more stops its threads.
+        self._running: weakref.ref[Generator[pa.RecordBatch, None, None]] | None = None
 
     def __enter__(self) -> "Analysis":
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._running:
-            self._running.pop().close()  # pyright: ignore[reportAttributeAccessIssue]
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads and release the file, also in the middle of the rows."""
+        running = self._running() if self._running is not None else None
+        if running is not None:
+            running.close()
         self._source.close()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        if self._running is not None:
+            raise RuntimeError("an analysis gives its rows once; open the input again")
         batches = self._batches()
-        self._running.append(batches)
+        self._running = weakref.ref(batches)
         return batches
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self) -> Generator[pa.RecordBatch, None, None]:
         start = time.perf_counter()
         reading = 0.0  # spent by our reader, between two rows
         totals = Totals(self.columns.aus)
@@ -126,7 +140,8 @@ class Analysis:
         with ExitStack() as stack:
             stack.enter_context(torch_threads(self.options.threads))
             stack.enter_context(self._source)
-            decode = stack.enter_context(Stage("decode", self._decode(), BATCHES_AHEAD))
+            frames = _every_nth(self._source, self.options.every)
+            decode = stack.enter_context(Stage("decode", frames, BATCHES_AHEAD))
             found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
             stack.enter_context(found)
             measured = self._counted(
@@ -164,17 +179,6 @@ class Analysis:
             if self._on_frames is not None:
                 self._on_frames(int(rows.frame_index[-1]) + 1, self.info.declared_frames)
 
-    def _decode(self) -> Iterator[FrameBatch]:
-        """Batches of each Nth frame; a batch with none of these is left out."""
-        for batch in self._source:
-            keep = batch.frame_index % self.options.every == 0
-            if keep.all():
-                yield batch
-            elif keep.any():
-                yield FrameBatch(
-                    batch.frames[keep], batch.frame_index[keep], batch.pts_seconds[keep]
-                )
-
     def provenance(self) -> dict[str, Any]:
         """How the rows came to be, for the table's metadata; complete once all have passed.
 
@@ -187,7 +191,7 @@ class Analysis:
             "options": asdict(self.options),
             "input": {
                 "name": info.path.name,
-                "sha256": sha256(info.path),
+                "sha256": None if info.codec == "array" else sha256(info.path),
                 "codec": info.codec,
                 "width": info.width,
                 "height": info.height,
@@ -211,8 +215,18 @@ class Analysis:
         return told
 
 
+def _every_nth(source: FrameSource, every: int) -> Iterator[FrameBatch]:
+    """Batches of each Nth frame; a batch with none of these is left out."""
+    for batch in source:
+        keep = batch.frame_index % every == 0
+        if keep.all():
+            yield batch
+        elif keep.any():
+            yield FrameBatch(batch.frames[keep], batch.frame_index[keep], batch.pts_seconds[keep])
+
+
 def sha256(path: Path) -> str | None:
-    """Hexadecimal SHA-256 of a file; None for a folder, and for arrays, which have no file."""
+    """Hexadecimal SHA-256 of a file; None for a folder."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -221,11 +235,21 @@ def sha256(path: Path) -> str | None:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Share so many CPU threads (0: one a core) between the network stages; back at the end."""
-    before = torch.get_num_threads()
+    """Share so many CPU threads (0: one a core) between the network stages; back at the end.
+
+    Analyses may overlap: the last one that ends gives back what the first one found.
+    """
+    global _analyses, _threads_before
+    with _lock:
+        if not _analyses:
+            _threads_before = torch.get_num_threads()
+        _analyses += 1
     # Python threads that start later take over the number.
     torch.set_num_threads(max(1, (threads or os.cpu_count() or 1) // NETWORK_STAGES))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            _analyses -= 1
+            if not _analyses:
+                torch.set_num_threads(_threads_before)

@@ -42,7 +42,7 @@ _SECONDS = re.compile(rf"({_NUMBER})s?-({_NUMBER})s")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Whence the baseline comes: ``video``, or the readings of this video from first to last.
+    """Where the baseline comes from: ``video``, or the readings of this video from first to last.
 
     text: as the user wrote it. first, last: both included; frames (as in the table, from 1) or,
     with ``seconds``, timestamps; without limits for the median of the whole video. one_person: the

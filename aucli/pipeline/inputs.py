@@ -16,6 +16,7 @@ VIDEO_SUFFIXES = {
     ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
 TABLE_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+OTHER_SUFFIXES = {".dta", ".feather", ".json", ".sav", ".tsv", ".txt", ".xls", ".xlsx"}
 SUFFIX_OF = {name: suffix for suffix, name in TABLE_SUFFIXES.items()} | {"openface": ".csv"}
 
 
@@ -39,6 +40,8 @@ def find_inputs(
     inputs: dict[Path, Input] = {}
     problems: dict[str, str] = {}
     for name in _with_stdin(arguments, stdin):
+        if not name.strip():
+            raise OptionError("An input has an empty name; name a video, a picture or a folder.")
         path = Path(name)
         if path.is_dir():
             found = [Input(p, _label(p, path)) for p in _in_folder(path)]
@@ -106,6 +109,8 @@ def plan_targets(
     Raises OptionError where several inputs would go into one file, or on the standard output
     into one OpenFace table, which does not tell them apart.
     """
+    if out == "":
+        raise OptionError("out: an empty name; name a table or a folder.")
     if out == "-":
         if chosen == "openface" and len(inputs) > 1:
             raise OptionError(
@@ -118,16 +123,31 @@ def plan_targets(
             f"out: {len(inputs)} inputs cannot go into the one table {out}; name a folder."
         )
     if out and file:
-        return [Path(out)]
-    folder = Path(out or ".")
-    suffix = SUFFIX_OF[table_format(chosen, out)]
-    return [folder / (name + suffix) for name in unique_names([item.path for item in inputs])]
+        targets = [Path(out)]
+    else:
+        folder = Path(out or ".")
+        suffix = SUFFIX_OF[table_format(chosen, out)]
+        names = unique_names([item.path for item in inputs])
+        targets = [folder / (name + suffix) for name in names]
+    places = {item.path.resolve() for item in inputs}
+    for target in targets:
+        if target.resolve() in places:
+            raise OptionError(f"out: {target} is an input; a table never takes its place.")
+    return targets
 
 
 def _names_a_file(out: str, chosen: str | None) -> bool:
     if out.endswith(("/", os.sep)) or Path(out).is_dir():
         return False
     suffix = Path(out).suffix.lower()
+    if suffix in OTHER_SUFFIXES and not chosen:
+        raise OptionError(
+            f"out: aucli writes no {suffix}; name a table that ends in "
+            f"{', '.join(TABLE_SUFFIXES)}, or a folder that ends in /."
+        )
+    own = TABLE_SUFFIXES.get(suffix)
+    if chosen and own and chosen != own and SUFFIX_OF[chosen] != suffix:
+        raise OptionError(f"out: {out} does not fit the format {chosen}; name another suffix.")
     return suffix in TABLE_SUFFIXES or bool(suffix and chosen)
 
 

@@ -17,7 +17,7 @@ from aucli.faces.loading import FaceNetworks, load_faces
 from aucli.models.device import resolve_device
 from aucli.models.fan import HOW_TO_INSTALL
 from aucli.models.predict import AUModel
-from aucli.pipeline.options import PROFILES, AnalyzeOptions, NetworkNames, choose_networks
+from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
 from aucli.weights.cards import load_au_model
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
@@ -39,12 +39,15 @@ def check_options(options: AnalyzeOptions) -> NetworkNames:
     that names all published weights still to be pulled, and the commands.
     """
     problems = options.problems()
-    try:
-        resolve_device(options.device)
-    except OptionError as error:
-        problems.append(str(error))
+    wrong = {problem.partition(":")[0] for problem in problems}
+    if "device" not in wrong:
+        try:
+            resolve_device(options.device)
+        except OptionError as error:
+            problems.append(str(error))
     found, absent = {}, []
-    names = asdict(choose_networks(options)) if options.profile in PROFILES else {}
+    usable = not wrong & {"profile", "model", "detector", "landmarks"}
+    names = asdict(choose_networks(options)) if usable else {}
     for kind, (option, name) in zip(("au", "detector", "landmarks"), names.items(), strict=False):
         try:
             library = kind == "detector" and name in DETECTORS

@@ -1,7 +1,10 @@
 """What to analyse and how: every option of an analysis, checked all at once."""
 
+import os
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
+
+import numpy as np
 
 from aucli.errors import OptionError
 from aucli.faces.finder import parse_faces
@@ -10,16 +13,18 @@ from aucli.table.schema import Columns
 from aucli.video.source import DECODERS, Decoder
 
 Profile = Literal["builtin", "accurate"]
-SWITCHES = ("sides", "places", "presence", "landmarks_xy")  # each adds a group of columns
+Group = Literal["sides", "places", "presence", "landmarks_xy"]
+SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
+NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
 
 class OptionWords(TypedDict, total=False):
     """The fields of :class:`AnalyzeOptions`, as keywords."""
 
     profile: Profile
-    model: str | None
-    detector: str | None
-    landmarks: str | None
+    model: str | os.PathLike[str] | None
+    detector: str | os.PathLike[str] | None
+    landmarks: str | os.PathLike[str] | None
     faces: str | int
     every: int
     device: str
@@ -72,9 +77,7 @@ class AnalyzeOptions:
             raise OptionError(
                 f"There is no option {' or '.join(strange)}; there are {', '.join(known)}."
             )
-        if isinstance(given.get("faces"), int) and not isinstance(given["faces"], bool):
-            given["faces"] = str(given["faces"])
-        return cls(**given)
+        return cls(**{name: _plain(name, value) for name, value in given.items()})
 
     def problems(self) -> list[str]:
         """A sentence for each option that has an impossible value; no network is touched."""
@@ -83,12 +86,13 @@ class AnalyzeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 found.append(f"{name}: {value!r} is not a whole number of {least} or more.")
-        for name, allowed in (("profile", PROFILES), ("decoder", DECODERS)):
+        for name, allowed in (("profile", tuple(PROFILES)), ("decoder", DECODERS)):
             if getattr(self, name) not in allowed:
                 found.append(f"{name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
-        for name in ("model", "detector", "landmarks", "device", "calibrate"):
+        for name in NAMES:
             value = getattr(self, name)
-            if not isinstance(value, str | None) or value == "":
+            given = name == "device" or value is not None
+            if given and not (isinstance(value, str) and value):
                 found.append(f"{name}: {value!r} is not a name.")
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
@@ -99,7 +103,7 @@ class AnalyzeOptions:
         except OptionError as error:
             found.append(str(error))
             faces = "largest"
-        if self.calibrate:
+        if self.calibrate and isinstance(self.calibrate, str):
             try:
                 parse_calibration(self.calibrate, faces)
             except OptionError as error:
@@ -116,6 +120,18 @@ class AnalyzeOptions:
             presence=self.presence,
             landmarks=self.landmarks_xy,
         )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """What users of numpy, pathlib and torch write, as plain Python."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, os.PathLike) and name != "calibrate":
+        return os.fspath(value)
+    if name == "faces" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    # torch.device, without importing torch
+    return str(value) if name == "device" and type(value).__name__ == "device" else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from aucli.aus import SYNTHETIC_AUS
-from aucli.errors import DataError
+from aucli.errors import DataError, OutputError
 from aucli.files import write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
 from aucli.synth.ict import load_ict
@@ -57,7 +57,10 @@ def generate(
     not at all, so a killed run continues where it stopped; more faces may be asked for later.
     Raises DataError where ``out`` holds a set made with other settings.
     """
-    _check_manifest(out, config)
+    try:
+        _check_manifest(out, config)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
     load_ict(ict_folder)  # writes the cache once, before the processes race for it
     todo = []
     for shard in range(config.shard_count):

@@ -16,8 +16,6 @@ from aucli.pose import angles_to_rotation
 from aucli.table.arrow import to_array
 from aucli.table.schema import LANDMARKS, POSE
 
-TEXT_FORMATS = ("csv", "openface", "jsonl")
-
 _OPENFACE_FIRST = ("frame", "face_id", "timestamp", "confidence", "success", *POSE, *LANDMARKS)
 _NOT_IN_OPENFACE = ("video", "face_x", "face_y", "face_w", "face_h")
 

@@ -10,16 +10,17 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aucli.errors import OutputError
 from aucli.files import refuse_existing, write_whole
-from aucli.table.text import TEXT_FORMATS, as_text, header
+from aucli.table.text import as_text, header
 
-FORMATS = ("parquet", *TEXT_FORMATS)
+TableFormat = Literal["parquet", "csv", "openface", "jsonl"]
+FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 METADATA_KEY = b"aucli"
 ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
 

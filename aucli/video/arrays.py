@@ -14,14 +14,14 @@ from aucli.video.source import FrameSource
 class ArraySource(FrameSource):
     """An array of frames as one film, or as unrelated pictures where it has no times.
 
-    frames: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) rising, or None. Raises InputError for
+    array: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) rising, or None. Raises InputError for
     anything else.
     """
 
     def __init__(
-        self, frames: np.ndarray, pts_seconds: ArrayLike | None, label: str, batch_size: int
+        self, array: ArrayLike, pts_seconds: ArrayLike | None, label: str, batch_size: int
     ) -> None:
-        check_frames(frames)
+        frames = as_frames(array)
         count, height, width = frames.shape[:3]
         self.unrelated = pts_seconds is None
         if pts_seconds is None:
@@ -39,26 +39,37 @@ class ArraySource(FrameSource):
             yield FrameBatch(self._frames[part], index[part], self._pts_seconds[part])
 
 
-def check_frames(frames: np.ndarray) -> None:
-    """Raise InputError for what is not (N, H, W, 3) uint8 with at least one pixel a frame."""
-    shape, dtype = getattr(frames, "shape", None), getattr(frames, "dtype", None)
-    if not isinstance(frames, np.ndarray) or frames.ndim != 4 or dtype != np.uint8:
-        got = f"{shape} {dtype}" if shape is not None else type(frames).__name__
-        raise InputError(f"frames must be a numpy array (N, H, W, 3) of uint8 RGB, got {got}.")
-    if frames.shape[3] != 3 or not frames.shape[1] or not frames.shape[2]:
-        raise InputError(f"frames must be (N, H, W, 3), with pixels, got {shape}.")
+def as_frames(given: ArrayLike, one: bool = False) -> np.ndarray:
+    """(N, H, W, 3) uint8 with at least one pixel a frame. one: (H, W, 3) is a single frame.
+
+    Raises InputError for anything else.
+    """
+    try:
+        frames = np.asarray(given)
+    except ValueError as error:
+        raise InputError("Frames must all have the same size (H, W, 3).") from error
+    frames = frames[None] if one and frames.ndim == 3 else frames
+    right = frames.ndim == 4 and frames.dtype == np.uint8 and frames.shape[3] == 3
+    if not right or not frames.shape[1] or not frames.shape[2]:
+        raise InputError(
+            "Frames must be (N, H, W, 3) uint8 RGB, with pixels, "
+            f"got {frames.shape} {frames.dtype}."
+        )
+    return frames
 
 
 def check_times(pts_seconds: ArrayLike, count: int, after: float = -np.inf) -> np.ndarray:
     """(N,) float64 that rises, all later than ``after``. Raises InputError."""
-    try:
-        times = np.asarray(pts_seconds, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"pts_seconds must be {count} numbers of seconds.") from error
-    if times.shape != (count,) or not np.isfinite(times).all():
+    times = np.atleast_1d(np.asarray(pts_seconds))
+    if times.dtype.kind not in "iuf" and times.size:
+        raise InputError(f"pts_seconds must be numbers of seconds, got {times.dtype}.")
+    times = times.astype(np.float64)
+    if times.shape != (count,):
         raise InputError(
-            f"pts_seconds must be {count} finite numbers, one for each frame, got {times.shape}."
+            f"pts_seconds must be {count} numbers, one for each frame, got {times.shape}."
         )
+    if not np.isfinite(times).all():
+        raise InputError("pts_seconds must be finite; some are NaN or infinite.")
     falls = np.flatnonzero(np.diff(times, prepend=after) <= 0)
     if len(falls):
         before = times[falls[0] - 1] if falls[0] else after

@@ -62,7 +62,7 @@ class FrameSource:
 
     Every iteration starts at the first frame. Memory stays bounded: nothing is read ahead of the
     consumer, except by decord, which gets only clips that fit the memory budget. ``unrelated``:
-    the frames are pictures that have nothing to do with each other.
+    the frames are pictures, not a film.
     """
 
     unrelated = False

@@ -61,9 +61,10 @@ def why_absent(name: str, kind: str | None = None) -> WeightsError:
     entry = read_manifest().get(name)
     if entry is not None and kind in (None, entry.kind):
         return AbsentNetwork(entry)
+    known = (["builtin"] if kind else []) + known_names(kind)
     return UnknownNetwork(
         f"no {KINDS[kind] if kind else 'network'} is named {name!r}; "
-        f"known are: {', '.join(known_names(kind))}; "
+        f"known are: {', '.join(known)}; "
         "give one of these or the path of a .safetensors file"
     )
 
