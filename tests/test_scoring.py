@@ -51,6 +51,14 @@ def test_frames_without_prediction_are_counted() -> None:
     assert zeros.counts == pairs.counts
 
 
+def test_faces_without_a_value_are_counted() -> None:
+    rows = [("a", i, i / 25, True, NAN if i == 2 else 1.0) for i in range(4)]
+    pairs = match(labels_of("a"), predictions_of(*rows))
+    assert (pairs.counts.missing, pairs.counts.unread) == (0, {"AU12": 1})
+    text = "\n".join(sentences(score(pairs), Origin("p", "tool", "l", "all", "every")))
+    assert "Frames with a face but without a prediction, left out: AU12 in 1." in text
+
+
 def test_by_time_the_nearest_within_half_a_step() -> None:
     # Labels are .04 s apart. The second prediction is .019 s off, the third .021 s.
     predictions = predictions_of(

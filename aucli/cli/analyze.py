@@ -81,7 +81,6 @@ def analyze(
     from aucli.cli.progress import Reporter
     from aucli.pipeline.batch import Job, TableSettings, run_batch
     from aucli.pipeline.inputs import find_inputs, plan_targets, table_format, unique_names
-    from aucli.pipeline.loading import check_options
     from aucli.pipeline.options import AnalyzeOptions
 
     found, problems = find_inputs(inputs, sys.stdin)
@@ -97,7 +96,7 @@ def analyze(
     openface = format_ == "openface"  # always has presences and landmarks
     presence, landmarks_xy = presence or openface, landmarks_xy or openface
     options = shared.option_words(locals())
-    check_options(AnalyzeOptions.of(options))
+    AnalyzeOptions.of(options).check()
     reporter = Reporter(len(found) + len(problems), quiet)
     for sentence in problems.values():
         reporter.failed(sentence)

@@ -1,8 +1,8 @@
 """Predictions and labels of the same frames, side by side; whatever has no partner is counted."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ class Counts:
     AU. no_row: of these, frames that the predictions do not hold. no_face: frames that they hold
     without a face. several_faces: frames of the predictions in which one of several faces was
     taken. videos_without: labelled videos without predictions. not_predicted: labelled AUs that the
-    tool does not give.
+    tool does not give. unread: AU -> labelled frames with a face for which the tool gives no value.
     """
 
     videos: int
@@ -33,6 +33,7 @@ class Counts:
     several_faces: int
     videos_without: tuple[str, ...]
     not_predicted: tuple[str, ...]
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
@@ -97,6 +98,8 @@ def match(
     has_row = both["success"].notna().to_numpy()
     face = both["success"].eq(True).to_numpy()
     predicted = np.array(both[[f"{au} predicted" for au in aus]], np.float64)  # (N, A)
+    labelled = np.array(both[list(aus)], np.float64)
+    unread = (face[:, None] & np.isnan(predicted) & ~np.isnan(labelled)).sum(0)
     if missing == "zero":
         predicted[~face] = 0.0
     counts = Counts(
@@ -107,11 +110,12 @@ def match(
         several_faces=predictions.several_faces,
         videos_without=tuple(v for v in labels["video"].unique() if v not in partner),
         not_predicted=tuple(au for au in labelled_aus if au not in predicted_aus),
+        unread={au: n for au, n in zip(aus, unread.tolist(), strict=True) if n},
     )
     return Pairs(
         aus=aus,
         subjects=both["subject"].to_numpy(str),
-        labelled=np.array(both[list(aus)], np.float64),
+        labelled=labelled,
         predicted=predicted,
         unit=predictions.unit,
         filled=missing == "zero",

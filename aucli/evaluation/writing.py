@@ -112,6 +112,9 @@ def sentences(report: Report, origin: Origin) -> list[str]:
     lines.append(found + ".")
     if counts.several_faces:
         lines.append(f"{counts.several_faces} frames had several faces: the surest one was taken.")
+    if counts.unread:
+        unread = ", ".join(f"{au} in {n}" for au, n in counts.unread.items())
+        lines.append(f"Frames with a face but without a prediction, left out: {unread}.")
     if counts.videos_without:
         names = ", ".join(counts.videos_without)
         lines.append(f"Not scored, since without predictions: {names}.")

@@ -40,11 +40,6 @@ def check_options(options: AnalyzeOptions) -> NetworkNames:
     """
     problems = options.problems()
     wrong = {problem.partition(":")[0] for problem in problems}
-    if "device" not in wrong:
-        try:
-            resolve_device(options.device)
-        except OptionError as error:
-            problems.append(str(error))
     found, absent = {}, []
     usable = not wrong & {"profile", "model", "detector", "landmarks"}
     names = asdict(choose_networks(options)) if usable else {}

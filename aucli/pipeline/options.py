@@ -8,6 +8,7 @@ import numpy as np
 
 from aucli.errors import OptionError
 from aucli.faces.finder import parse_faces
+from aucli.models.device import resolve_device
 from aucli.pipeline.calibration import parse_calibration
 from aucli.table.schema import Columns
 from aucli.video.source import DECODERS, Decoder
@@ -80,7 +81,8 @@ class AnalyzeOptions:
         return cls(**{name: _plain(name, value) for name, value in given.items()})
 
     def problems(self) -> list[str]:
-        """A sentence for each option that has an impossible value; no network is touched."""
+        """A sentence for each option that has an impossible value; names of networks are not looked
+        up."""
         found = []
         for name, least in (("every", 1), ("batch_size", 1), ("threads", 0)):
             value = getattr(self, name)
@@ -108,7 +110,17 @@ class AnalyzeOptions:
                 parse_calibration(self.calibrate, faces)
             except OptionError as error:
                 found.append(str(error))
+        if isinstance(self.device, str) and self.device:
+            try:
+                resolve_device(self.device)
+            except OptionError as error:
+                found.append(str(error))
         return found
+
+    def check(self) -> None:
+        """Raise OptionError with the sentences of :meth:`problems`."""
+        if found := self.problems():
+            raise OptionError(" ".join(found))
 
     def columns(self, aus: tuple[str, ...], sides: bool) -> Columns:
         """Columns of a table of these AUs; where the model knows no sides there are none."""
