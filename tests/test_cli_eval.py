@@ -85,7 +85,8 @@ def test_a_constant_is_na(labels: Path, tmp_path: Path) -> None:
     assert row_of(result, "AU12")[4:7] == [".00", "n/a", ".00"]
     assert row_of(result, "mean")[1:6] == [".00", "(1)", "n/a", ".00", "(1)"]
     assert "Predicted as a constant: AU12." in result.stdout
-    assert "left out of the mean: ICC(3,1), CCC, F1 ≥2 of AU20." in result.stdout
+    lacks = "left out of the mean: ICC(3,1), CCC, F1 ≥2 of AU20; PCC of AU12, AU20."
+    assert lacks in result.stdout
 
 
 def test_zeros_for_missing_faces(labels: Path, tmp_path: Path) -> None:
@@ -176,6 +177,28 @@ def test_plots_of_probabilities(labels: Path, tmp_path: Path) -> None:
             "--camera, --folds, --match, --missing have no effect on --dataset synthetic.",
         ),
         ((*FACES, "--allow-seen"), 2, "--allow-seen has no effect on --dataset synthetic."),
+        ((*FACES, "--batch-size", "3"), 2, "--batch-size has no effect on --dataset synthetic."),
+        ((*TABLES, "--resamples", "0", "--seed", "1"), 2, "--seed has no effect on --resamples 0."),
+        (
+            ("--dataset", "unbc", "--root", "x", "--published"),
+            2,
+            "--published has no effect on --dataset unbc.",
+        ),
+        (
+            (
+                *FACES,
+                "--profile",
+                "accurate",
+                "--model",
+                "m",
+                "--detector",
+                "d",
+                "--landmarks",
+                "l",
+            ),
+            2,
+            "--profile has no effect on networks that are all named.",
+        ),
         ((*FACES, "--model", "nope"), 2, "model: no AU network is named 'nope'; known are: "),
         (("--dataset", "synthetic"), 2, "give --predictions and --labels, or --dataset and"),
         (("--predictions", "x.csv", "--labels", "y.csv"), 1, "aucli: x.csv does not exist;"),
@@ -274,6 +297,9 @@ def test_a_model_on_prepared_faces(disfa_root: Path, tmp_path: Path, stand_ins: 
     assert "(prepared faces)" in result.stdout
     message = run(*command, "--missing", "zero", code=2).stderr
     assert "--missing zero has no effect on a prepared set." in message
+    options = ["--batch-size", 3, "--detector", "sfd", "--profile", "accurate", "--model", "m"]
+    message = run(*command, *options, code=2).stderr
+    assert "--detector, --batch-size, --profile have no effect on a prepared set." in message
     message = run("--dataset", "bp4d", "--root", tmp_path / "faces", code=1).stderr
     assert "faces was prepared from disfa; name that dataset (--dataset disfa, dataset=" in message
 
@@ -326,4 +352,18 @@ def test_rendered_faces_are_scored_like_all_others(tmp_path: Path) -> None:
     run(*command, "--model", f"{other}.safetensors", "--json", tmp_path / "b.json")
     assert list(json.loads((tmp_path / "b.json").read_text())["frames"]) == ["AU12"]
     message = run(*command, "--detector", "sfd", code=2).stderr
-    assert "rendered scenes score networks of the built-in kind only." in message
+    assert "built-in kind only; name one, such as builtin." in message
+
+
+def test_rendered_people_have_intervals_and_plots(tmp_path: Path) -> None:
+    """Three people of two faces: too few faces for a point of the calibration curve."""
+    shards = write_shards(tmp_path / "faces", shards=2, faces=48)
+    command = ["--dataset", "synthetic", "--root", shards, "--device", "cpu", "--threads", 1]
+    command += ["--resamples", 20, "--plots", tmp_path / "plots", "--json", tmp_path / "a.json"]
+    result = run(*command, "--positive", 3, "--faces", 6)
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert (found["subjects"], found["counts"]["labelled"]) == (3, 6)
+    error = found["scores"]["pooled"]["AU12"]["mae"]
+    assert error["low"] < error["value"] < error["high"]
+    assert "Intervals, in brackets: the middle 95 % of 20 bootstrap samples" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)

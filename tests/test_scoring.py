@@ -207,6 +207,19 @@ def test_one_mean_for_one_perfect_and_one_constant_au() -> None:
     assert to_plain(report, origin)["mean_over"]["pooled"]["pcc"] == ("AU01",)
 
 
+def test_every_undefined_score_is_named() -> None:
+    """Also one that no AU has, and one that only a view lacks."""
+    origin = Origin("p", "tool", "l", "all", "every")
+    subjects = np.repeat(["a", "b"], 12)
+    labelled = np.tile(np.arange(6.0), 4)[:, None].repeat(2, 1)
+    of_subject = np.stack([labelled[:, 0], np.where(subjects == "a", 0.0, 1.0)], 1)
+    text = "\n".join(sentences(score(pairs_of(labelled, of_subject, subjects)), origin))
+    assert "left out of the mean: PCC of AU02 (within). A number" in text
+    never = score(pairs_of(0 * labelled, labelled, subjects))
+    text = "\n".join(sentences(never, origin))
+    assert "left out of the mean: ICC(3,1), PCC, CCC, F1 ≥2 of AU01, AU02. A number" in text
+
+
 def test_the_mean_of_nothing_is_na() -> None:
     mean, count = mean_of_defined(np.array([[1.0, NAN, 3.0], [NAN, NAN, NAN]]))
     np.testing.assert_array_equal(mean, [2.0, NAN])

@@ -143,9 +143,13 @@ def evaluate(
             raise typer.BadParameter("give --predictions and --labels, or --dataset and --root.")
         shared.refuse("--dataset and --root", {"--labels": labels, "--format": format_})
         if rendered:
-            shared.refuse("--dataset synthetic", matched | {"--allow-seen": allow_seen})
+            unused = {name: networks[name] for name in ("--allow-seen", "--batch-size")}
+            shared.refuse("--dataset synthetic", matched | unused)
         else:
             shared.refuse(f"--dataset {dataset}", {"--faces": faces})
+    if model and detector and landmarks:
+        shared.refuse("networks that are all named", {"--profile": networks["--profile"]})
+    shared.refuse("--resamples 0", {"--seed": seed and not resamples})
     if dataset is None:
         shared.refuse("labels without --dataset", {n: matched[n] for n in DATASET_OPTIONS})
     if fold is not None:
@@ -171,6 +175,8 @@ def evaluate(
     from aucli.files import refuse_existing
     from aucli.pipeline.options import AnalyzeOptions
 
+    rows = published_rows(dataset) if published and dataset else ()
+    shared.refuse(f"--dataset {dataset}", {"--published": published and not rows})
     if plots:
         require_matplotlib()
     files = [file for file in (json_, markdown) if file is not None]
@@ -192,23 +198,26 @@ def evaluate(
             import torch
 
             torch.set_num_threads(threads)
-        if rendered:
-            found, origin, extras = rendered_source(root, chosen, faces or DEFAULT_FACES)
-        else:
-            if is_prepared(root):
-                shared.refuse(
-                    "a prepared set",
-                    {
-                        "--missing zero": missing != "leave", "--camera": camera,
-                        "--detector": detector, "--landmarks": landmarks,
-                    },
-                )  # fmt: skip
-            with progress_bar("loading", quiet=quiet) as bar:
+        if is_prepared(root) and not rendered:
+            shared.refuse(
+                "a prepared set",
+                {
+                    "--missing zero": missing != "leave", "--camera": camera,
+                    "--detector": detector, "--landmarks": landmarks,
+                    "--batch-size": networks["--batch-size"],
+                    "--profile": model and networks["--profile"],
+                },
+            )  # fmt: skip
+        with progress_bar("loading", quiet=quiet) as bar:
 
-                def on_video(video: str, done: int, total: int) -> None:
-                    bar.begin(video, total or None)
-                    bar.move(done)
+            def on_video(video: str, done: int, total: int) -> None:
+                bar.begin(video, total or None)
+                bar.move(done)
 
+            if rendered:
+                count = faces or DEFAULT_FACES
+                found, origin, extras = rendered_source(root, chosen, count, on_video)
+            else:
                 found, origin = run_source(
                     dataset, root, chosen, camera, split, allow_seen, on_video
                 )
@@ -216,7 +225,6 @@ def evaluate(
     groups = {str(n): test for n, test in split.test.items()} if len(split.test) > 1 else None
     chosen_scores = ScoreOptions(positive, resamples=resamples, seed=seed)
     report = score(pairs, chosen_scores, groups, extras)
-    rows = published_rows(dataset) if published and dataset else ()
     if json_:
         _write_json(json_, to_plain(report, origin, rows))
     if markdown:

@@ -173,7 +173,7 @@ def _calibration(pairs: Pairs, report: Report) -> "Figure":
             np.divide(s, frames, out=np.full(STEPS, np.nan), where=used)
             for s in (np.bincount(step, p, STEPS), total.sum(0))
         )
-        if report.subjects > 1 and report.options.resamples:
+        if report.subjects > 1 and report.options.resamples and used.any():
             drawn_n, drawn = weights @ n, weights @ total  # (R, steps)
             drawn = np.divide(drawn, drawn_n, out=np.full(drawn.shape, np.nan), where=drawn_n > 0)
             low, high = np.full((2, STEPS), np.nan)

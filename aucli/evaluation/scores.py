@@ -83,6 +83,11 @@ class Report:
     extras: tuple[Extra, ...] = ()
 
 
+def metrics_of(unit: Unit) -> tuple[str, ...]:
+    """Those of METRICS that predictions of a unit allow."""
+    return PROBABILITY_METRICS if unit == "probability" else METRICS
+
+
 def score(
     pairs: Pairs,
     options: ScoreOptions = ScoreOptions(),
@@ -113,7 +118,7 @@ def score(
         members = np.array([np.isin(subjects, fold) for fold in folds.values()], float)  # (F, S)
         once = {name: v[:, 0] for name, v in _mean_of_folds(members[None], sums).items()}
         views["folds"] = (once, _mean_of_folds(members * weights[:, None], sums))
-    usable = PROBABILITY_METRICS if pairs.unit == "probability" else METRICS
+    usable = metrics_of(pairs.unit)
     scored = ~np.isnan(pairs.labelled + pairs.predicted)
     positive = scored & (pairs.labelled >= options.positive)
     frames = scored.sum(0)

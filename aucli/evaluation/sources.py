@@ -147,7 +147,7 @@ def run_source(
 
 
 def rendered_source(
-    root: Path, options: AnalyzeOptions, faces: int
+    root: Path, options: AnalyzeOptions, faces: int, on_video: OnVideo = lambda *_: None
 ) -> tuple[Run, Origin, tuple[Extra, ...]]:
     """Run the networks that the options name on rendered people held out of training.
 
@@ -161,12 +161,18 @@ def rendered_source(
     landmarker, landmarks_told = load_landmarker(names.landmarks, device)
     detector = None if names.detector in DETECTORS else load_weights(names.detector, "detector")
     if detector is None or not isinstance(detector.net, FaceDetectorNet):
-        raise OptionError("detector: rendered scenes score networks of the built-in kind only.")
+        raise OptionError(
+            "detector: rendered scenes score networks of the built-in kind only; name one, such as "
+            "builtin."
+        )
     store = FaceStore(root, "test")
+    on_video("rendered faces", 0, 4)
     held_out = rendered.held_out_frames(store, faces)
     true = rendered.true_intensities(held_out, au.aus)
     scenes = rendered.held_out_scenes(store, min(SCENES, faces))
+    on_video("landmarks", 1, 4)
     landmarks = rendered.find_landmarks(landmarker, held_out)
+    on_video("AUs", 2, 4)
     predicted, places = rendered.predict_held_out(au, held_out, landmarks)
     where = pd.DataFrame({"video": str(root), "frame_index": np.arange(len(true))})
     labels = pd.concat(
@@ -177,6 +183,7 @@ def rendered_source(
         ],
         axis=1,
     )
+    on_video("scores", 3, 4)
     table = prediction_rows(where, predicted, au.aus, np.ones(len(true), bool))
     extras = (
         Extra(
@@ -198,6 +205,7 @@ def rendered_source(
             rendered.detector_scores(detector.net.to(device), scenes),
         ),
     )
+    on_video("done", 4, 4)
     origin = Origin(
         predictions=f"{au.name}, sha256 {au.sha256[:12]}",
         tool="rendered faces, aligned by predicted landmarks",

@@ -7,7 +7,7 @@ from typing import Any
 
 import aucli
 from aucli.evaluation.published import CAVEAT, PublishedRow
-from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Extra, Report
+from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Extra, Report, metrics_of
 from aucli.metrics import METRICS
 
 
@@ -76,17 +76,22 @@ def _over(report: Report, view: str, metric: str) -> str:
 
 
 def _undefined(report: Report) -> list[str]:
-    """A sentence on the AUs that a mean lacks, over all frames: ``PCC of AU05, AU07``."""
-    usable = [m for m in METRICS if report.mean_over["pooled"][m]]
-    missing: dict[tuple[str, ...], list[str]] = {}
-    for metric in usable:
-        over = report.mean_over["pooled"][metric]
-        absent = tuple(au for au in report.aus if au not in over)
-        missing.setdefault(absent, []).append(heading(metric, report))
-    missing.pop((), None)
-    lacks = [f"{', '.join(names)} of {', '.join(aus)}" for aus, names in missing.items()]
-    if not lacks:
+    """A sentence on the AUs that a mean lacks: ``PCC of AU05, AU07 (within)``."""
+    views: dict[str, list[str]] = {}
+    for view, over in report.mean_over.items():
+        missing: dict[tuple[str, ...], list[str]] = {}
+        for metric in metrics_of(report.unit):
+            absent = tuple(au for au in report.aus if au not in over[metric])
+            missing.setdefault(absent, []).append(heading(metric, report))
+        missing.pop((), None)
+        for aus, names in missing.items():
+            views.setdefault(f"{', '.join(names)} of {', '.join(aus)}", []).append(view)
+    if not views:
         return []
+    lacks = [
+        what if len(where) == len(report.scores) else f"{what} ({', '.join(where)})"
+        for what, where in views.items()
+    ]
     return [
         f"Undefined, so n/a and left out of the mean: {'; '.join(lacks)}. A number in parentheses "
         f"says over how many of the {len(report.aus)} AUs a mean is."
