@@ -1,6 +1,18 @@
-"""``python -m aucli`` is the ``aucli`` script."""
+"""The ``aucli`` script, also as ``python -m aucli``."""
 
-from aucli.cli import main
+import sys
+
+
+def main() -> None:
+    """Entry point. A stop while Python still reads our files is a stop like any other."""
+    try:
+        from aucli.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("aucli: interrupted", file=sys.stderr)
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

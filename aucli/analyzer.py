@@ -10,28 +10,35 @@ live = analyzer.live()                          # a webcam: live.push(rgb, secon
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aucli.errors import InputError, OptionError
+from aucli.errors import AucliError, InputError, OptionError
 from aucli.pipeline.analysis import (
     FRAMES_PER_BATCH,
     Analysis,
-    OnFrames,
+    OnBatch,
     OnRows,
-    sha256,
+    recipe,
     torch_threads,
 )
-from aucli.pipeline.batch import Job, Outcome, TableSettings, run_batch
+from aucli.pipeline.batch import Job, Outcome, RowStream, TableSettings, run_batch
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
+from aucli.pipeline.journal import Journal
 from aucli.pipeline.loading import load_networks
+from aucli.pipeline.maps import FaceChoice, write_panels
 from aucli.pipeline.options import SWITCHES, AnalyzeOptions, Group, OptionWords
+from aucli.pipeline.original import Original
+from aucli.pipeline.resume import Resume
 from aucli.pipeline.rows import rows_in_order
+from aucli.pipeline.selection import Selection
+from aucli.pipeline.summary import OnFrames
 from aucli.records import FrameBatch
 from aucli.table.schema import to_data_frame, to_record_batch
 from aucli.table.writer import TableFormat
@@ -63,6 +70,7 @@ class Analyzer:
         self.options = AnalyzeOptions.of(options)
         self.networks = load_networks(self.options)
         self.columns = self.options.columns(self.networks.au.aus, self.networks.au.sides)
+        self._neutral: Baseline | None = None
         self._neutral = self._measure_neutral()
 
     def open(
@@ -72,26 +80,52 @@ class Analyzer:
         label: str | None = None,
         on_frames: OnFrames | None = None,
         on_rows: OnRows | None = None,
+        on_batch: OnBatch = lambda: None,
     ) -> Analysis:
         """A video, a picture or a folder of pictures; iterate for its rows as Arrow batches.
 
-        label: what the column ``video`` says, by default the file's name. on_frames, on_rows: see
-        :class:`aucli.pipeline.analysis.Analysis`. Close it, or use it as a context manager. Raises
-        InputError where the file is missing or nothing in it can be decoded.
+        label: what the column ``video`` says, by default the file's name. on_frames, on_rows,
+        on_batch: see :class:`aucli.pipeline.analysis.Analysis`. Close it, or use it as a context
+        manager. Raises InputError where the file is missing or nothing in it can be decoded.
         """
         if not isinstance(path, str | os.PathLike) or not os.fspath(path):
             raise InputError(f"An input must be a path, got {path!r}.")
-        path = Path(path)
-        source = open_video(path, self.options.decoder, FRAMES_PER_BATCH)
-        return Analysis(
-            source,
-            label or path.name,
-            self.networks,
-            self.options,
-            on_frames,
-            on_rows,
-            self._neutral,
-        )
+        return self._open(Path(path), self.options, label, on_frames, on_rows, on_batch)
+
+    def rows(
+        self,
+        job: Job,
+        on_frames: OnFrames | None = None,
+        on_batch: OnBatch = lambda: None,
+    ) -> RowStream:
+        """The rows of one job of a batch, and its pictures; see
+        :class:`aucli.pipeline.batch.Rows`."""
+        choice = FaceChoice(job.picture_frames)
+        with self.open(
+            job.input.path,
+            label=job.input.label,
+            on_frames=on_frames,
+            on_rows=choice.add if job.pictures is not None else None,
+            on_batch=on_batch,
+        ) as analysis:
+            yield from analysis
+            provenance = analysis.provenance()
+        outcome = Outcome(job, summary=analysis.summary)
+        if analysis.calibrator is not None:
+            outcome = replace(outcome, uncalibrated=analysis.calibrator.uncalibrated)
+        if job.pictures is None:
+            return outcome, provenance
+        outcome = replace(outcome, without_face=tuple(choice.without_face()))
+        try:
+            drawn = write_panels(analysis, choice.faces(), job.pictures, on_batch)
+        except AucliError as error:  # the rows are good nevertheless
+            return replace(outcome, error=error), provenance
+        return replace(outcome, pictures=tuple(drawn)), provenance
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What rows are made with: networks and options, as in a table's provenance."""
+        return recipe(self.networks, self.options, self._neutral)
 
     def frame(self, path: str | os.PathLike[str]) -> "pd.DataFrame":
         """The whole table of a video, a picture or a folder of pictures.
@@ -133,15 +167,21 @@ class Analyzer:
         *,
         format: TableFormat | None = None,
         overwrite: bool = False,
+        resume: bool = False,
+        retry_failed: bool = False,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
         """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
 
         inputs: videos, pictures, folders and glob patterns. out: a folder, or a table for one
         input. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default what ``out`` ends in.
-        on_outcome: called after each input. Returns what came of each; see
-        :class:`aucli.pipeline.batch.Outcome`. Raises OptionError where inputs and ``out`` do not
-        fit, and InputError where there is no input at all.
+        resume: leave out inputs that an earlier call has done or could not read, see
+        :class:`aucli.pipeline.resume.Resume`; with retry_failed the latter are tried again. A
+        folder gets the journal ``aucli-run.jsonl``. on_outcome: called after each input.
+
+        Returns what came of each; see :class:`aucli.pipeline.batch.Outcome`. Raises OptionError
+        where inputs and ``out`` do not fit, or where tables to resume from were made with other
+        settings, and InputError where there is no input at all.
         """
         given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if strange := [name for name in given if not isinstance(name, str | os.PathLike)]:
@@ -156,7 +196,13 @@ class Analyzer:
         place = os.fspath(out)
         targets = plan_targets(found, place, format)
         jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
-        settings = TableSettings(table_format(format, place), overwrite)
+        settings = TableSettings(table_format(format, place), overwrite or resume)
+        journal = None if targets == [Path(place)] else Journal(Path(place))
+        earlier = None
+        if resume:
+            earlier = Resume(self.recipe, journal, retry_failed)
+            if not overwrite:
+                earlier.check(target for target in targets if target is not None)
         outcomes = [
             Outcome(Job(Input(Path(name), name), None), InputError(sentence))
             for name, sentence in problems.items()
@@ -164,7 +210,9 @@ class Analyzer:
         for outcome in outcomes:
             if on_outcome is not None:
                 on_outcome(outcome)
-        for outcome in run_batch(self.open, jobs, self.columns, settings):
+        for outcome in run_batch(
+            self.rows, jobs, self.columns, settings, journal=journal, resume=earlier
+        ):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
@@ -178,15 +226,43 @@ class Analyzer:
         if video is None:
             return None
         readings = Readings()
-        source = open_video(video, self.options.decoder, FRAMES_PER_BATCH)
-        plain = replace(self.options, calibrate=None)
-        with Analysis(source, video.name, self.networks, plain, on_rows=readings.add) as analysis:
+        # The whole of it, whatever part of the other videos is analysed.
+        plain = replace(self.options, calibrate=None, start=None, end=None)
+        with self._open(video, plain, on_rows=readings.add) as analysis:
             for _ in analysis:
                 pass
+            sha256 = analysis.provenance()["input"]["sha256"]
         baseline = readings.pooled()
         if baseline is None:
             raise InputError(f"{video} shows no face to take as neutral; name another video.")
-        return replace(baseline, sha256=sha256(video))
+        return replace(baseline, sha256=sha256)
+
+    def _open(
+        self,
+        path: Path,
+        options: AnalyzeOptions,
+        label: str | None = None,
+        on_frames: OnFrames | None = None,
+        on_rows: OnRows | None = None,
+        on_batch: OnBatch = lambda: None,
+    ) -> Analysis:
+        with ExitStack() as on_error:
+            # First, so that what the source reads is what is summed.
+            original = Original(path)
+            on_error.callback(original.close)
+            analysis = Analysis(
+                open_video(path, options.decoder, FRAMES_PER_BATCH),
+                label or path.name,
+                self.networks,
+                options,
+                on_frames,
+                on_rows,
+                self._neutral,
+                original,
+                on_batch,
+            )
+            on_error.pop_all()
+        return analysis
 
 
 class Live:
@@ -201,6 +277,7 @@ class Live:
             )
         self._analyzer = analyzer
         self._finder = analyzer.networks.faces.finder()
+        self._selection = Selection(options)
         self._calibrator: Calibrator | None = None
         if options.calibrate is not None:
             calibration = parse_calibration(options.calibrate, options.faces)
@@ -212,7 +289,8 @@ class Live:
         """The rows of the next frame or frames.
 
         rgb: (H, W, 3) uint8 with one time, or (N, H, W, 3) with (N,) of them. pts_seconds: later
-        than every frame before. With ``every``, frames in between give no row. A face is followed
+        than every frame before. Frames that ``every``, ``fps``, ``start``
+        and ``end`` leave out give no row. A face is followed
         in up to four frames of one push at once, so the size of the pushes can change values by a
         few hundredths. Raises InputError; the frames then do not count.
         """
@@ -222,7 +300,7 @@ class Live:
         index = self._pushed + np.arange(len(frames), dtype=np.int64)
         self._pushed += len(frames)
         self._seen_at = float(times[-1]) if len(times) else self._seen_at
-        due = index % analyzer.options.every == 0
+        due = self._selection.keep(index, times)
         batch = FrameBatch(frames[due], index[due], times[due])
         with torch_threads(analyzer.options.threads):
             faces = self._finder.push(batch.frames, batch.pts_seconds)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aucli.analyzer import Analyzer
 from aucli.errors import InputError, OptionError
-from aucli.pipeline.analysis import Summary
+from aucli.pipeline.summary import Summary
 from aucli.video.source import Decoder, open_video
 
 OnRun = Callable[[], None]  # after each run

@@ -109,9 +109,11 @@ def tiny_analyzer(networks: Networks | None = None, **options: Any) -> Analyzer:
 
 
 if __name__ == "__main__":
+    from aucli import worker
     from aucli.cli import main
     from aucli.faces import loading
 
+    worker.MODULE = "bright_worker"
     analyzer.load_networks = lambda options: tiny_networks(delay_seconds=0.3)
     loading.load_faces = lambda *_: tiny_networks(delay_seconds=0.3).faces
     main()

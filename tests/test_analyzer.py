@@ -68,6 +68,7 @@ def test_an_array_gives_the_rows_of_the_file(loaded, clip, film, tmp_path, monke
         "name": "array", "sha256": None, "codec": "array", "width": 0, "height": HEIGHT,
         "fps": 0.0, "rotation_degrees": 0, "declared_frames": 2, "decoder": "array",
         "decoded_frames": 2, "corrupt_packets": 0, "truncated": False,
+        "damage": "",
     }  # fmt: skip
 
 
@@ -184,7 +185,8 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
     assert [(o.job.input.label, o.ok) for o in outcomes] == [
         ("*.mkv", False), ("clip.mp4", True), ("broken.mp4", False),
     ]  # fmt: skip
-    assert [p.name for p in Path("out").iterdir()] == ["clip.csv"]
+    there = ["aucli-run.jsonl", "clip.csv", "clip.csv.json"]
+    assert sorted(p.name for p in Path("out").iterdir()) == there
     assert len(pd.read_csv("out/clip.csv")) == 56
     (again,) = analyzer.tables(clip, "out", format="csv")
     assert str(again.error) == (
@@ -192,6 +194,9 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
     )
     (again,) = analyzer.tables(clip, "out", format="csv", overwrite=True)
     assert again.ok and again.summary is not None and again.summary.face_rows == 48
+    (again,) = analyzer.tables(clip, "out", format="csv", resume=True)
+    assert again.ok and again.summary is None
+    assert again.earlier is not None and again.earlier.frames == 40
     tables: Any = analyzer.tables
     for out, wrong, message in (
         ("other", "xlsx", "format: 'xlsx' is not one of parquet, csv"),

@@ -14,11 +14,12 @@ import pytest
 from bright_faces import NONE, ONE, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
-from aucli import analyzer
+from aucli import analyzer, worker
 from aucli.cli import app
 from aucli.errors import OptionError, WeightsError
 from aucli.pipeline import rows
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format, unique_names
+from aucli.pipeline.journal import JOURNAL
 from aucli.table.writer import read_provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     models = tiny_networks()
     monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
+    monkeypatch.setattr(worker, "MODULE", "bright_worker")
     return folder
 
 
@@ -56,8 +58,14 @@ def analyze(*arguments: object, stdin: str = "") -> Result:
     return CliRunner().invoke(app, command, input=stdin)
 
 
-def tables(folder: Path) -> list[str]:
+def files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def tables(folder: Path) -> list[str]:
+    """Without what tells how they were made."""
+    beside = (".csv.json", ".jsonl.json", ".txt.json", JOURNAL)
+    return [name for name in files(folder) if not name.endswith(beside)]
 
 
 def test_one_clip_becomes_a_table_in_the_current_folder(clips, here):
@@ -118,7 +126,7 @@ def test_standard_output_is_csv_and_nothing_else(clips, here):
     assert result.exit_code == 0
     frame = pd.read_csv(io.StringIO(result.stdout))
     assert frame["video"].tolist() == ["face.mp4"] * 4 + ["none.mp4"] * 3
-    assert tables(here) == []
+    assert files(here) == []
 
 
 def test_parquet_on_standard_output(clips):
@@ -137,8 +145,10 @@ def test_an_existing_table_needs_overwrite(clips, here, monkeypatch):
         patch.setattr(analyzer, "load_networks", no_load)
         result = analyze(clips / "face.mp4")
     assert result.exit_code == 1
-    expected = "aucli: face.parquet exists already; --overwrite (overwrite=True) replaces it.\n"
-    assert result.stderr == expected
+    assert result.stderr == (
+        "aucli: face.parquet exists already; --resume skips it where it is done, --overwrite "
+        "replaces it.\n"
+    )
     assert Path("face.parquet").read_text() == "mine"
     assert analyze(clips / "face.mp4", "--overwrite").exit_code == 0
     assert len(pd.read_parquet("face.parquet")) == 4
@@ -227,21 +237,19 @@ def test_missing_weights_are_one_sentence(clips, monkeypatch):
 
 
 def test_a_bug_keeps_its_traceback_and_a_batch_goes_on(clips, here, monkeypatch):
-    original = rows.predict_crops
-
-    def fail_for_four(model, crops):
-        if len(crops) == 4:
-            raise ZeroDivisionError("bug")
-        return original(model, crops)
-
-    monkeypatch.setattr(rows, "predict_crops", fail_for_four)
-    result = analyze(clips / "face.mp4")
-    assert isinstance(result.exception, ZeroDivisionError)
-    result = analyze(clips / "face.mp4", clips / "none.mp4")
+    bug = write_clip(here.parent / "bug.mp4", [ONE])
+    result = analyze(bug, clips / "none.mp4")
     assert result.exit_code == 1
     assert "ZeroDivisionError: bug" in result.stderr
-    assert "face.mp4: failed by a bug in aucli, see above." in result.stderr
+    assert "bug.mp4: failed by a bug in aucli, see above." in result.stderr
     assert tables(here) == ["none.parquet"]
+
+    def fail(*_):
+        raise ZeroDivisionError("bug")
+
+    monkeypatch.setattr(rows, "predict_crops", fail)
+    result = analyze(clips / "face.mp4")
+    assert isinstance(result.exception, ZeroDivisionError)
 
 
 def run_script(*arguments: object) -> subprocess.Popen:

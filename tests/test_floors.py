@@ -19,7 +19,7 @@ FLOORS = (
     {"faces"},
     {"datasets", "pipeline"},
     {"analyzer"},
-    {"bench", "evaluation"},
+    {"bench", "estimate", "evaluation", "worker"},
     {"train"},
     {"cli"},
     {"__main__"},

@@ -107,7 +107,7 @@ def test_rows_do_not_wait_forever_for_a_full_batch(clip, models, monkeypatch):
     assert max(sizes) == 6
 
 
-def test_every_nth_frame(clip, models):
+def test_selected_frame(clip, models):
     table = run(clip, models, every=7)
     assert table["frame"].to_pylist() == [1, 8, 15, 22, 29, 36]
     assert table["timestamp"].to_pylist() == pytest.approx([0.28 * i for i in range(6)])
@@ -122,8 +122,9 @@ def test_summary_counts_frames_faces_and_intensities(clip, models):
     assert summary is not None
     assert (summary.frames, summary.face_frames, summary.face_rows) == (36, 21, 31)
     values = table["AU12_r"].drop_null().to_numpy()
-    assert summary.mean["AU12"] == pytest.approx(values.mean(), rel=1e-5)
-    assert summary.peak["AU12"] == values.max()
+    assert summary.levels is not None
+    assert summary.levels["AU12"].median == pytest.approx(np.median(values), abs=0.011)
+    assert summary.levels["AU12"].p95 == pytest.approx(np.quantile(values, 0.95), abs=0.02)
     assert set(summary.stage_seconds) == {"decode", "faces", "aus"}
     assert all(seconds > 0 for seconds in summary.stage_seconds.values())
     assert summary.damage == ""
@@ -136,7 +137,7 @@ def test_a_video_without_faces_has_rows_but_no_intensities(tmp_path, models):
         table = pa.Table.from_batches(analysis)
     assert table["success"].to_pylist() == [False] * 5
     assert analysis.summary is not None
-    assert analysis.summary.mean == dict.fromkeys(AUS)
+    assert analysis.summary.levels is None
 
 
 def test_a_truncated_file_keeps_its_rows_and_says_so(tmp_path, models):
@@ -185,11 +186,11 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
     models = tiny_networks()
     if stage == "decode":
 
-        def decode(source, every):
+        def decode(source, *_):
             yield from [batch for batch in source][:1]
             raise Stage3Error(stage)
 
-        monkeypatch.setattr(analysis_module, "_every_nth", decode)
+        monkeypatch.setattr(analysis_module, "_selected", decode)
     elif stage == "faces":
 
         def find(batches):
@@ -296,12 +297,12 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
     """No more than a handful of batches is alive at any time."""
     alive: set[int] = set()
     most = 0
-    original = analysis_module._every_nth
+    original = analysis_module._selected
     monkeypatch.setattr(analyzer_module, "FRAMES_PER_BATCH", 2)
 
-    def decode(source, every):
+    def decode(*arguments):
         nonlocal most
-        for batch in original(source, every):
+        for batch in original(*arguments):
             first = int(batch.frame_index[0])
             frames = batch.frames.copy()
             alive.add(first)
@@ -310,7 +311,7 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
             yield FrameBatch(frames, batch.frame_index, batch.pts_seconds)
             del frames, batch
 
-    monkeypatch.setattr(analysis_module, "_every_nth", decode)
+    monkeypatch.setattr(analysis_module, "_selected", decode)
     assert run(clip, models).num_rows == 46
     # One in each stage and one before each, one more on its way between threads.
     assert 1 < most <= 6

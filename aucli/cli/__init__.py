@@ -5,7 +5,6 @@ function, so that ``aucli --help`` answers at once. Results go to stdout, all el
 Exit codes: 0 all done, 1 some input failed, 2 usage, 130 interrupted.
 """
 
-import signal
 import sys
 from typing import Annotated, Any
 
@@ -13,7 +12,17 @@ import typer
 from typer.core import TyperGroup
 
 import aucli
-from aucli.cli import analyze, bench, evaluate, info, prepare, synth, train, weights
+from aucli.cli import (
+    analyze,
+    bench,
+    evaluate,
+    info,
+    prepare,
+    stopping,
+    synth,
+    train,
+    weights,
+)
 from aucli.errors import AucliError, OptionError
 
 
@@ -69,7 +78,6 @@ app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
-    """Entry point of the ``aucli`` script."""
-    # A batch system's way to stop a job: it tidies up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The command line, with its signals."""
+    stopping.listen()
     app(prog_name="aucli")

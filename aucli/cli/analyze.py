@@ -1,13 +1,20 @@
 """``aucli analyze``: videos and pictures to tables of AU intensity."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aucli.cli import options as shared
 from aucli.errors import AucliError
+
+if TYPE_CHECKING:
+    from aucli.cli.progress import Reporter
+    from aucli.pipeline.batch import Job
+    from aucli.pipeline.journal import Journal
+    from aucli.pipeline.options import OptionWords
 
 
 def analyze(
@@ -35,6 +42,21 @@ def analyze(
     landmarks: shared.Landmarks = None,
     faces: shared.Faces = "largest",
     every: Annotated[int, typer.Option(min=1, help="Analyze every Nth frame.")] = 1,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=shared.seconds,
+            help="Analyze from this time of the video on: 90, 1:30 or 0:01:30.5.",
+        ),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", parser=shared.seconds, help="Analyze up to this time."),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Analyze N frames of each second.")
+    ] = None,
     device: shared.Device = "auto",
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
@@ -69,7 +91,38 @@ def analyze(
         str | None,
         typer.Option(metavar="N,N...", help="Which frames to draw, numbered as in the table."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where an earlier run stopped: skip inputs whose table is there, made from "
+            "the same file with the same settings.",
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="With --resume: try failed and damaged inputs again."),
+    ] = False,
     overwrite: shared.Overwrite = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show which tables would be written, and estimate frames, time and disk space.",
+        ),
+    ] = False,
+    stall_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="In a batch, give up an input of which nothing comes for so long. 0: never.",
+        ),
+    ] = 60,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Add every message to FILE, with the time."),
+    ] = None,
     quiet: shared.Quiet = False,
 ) -> None:
     """Write a table of AU intensities (0-5): one row for each face and frame.
@@ -77,12 +130,19 @@ def analyze(
     A frame without a face has a row, too: success is false and the intensities are empty. A damaged
     file keeps the rows that could be decoded and counts as failed.
     """
-    from aucli.analyzer import Analyzer
+    from aucli.cli.console import log_to
     from aucli.cli.progress import Reporter
     from aucli.pipeline.batch import Job, TableSettings, run_batch
     from aucli.pipeline.inputs import find_inputs, plan_targets, table_format, unique_names
+    from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import AnalyzeOptions
+    from aucli.pipeline.resume import Resume
+    from aucli.worker import Worker
 
+    if retry_failed and not resume:
+        raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
+    if resume and out == "-":
+        raise typer.BadParameter("the standard output keeps no tables.", param_hint="--resume")
     found, problems = find_inputs(inputs, sys.stdin)
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
@@ -96,32 +156,117 @@ def analyze(
     openface = format_ == "openface"  # always has presences and landmarks
     presence, landmarks_xy = presence or openface, landmarks_xy or openface
     options = shared.option_words(locals())
-    AnalyzeOptions.of(options).check()
-    reporter = Reporter(len(found) + len(problems), quiet)
-    for sentence in problems.values():
-        reporter.failed(sentence)
-    jobs = []
-    # Mistakes that need no network come to light before the networks are loaded.
-    for item, target, stem in zip(found, targets, stems, strict=True):
-        job = Job(item, target, stem)
-        try:
-            job.check(overwrite)
-        except AucliError as error:
-            reporter.failed(str(error))
+    jobs = [
+        Job(item, target, stem, frames)
+        for item, target, stem in zip(found, targets, stems, strict=True)
+    ]
+    # One input alone leaves nothing beside its table, unless a folder was named for it.
+    alone = len(jobs) + len(problems) == 1 and out is None and not resume
+    journal = None
+    if not alone and out != "-" and targets != [Path(out or "")]:
+        journal = Journal(Path(out or "."))
+    settings = TableSettings(table_format(format_, out), overwrite or resume)
+    if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
+        AnalyzeOptions.of(options).check()
+    with log_to(log), ExitStack() as stack:
+        reporter = Reporter(len(jobs) + len(problems), quiet)
+        for name, sentence in problems.items():
+            reporter.failed(name, sentence)
+        # Mistakes that need no network come to light before the networks are loaded.
+        jobs = _without_mistakes(jobs, settings.overwrite, reporter, journal)
+        if not jobs:
+            raise typer.Exit(reporter.exit_code)
+        if dry_run:
+            _show_estimate(jobs, options, settings.format, reporter)
+            raise typer.Exit(reporter.exit_code)
+        if len(jobs) == 1:
+            from aucli.analyzer import Analyzer
+
+            engine = Analyzer(**options)
         else:
-            jobs.append(job)
-    if jobs:
-        analyzer = Analyzer(**options)
-        settings = TableSettings(table_format(format_, out), overwrite, frames)
+            engine = stack.enter_context(Worker(options, stall_timeout))
+        earlier = None
+        if resume:
+            earlier = Resume(engine.recipe, journal, retry_failed)
+            if not overwrite:
+                earlier.check(job.target for job in jobs if job.target is not None)
         with reporter:
             for outcome in run_batch(
-                analyzer.open, jobs, analyzer.columns, settings, reporter.begin
+                engine.rows, jobs, engine.columns, settings, reporter.begin, journal, earlier
             ):
-                if len(found) == 1 and outcome.is_bug:
+                if reporter.total == 1 and outcome.is_bug:
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]
                 reporter.show(outcome)
         reporter.close_with_summary()
     raise typer.Exit(reporter.exit_code)
+
+
+def _without_mistakes(
+    jobs: "list[Job]", overwrite: bool, reporter: "Reporter", journal: "Journal | None"
+) -> "list[Job]":
+    """The jobs that can start; the others are told, existing tables in one sentence."""
+    from aucli.files import OutputExists
+    from aucli.pipeline.batch import Outcome, noted
+
+    good: list[Job] = []
+    there: list[Job] = []
+    for job in jobs:
+        try:
+            job.check(overwrite)
+        except OutputExists as error:
+            if job.target is None or not job.target.exists():  # a picture is
+                reporter.failed(job.input.label, str(error))
+            else:
+                there.append(job)
+        except AucliError as error:
+            reporter.show(noted(journal, Outcome(job, error)))
+        else:
+            good.append(job)
+    if there:
+        what = (
+            f"{there[0].target} exists already; --resume skips it where it is done, --overwrite "
+            "replaces it."
+        )
+        if len(there) > 1:
+            what = (
+                f"{len(there)} tables exist already ({there[0].target} ...); --resume skips those "
+                "that are done, --overwrite replaces them."
+            )
+        reporter.failed_together([job.input.label for job in there], what)
+    return good
+
+
+def _show_estimate(
+    jobs: "list[Job]", options: "OptionWords", table_format: str, reporter: "Reporter"
+) -> None:
+    """One line for each table on stdout, and the sums on stderr."""
+    from aucli.analyzer import Analyzer
+    from aucli.cli.console import note, progress_bar
+    from aucli.estimate import estimate
+
+    with progress_bar("looking", len(jobs)) as bar:
+        found = estimate(Analyzer(**options), jobs, table_format, bar.advance)
+    for job, frames in zip(jobs, found.frames, strict=True):
+        if job.input.label in found.problems:
+            reporter.failed(job.input.label, found.problems[job.input.label])
+            continue
+        count = f"{frames} frames" if frames else "length unknown"
+        print(f"{job.input.label} -> {job.target or 'stdout'}: {count}")
+    unknown = sum(frames is None for frames in found.frames) - len(found.problems)
+    more = f", and {unknown} inputs of unknown length" if unknown else ""
+    known = sum(frames for frames in found.frames if frames)
+    note(f"{len(jobs)} inputs, {known} frames{more}.")
+    if found.seconds is not None and found.bytes is not None:
+        note(
+            f"About {_duration(found.seconds)} at {found.fps:.0f} fps, as a short try gave, and "
+            f"{found.bytes / 1e6:.1f} MB of tables."
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _frame_numbers(text: str | None) -> tuple[int, ...]:

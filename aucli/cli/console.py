@@ -1,23 +1,66 @@
 """The console for everything that is not a result: bars, notes, summaries, all on stderr."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+
+from aucli.errors import OutputError
 
 # highlight=False: numbers in messages stay in the text colour, so that warnings stand out.
 console = Console(stderr=True, highlight=False)
+
+SPEED_SECONDS = 600.0  # over which the time left is judged; an input can take minutes
+
+
+_log: TextIO | None = None
+
+
+@contextmanager
+def log_to(path: Path | None) -> Iterator[None]:
+    """Add everything that is said in the block to a file, too, with the time.
+
+    Raises OutputError where it cannot be written.
+    """
+    global _log
+    if path is None:
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}; name another file.") from error
+    with file:
+        _log = file
+        try:
+            yield
+        finally:
+            _log = None
 
 
 def note(message: str) -> None:
     """Print one line for the user; square brackets in it (file names) are not markup."""
     console.print(message, markup=False, soft_wrap=True)
+    log(message)
 
 
 def warn(message: str) -> None:
     """Print one line that the user should not miss; it never changes the exit code."""
     console.print(f"warning: {message}", markup=False, soft_wrap=True, style="yellow")
+    log(f"warning: {message}")
+
+
+def log(message: str) -> None:
+    """Add a line to the log alone; nothing where there is none."""
+    if _log is not None:
+        with suppress(OSError):  # a full disk must not end the work
+            _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
+            _log.flush()
 
 
 class Bar:
@@ -30,7 +73,15 @@ class Bar:
     @property
     def speed(self) -> float:
         """Steps per second, lately."""
-        return self._progress.tasks[0].speed or 0.0
+        return self._own.speed or 0.0
+
+    @property
+    def _own(self) -> Task:
+        return next(task for task in self._progress.tasks if task.id == self._task)
+
+    def beside(self, what: str, total: float | None) -> "Bar":
+        """Another bar, below this one."""
+        return Bar(self._progress, what, total)
 
     def begin(self, what: str, total: float | None = None) -> None:
         """Start again for the next piece of work."""
@@ -45,7 +96,7 @@ class Bar:
     def advance(self, count: float = 1) -> None:
         """Show so much more done, and how fast it goes."""
         self._progress.advance(self._task, count)
-        task = self._progress.tasks[0]
+        task = self._own
         of = f" of {task.total:.0f}" if task.total is not None else ""
         words = f"{task.completed:.0f}{of}, {self.speed:.0f}/s"
         self._progress.update(self._task, words=words)
@@ -59,6 +110,7 @@ def progress_bar(what: str = "", total: float | None = None, quiet: bool = False
         BarColumn(),
         TextColumn("{task.fields[words]}", markup=False),
         TimeRemainingColumn(),
+        speed_estimate_period=SPEED_SECONDS,
         console=console,
         transient=True,
         disable=quiet or not console.is_terminal,

@@ -31,6 +31,20 @@ def refuse(mode: str, options: Mapping[str, object]) -> None:
         raise typer.BadParameter(f"{', '.join(without)} {verb} no effect on {mode}.")
 
 
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``1:30``, ``0:01:30.5`` -> seconds. Raises BadParameter."""
+    parts = text.strip().removesuffix("s").split(":")
+    try:
+        if len(parts) > 3 or not all(part[:1].isdigit() for part in parts):
+            raise ValueError
+        value = 0.0
+        for part in parts:
+            value = value * 60 + float(part)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 0:01:30.5.") from None
+    return value
+
+
 def option_words(given: Mapping[str, Any]) -> "OptionWords":
     """The options of an analysis among a command's arguments."""
     from aucli.pipeline.options import OptionWords

@@ -1,30 +1,38 @@
 """What ``aucli analyze`` shows while it works and when it is done; all of it on stderr."""
 
+import statistics
 import time
 import traceback
 from contextlib import ExitStack
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from aucli.cli.console import Bar, console, note, progress_bar, warn
-from aucli.pipeline.analysis import OnFrames, Summary
-from aucli.pipeline.batch import Job, Outcome
+from aucli.cli import stopping
+from aucli.cli.console import Bar, console, log, note, progress_bar, warn
+from aucli.pipeline.batch import Bug, Job, Outcome
+from aucli.pipeline.summary import OnFrames, Summary
+
+PLAIN_SECONDS = 60.0  # between two lines where stderr is no terminal
+SHOWN_INPUTS = 40  # of a batch; of a larger one only those with something to say
 
 
 class Reporter:
-    """Counts what went well and what did not, with a bar where stderr is a terminal.
+    """Counts what went well and what did not, with bars where stderr is a terminal.
 
-    A context manager around the work. quiet: errors only.
+    A context manager around the work. total: inputs. quiet: errors only.
     """
 
     def __init__(self, total: int, quiet: bool = False) -> None:
         self.total = total
         self.quiet = quiet
         self.failures = 0
-        self._summaries: list[Summary] = []
-        self._begun = 0
+        self._told: list[tuple[str, str]] = []  # label, reason of inputs that were never begun
+        self._outcomes: list[Outcome] = []
+        self._said_at = 0.0
         self._bar: Bar
+        self._batch: Bar | None = None
         self._open = ExitStack()
 
     @property
@@ -34,6 +42,9 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         self._bar = self._open.enter_context(progress_bar(quiet=self.quiet))
+        if self.total > 1:
+            self._batch = self._bar.beside(f"{self.total} inputs", self.total)
+        self._said_at = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -41,26 +52,42 @@ class Reporter:
 
     def begin(self, job: Job) -> OnFrames:
         """Start the bar of the next input; returns what moves it."""
-        self._begun += 1
-        count = f"[{self._begun}/{self.total}] " if self.total > 1 else ""
+        stopping.check()
+        count = f"[{self._count + 1}/{self.total}] " if self.total > 1 else ""
         self._bar.begin(count + job.input.label)
         start = time.perf_counter()
 
         def on_frames(done: int, declared: int) -> None:
+            stopping.check()
             fps = done / max(time.perf_counter() - start, 1e-9)
-            share = f"{min(done / declared, 1):.0%} " if declared else ""
-            self._bar.move(done, declared or None, f"{share}{fps:.1f} fps")
+            share = min(done / declared, 1) if declared else 0.0
+            words = f"{share:.0%} {fps:.1f} fps" if declared else f"{fps:.1f} fps"
+            self._bar.move(done, declared or None, words)
+            self._move_batch(share)
+            self._say_plainly(f"{count}{job.input.label}: frame {done}, {words}")
 
         return on_frames
 
-    def failed(self, sentence: str) -> None:
-        """Tell why an input has no table."""
-        self.failures += 1
+    def failed(self, label: str, sentence: str) -> None:
+        """Tell why an input was not begun."""
+        self._told.append((label, sentence))
+        self._failed(sentence)
+
+    def failed_together(self, labels: list[str], sentence: str) -> None:
+        """Tell once why several inputs were not begun."""
+        self._told += [(label, sentence) for label in labels]
+        self.failures += len(labels)
         note(f"aucli: {sentence}")
 
     def show(self, outcome: Outcome) -> None:
         """Say what came of an input; a damaged one counts as failed."""
         label = outcome.job.input.label
+        self._outcomes.append(outcome)
+        self._move_batch(0.0)
+        if outcome.earlier is not None:
+            if not outcome.ok:
+                self._failed(f"{label}: {outcome.state} in an earlier run: {outcome.reason}")
+            return
         if outcome.summary is not None:
             self._done(label, str(outcome.job.target or "stdout"), outcome.summary)
             self._calibrated(label, outcome.uncalibrated)
@@ -68,13 +95,37 @@ class Reporter:
             if outcome.job.pictures is not None:
                 self._drawn(label, outcome)
         elif outcome.is_bug:
-            traceback.print_exception(outcome.error)
-            self.failed(f"{label}: failed by a bug in aucli, see above.")
+            error = outcome.error
+            lines = error.args[0] if isinstance(error, Bug) else traceback.format_exception(error)
+            note("".join(lines).rstrip())
+            self._failed(f"{label}: failed by a bug in aucli, see above.")
         else:
-            self.failed(str(outcome.error))
+            self._failed(str(outcome.error))
+
+    @property
+    def _count(self) -> int:
+        return len(self._told) + len(self._outcomes)
+
+    def _failed(self, sentence: str) -> None:
+        self.failures += 1
+        note(f"aucli: {sentence}")
+
+    def _move_batch(self, share: float) -> None:
+        if self._batch is not None:
+            done = self._count
+            self._batch.move(done + share, self.total, f"{done} of {self.total}")
+
+    def _say_plainly(self, line: str) -> None:
+        now = time.monotonic()
+        if now - self._said_at < PLAIN_SECONDS:
+            return
+        self._said_at = now
+        if console.is_terminal:
+            log(line)
+        elif not self.quiet:
+            note(line)
 
     def _done(self, label: str, where: str, summary: Summary) -> None:
-        self._summaries.append(summary)
         if summary.damage:
             self.failures += 1
             warn(f"{label}: {summary.damage}; the rows that could be decoded are in {where}.")
@@ -104,28 +155,71 @@ class Reporter:
             note(f"{label}: {pictures} of the maps -> {outcome.pictures[0].parent}")
 
     def close_with_summary(self) -> None:
-        """Print the AUs over all inputs, the shares of the stages and the count of failures."""
+        """Print the AUs, a row for each input of a batch, the speed and the count of failures."""
         if self.quiet:
             return
-        faces = sum(s.face_rows for s in self._summaries)
-        if faces:
-            console.print(_intensities(self._summaries, faces))
-        if self._summaries:
-            note(_work(self._summaries))
+        summaries = [o.summary for o in self._outcomes if o.summary is not None]
+        if any(summary.face_rows for summary in summaries):
+            console.print(_intensities(summaries))
         if self.total > 1:
-            note(f"{self.total - self.failures} of {self.total} inputs done.")
+            console.print(self._inputs())
+        if summaries:
+            note(_work(summaries))
+        if self.total > 1:
+            skipped = sum(outcome.earlier is not None for outcome in self._outcomes)
+            earlier = f", {skipped} of them by an earlier run" if skipped else ""
+            note(f"{self.total - self.failures} of {self.total} inputs done{earlier}.")
+
+    def _inputs(self) -> Table:
+        """A row for each input of the batch; of a large batch, for those with something to say."""
+        rows = [(label, "failed", "", "", reason) for label, reason in self._told]
+        rows += [_input_row(outcome) for outcome in self._outcomes]
+        shown = rows
+        title = None
+        if len(rows) > SHOWN_INPUTS:
+            shown = [row for row in rows if row[1] not in ("done", "skipped") or row[3] == "0 %"]
+            title = f"{len(shown)} of {len(rows)} inputs, those with something to say"
+        table = Table("input", "state", box=box.SIMPLE_HEAD, title=title)
+        table.add_column("frames", justify="right")
+        table.add_column("face", justify="right")
+        table.add_column("strongest AUs (95th percentile), or the reason", overflow="fold")
+        for row in shown:
+            table.add_row(*map(Text, row))
+        return table
 
 
-def _intensities(summaries: list[Summary], faces: int) -> Table:
-    """Mean over all rows with a face and peak of each AU."""
-    with_faces = [s for s in summaries if s.face_rows]
+def _input_row(outcome: Outcome) -> tuple[str, str, str, str, str]:
+    """Label, state, frames, share of them with a face, and what is to say."""
+    done = outcome.earlier or outcome.summary
+    frames = str(done.frames) if done else ""
+    face = f"{100 * done.face_frames / done.frames:.0f} %" if done and done.frames else ""
+    state = "skipped" if outcome.earlier is not None and outcome.ok else outcome.state
+    words = outcome.reason
+    if not words and done and not done.face_frames:
+        words = "no face at all"
+    elif not words and outcome.summary is not None and outcome.summary.levels:
+        levels = outcome.summary.levels
+        strongest = sorted(levels, key=lambda au: -levels[au].p95)[:3]
+        words = ", ".join(f"{au} {levels[au].p95:.1f}" for au in strongest)
+    return outcome.job.input.label, state, frames, face, words
+
+
+def _intensities(summaries: list[Summary]) -> Table:
+    """Median and 95th percentile of each AU, and its seconds at 2 or more; over several videos, the
+    medians of theirs and the sum of the seconds."""
+    found = [summary.levels for summary in summaries if summary.levels]
     table = Table("AU", box=box.SIMPLE_HEAD)
-    table.add_column("mean", justify="right")
-    table.add_column("peak", justify="right")
-    for au in with_faces[0].mean:
-        mean = sum((s.mean[au] or 0.0) * s.face_rows for s in with_faces) / faces
-        peak = max(s.peak[au] or 0.0 for s in with_faces)
-        table.add_row(au, f"{mean:.2f}", f"{peak:.2f}")
+    for name in ("median", "95 %", "s at 2+"):
+        table.add_column(name, justify="right")
+    for au in found[0]:
+        own = [levels[au] for levels in found]
+        seconds = [level.strong_seconds for level in own if level.strong_seconds is not None]
+        table.add_row(
+            au,
+            f"{statistics.median(level.median for level in own):.2f}",
+            f"{statistics.median(level.p95 for level in own):.2f}",
+            f"{sum(seconds):.1f}" if seconds else "",
+        )
     return table
 
 

@@ -1,28 +1,30 @@
 """One video from file to rows: the stages joined, the summary and the provenance."""
 
-import hashlib
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import torch
 
 import aucli
+from aucli.errors import InputError
 from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
 from aucli.pipeline.loading import Networks
 from aucli.pipeline.options import AnalyzeOptions
+from aucli.pipeline.original import Original
 from aucli.pipeline.rows import Totals, rows_in_order
+from aucli.pipeline.selection import Selection
 from aucli.pipeline.stages import Stage
+from aucli.pipeline.summary import Levels, OnFrames, Summary
 from aucli.records import FrameBatch
 from aucli.table.schema import PRESENCE_THRESHOLD, Rows, to_record_batch
-from aucli.video.source import DecodeReport, FrameSource
+from aucli.video.source import FrameSource
 
 FRAMES_PER_BATCH = 16
 # Batches of frames between two stages. One hides the difference between two batches; more would
@@ -37,39 +39,8 @@ _lock = threading.Lock()
 _analyses = 0  # that run at the moment
 _threads_before = 1  # of torch, before the first of them
 
-OnFrames = Callable[[int, int], None]  # frames of the video done, frames declared (0: unknown)
 OnRows = Callable[[Rows], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What came of one video.
-
-    frames: analysed. face_frames: of these, with a face. face_rows: rows with a face. fps: frames
-    analysed per second of work. mean, peak: per AU, 0-5, None without a face. stage_seconds: time
-    at work of each stage; they overlap, so their sum may exceed ``seconds``.
-    """
-
-    frames: int
-    face_frames: int
-    face_rows: int
-    seconds: float
-    fps: float
-    mean: dict[str, float | None]
-    peak: dict[str, float | None]
-    stage_seconds: dict[str, float]
-    report: DecodeReport
-
-    @property
-    def damage(self) -> str:
-        """What is missing of the file in a few words; empty where nothing is."""
-        found = []
-        if self.report.truncated:
-            declared = f" of {n}" if (n := self.report.declared_frames) else ""
-            found.append(f"truncated after {self.report.decoded_frames}{declared} frames")
-        if self.report.corrupt_packets:
-            found.append(f"{self.report.corrupt_packets} corrupt packets skipped")
-        return ", ".join(found)
+OnBatch = Callable[[], None]
 
 
 class Analysis:
@@ -78,12 +49,15 @@ class Analysis:
 
     source: from :func:`aucli.video.source.open_video`, or arrays. label: what the column ``video``
     says. on_frames: called between batches of rows. on_rows: sees each block of rows, with all that
-    the columns leave out. neutral: the baseline of the options' neutral video.
+    the columns leave out. neutral: the baseline of the options' neutral video. original: the input,
+    opened before the source was; None for frames that are in memory. on_batch: a sign of life,
+    called for each decoded batch, from another thread, and while the input is summed.
 
     A context manager. Leaving the loop early, by an error, a ``break`` or Ctrl-C, stops and joins
     the threads at the latest when the ``with`` block ends; the error of any stage is raised in the
     loop, after the rows that came before it. Raises InputError there for neutral frames that are
-    not there or show no face.
+    not there or show no face, for a part of the video that holds no frame, and at the end for an
+    input that has changed meanwhile.
     """
 
     def __init__(
@@ -95,6 +69,8 @@ class Analysis:
         on_frames: OnFrames | None = None,
         on_rows: OnRows | None = None,
         neutral: Baseline | None = None,
+        original: Original | None = None,
+        on_batch: OnBatch = lambda: None,
     ) -> None:
         self.label = label
         self.networks = networks
@@ -106,6 +82,9 @@ class Analysis:
             self.calibrator = Calibrator(calibration, label, neutral)
         self._on_frames = on_frames
         self._on_rows = on_rows
+        self._on_batch = on_batch
+        self._neutral = neutral
+        self._original = original
         self._source = source
         self.info = source.info
         self.summary: Summary | None = None
@@ -124,6 +103,8 @@ class Analysis:
         if running is not None:
             running.close()
         self._source.close()
+        if self._original is not None:
+            self._original.close()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         if self._running is not None:
@@ -133,14 +114,20 @@ class Analysis:
         return batches
 
     def _batches(self) -> Generator[pa.RecordBatch, None, None]:
+        parts = (self.options.start, self.options.end, self.options.fps)
+        if self._source.unrelated and parts != (None, None, None):
+            raise InputError(
+                f"{self.info.path} holds pictures, which have no times; start, end and fps are for "
+                "videos."
+            )
         start = time.perf_counter()
         reading = 0.0  # spent by our reader, between two rows
-        totals = Totals(self.columns.aus)
+        totals, levels = Totals(self.columns.aus), Levels(self.columns.aus)
         finder = self.networks.faces.finder(self._source.unrelated)
         with ExitStack() as stack:
             stack.enter_context(torch_threads(self.options.threads))
             stack.enter_context(self._source)
-            frames = _every_nth(self._source, self.options.every)
+            frames = _selected(self._source, Selection(self.options), self._on_batch)
             decode = stack.enter_context(Stage("decode", frames, BATCHES_AHEAD))
             found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
             stack.enter_context(found)
@@ -149,12 +136,17 @@ class Analysis:
             )
             for rows in self.calibrator.rows(measured) if self.calibrator else measured:
                 totals.add(rows)
+                levels.add(rows.frame_index, rows.pts_seconds, rows.intensities)
                 batch = to_record_batch(self.columns, self.label, rows)
                 left = time.perf_counter()
                 if self._on_rows is not None:
                     self._on_rows(rows)
                 yield batch
                 reading += time.perf_counter() - left
+        if not totals.frames:
+            self._check_part()
+        if self._original is not None:
+            self._original.check()
         seconds = time.perf_counter() - start
         self.summary = Summary(
             frames=totals.frames,
@@ -162,14 +154,23 @@ class Analysis:
             face_rows=totals.face_rows,
             seconds=seconds,
             fps=totals.frames / seconds,
-            mean=totals.mean(),
-            peak=totals.peak(),
+            levels=levels.of_each_au(),
             stage_seconds={
                 "decode": decode.seconds,
                 "faces": found.seconds,
                 "aus": max(0.0, seconds - reading - found.waited),
             },
             report=self._source.report,
+        )
+
+    def _check_part(self) -> None:
+        start, end = self.options.start, self.options.end
+        if start is None and end is None:
+            return
+        until = "" if end is None else f" and before {end:g} s"
+        lasts = f"; it lasts {length:.1f} s" if (length := self.info.duration_seconds) else ""
+        raise InputError(
+            f"{self.info.path} has no frame at or after {start or 0:g} s{until}{lasts}."
         )
 
     def _counted(self, measured: Iterator[Rows]) -> Iterator[Rows]:
@@ -182,16 +183,15 @@ class Analysis:
     def provenance(self) -> dict[str, Any]:
         """How the rows came to be, for the table's metadata; complete once all have passed.
 
-        Reads the whole input once more for its SHA-256.
+        Reads the whole input once more for its SHA-256. Raises InputError where it is not what it
+        was before the first frame was read.
         """
         info, summary = self.info, self.summary
         told: dict[str, Any] = {
-            "aucli": aucli.__version__,
-            **self.networks.provenance,
-            "options": asdict(self.options),
+            **recipe(self.networks, self.options, self._neutral),
             "input": {
                 "name": info.path.name,
-                "sha256": None if info.codec == "array" else sha256(info.path),
+                "sha256": self._original and self._original.checksum(self._on_batch),
                 "codec": info.codec,
                 "width": info.width,
                 "height": info.height,
@@ -208,6 +208,7 @@ class Analysis:
                 "decoded_frames": summary.report.decoded_frames,
                 "corrupt_packets": summary.report.corrupt_packets,
                 "truncated": summary.report.truncated,
+                "damage": summary.damage,
             }
             told |= {"frames": summary.frames, "face_frames": summary.face_frames}
         if self.calibrator is not None:
@@ -215,22 +216,28 @@ class Analysis:
         return told
 
 
-def _every_nth(source: FrameSource, every: int) -> Iterator[FrameBatch]:
-    """Batches of each Nth frame; a batch with none of these is left out."""
+def recipe(
+    networks: Networks, options: AnalyzeOptions, neutral: Baseline | None = None
+) -> dict[str, Any]:
+    """What the rows of any input would be made with: the part of the provenance that all the tables
+    of a run share."""
+    told = {"aucli": aucli.__version__, **networks.provenance, "options": asdict(options)}
+    if neutral is not None and neutral.sha256:
+        told["neutral_sha256"] = neutral.sha256
+    return told
+
+
+def _selected(source: FrameSource, selection: Selection, on_batch: OnBatch) -> Iterator[FrameBatch]:
+    """Batches of the frames that are to be analysed; a batch with none of these is left out."""
     for batch in source:
-        keep = batch.frame_index % every == 0
+        on_batch()
+        keep = selection.keep(batch.frame_index, batch.pts_seconds)
         if keep.all():
             yield batch
         elif keep.any():
             yield FrameBatch(batch.frames[keep], batch.frame_index[keep], batch.pts_seconds[keep])
-
-
-def sha256(path: Path) -> str | None:
-    """Hexadecimal SHA-256 of a file; None for a folder."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if selection.is_over(batch.pts_seconds):
+            return
 
 
 @contextmanager

@@ -1,53 +1,52 @@
-"""Many inputs to tables: one after the other, going on after a failure.
+"""Many inputs to tables: one after the other, going on after a failure, or where a run stopped.
 
 The engine yields what came of each input and shows nothing; whoever runs it says so to the user.
+It loads no network: the rows come from a :class:`Rows`, in this process or in another.
 """
 
 import glob
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from aucli.errors import AucliError, InputError
 from aucli.files import refuse_existing
-from aucli.pipeline.analysis import Analysis, OnFrames, OnRows, Summary
 from aucli.pipeline.inputs import Input
-from aucli.pipeline.maps import FaceChoice, write_panels
+from aucli.pipeline.journal import Entry, Journal, State
+from aucli.pipeline.original import Stamp, stamp
+from aucli.pipeline.resume import Resume
+from aucli.pipeline.summary import OnFrames, Summary
 from aucli.table.schema import Columns
 from aucli.table.writer import TableWriter
 
 
-class OpenInput(Protocol):
-    """``Analyzer.open``."""
-
-    def __call__(
-        self, path: Path, *, label: str, on_frames: OnFrames | None, on_rows: OnRows | None
-    ) -> Analysis: ...
+class Bug(Exception):
+    """A fault of aucli's own in another process; the text is its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSettings:
-    """What the tables of a batch share.
-
-    format: of ``table.writer.FORMATS``. picture_frames: 0-based, whose maps are drawn for jobs that
-    ask for pictures; empty draws the strongest moments.
-    """
+    """What the tables of a batch share. format: of ``table.writer.FORMATS``."""
 
     format: str = "parquet"
     overwrite: bool = False
-    picture_frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One input. target: its table; None writes into the one stream of the standard output.
-    pictures: folder and start of the names of its pictures of AU maps; None draws none."""
+    pictures: folder and start of the names of its pictures of AU maps; None draws none.
+    picture_frames: 0-based, whose maps are drawn; empty draws the strongest moments."""
 
     input: Input
     target: Path | None
     pictures: Path | None = None
+    picture_frames: tuple[int, ...] = ()
 
     def check(self, overwrite: bool) -> None:
         """Raise InputError or OutputExists for a mistake that needs no network to be seen."""
@@ -65,9 +64,10 @@ class Job:
 class Outcome:
     """What came of one input.
 
-    error: why it failed: an AucliError, or a bug. summary: None where there is no table.
+    error: why it failed: an AucliError, or a bug. summary: None where no table was made.
     uncalibrated: face_id -> rows without a baseline. pictures: of the maps. without_face: frames
-    (0-based) that were to be drawn and have no face.
+    (0-based) that were to be drawn and have no face. earlier: what an earlier run made of it; this
+    one did not read it again.
     """
 
     job: Job
@@ -76,11 +76,33 @@ class Outcome:
     uncalibrated: dict[int, int] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
     without_face: tuple[int, ...] = ()
+    earlier: Entry | None = None
+
+    @property
+    def state(self) -> State:
+        """'done', 'damaged' (the table has the rows that could be decoded), 'failed' (the input
+        cannot be read) or 'stopped' (something else stood in the way)."""
+        if self.earlier is not None:
+            return self.earlier.state
+        if self.error is not None:
+            return "failed" if isinstance(self.error, InputError) else "stopped"
+        return "damaged" if self.summary is not None and self.summary.damage else "done"
+
+    @property
+    def reason(self) -> str:
+        """Why it is not done, as a sentence; empty where it is."""
+        if self.earlier is not None:
+            return self.earlier.reason
+        if self.is_bug:
+            return f"{self.job.input.label}: failed by a bug in aucli."
+        if self.error is not None:
+            return str(self.error)
+        return self.summary.damage if self.summary is not None else ""
 
     @property
     def ok(self) -> bool:
-        """Whether the input gave a whole table; a damaged one keeps its rows and is not ok."""
-        return self.error is None and self.summary is not None and not self.summary.damage
+        """Whether the input has a whole table; a damaged one keeps its rows and is not ok."""
+        return self.state == "done"
 
     @property
     def is_bug(self) -> bool:
@@ -88,18 +110,33 @@ class Outcome:
         return self.error is not None and not isinstance(self.error, AucliError)
 
 
+RowStream = Generator[pa.RecordBatch, None, tuple[Outcome, dict[str, Any]]]
+
+
+class Rows(Protocol):
+    """Rows of a job as Arrow batches; at the end what came of it, and the table's provenance.
+
+    Raises AucliError, or a bug, where the job fails. ``Analyzer.rows`` and ``Worker.rows``.
+    """
+
+    def __call__(self, job: Job, on_frames: OnFrames | None = None) -> RowStream: ...
+
+
 def run_batch(
-    open_input: OpenInput,
+    rows: Rows,
     jobs: Iterable[Job],
     columns: Columns,
     settings: TableSettings,
     on_begin: Callable[[Job], OnFrames | None] = lambda job: None,
+    journal: Journal | None = None,
+    resume: Resume | None = None,
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table, in order.
 
-    on_begin: called before each; what it returns is called with the frames done. Rows that are on
-    the standard output stay there when their input fails. Raises BrokenPipeError where the reader
-    of the standard output is gone; every other error becomes an outcome.
+    on_begin: called before each; what it returns is called with the frames done. journal: notes
+    every outcome. resume: tells which inputs an earlier run has done; these are not read again.
+    Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
+    where the reader of the standard output is gone; every other error becomes an outcome.
     """
     jobs = list(jobs)
     schema = columns.schema()
@@ -109,48 +146,83 @@ def run_batch(
         if any(job.target is None for job in jobs):
             stream = stack.enter_context(TableWriter(None, schema, settings.format))
         for job in jobs:
+            before = stamp(job.input.path)
+            provenance: dict[str, Any] = {}
             try:
-                outcome = _run(open_input, job, stream, settings, on_begin(job), told)
+                if resume is not None and (
+                    earlier := resume.done_before(job.input.path, job.target)
+                ):
+                    yield Outcome(job, earlier=earlier)
+                    continue
+                outcome, provenance = _run(rows, job, stream, schema, settings, on_begin(job))
             except BrokenPipeError:
                 raise
             except Exception as error:
                 outcome = Outcome(job, error)
-            yield outcome
+            if job.target is None and provenance:
+                told.append(provenance)
+            yield noted(journal, outcome, before, provenance.get("input", {}).get("sha256"))
         if stream is not None:
             stream.provenance = told[0] if len(told) == 1 else {"inputs": told}
 
 
 def _run(
-    open_input: OpenInput,
+    rows: Rows,
     job: Job,
     stream: TableWriter | None,
+    schema: pa.Schema,
     settings: TableSettings,
     on_frames: OnFrames | None,
-    told: list[dict[str, Any]],
-) -> Outcome:
+) -> tuple[Outcome, dict[str, Any]]:
     job.check(settings.overwrite)
-    choice = FaceChoice(settings.picture_frames)
-    on_rows = choice.add if job.pictures is not None else None
-    path, label = job.input.path, job.input.label
-    with open_input(path, label=label, on_frames=on_frames, on_rows=on_rows) as analysis:
-        if job.target is None:
-            assert stream is not None
-            for batch in analysis:
-                stream.write(batch)
-            told.append(analysis.provenance())
-        else:
-            schema = analysis.columns.schema()
-            with TableWriter(job.target, schema, settings.format, settings.overwrite) as writer:
-                for batch in analysis:
-                    writer.write(batch)
-                writer.provenance = analysis.provenance()
-    outcome = Outcome(job, summary=analysis.summary)
-    if analysis.calibrator is not None:
-        outcome = replace(outcome, uncalibrated=analysis.calibrator.uncalibrated)
-    if job.pictures is None:
-        return outcome
+    if job.target is None:
+        assert stream is not None
+        return _written(rows(job, on_frames), stream)
+    with TableWriter(job.target, schema, settings.format, settings.overwrite) as writer:
+        outcome, provenance = _written(rows(job, on_frames), writer)
+        writer.provenance = provenance
+    return outcome, provenance
+
+
+def _written(found: RowStream, writer: TableWriter) -> tuple[Outcome, dict[str, Any]]:
     try:
-        drawn = tuple(write_panels(analysis, choice.faces(), job.pictures))
-    except AucliError as error:  # the table is there nevertheless
-        return replace(outcome, error=error)
-    return replace(outcome, pictures=drawn, without_face=tuple(choice.without_face()))
+        while True:
+            writer.write(next(found))
+    except StopIteration as end:
+        return end.value
+    finally:
+        found.close()
+
+
+def noted(
+    journal: Journal | None,
+    outcome: Outcome,
+    before: Stamp | None = None,
+    sha256: str | None = None,
+) -> Outcome:
+    """The outcome, after it was noted in the journal; with an error where that was not possible.
+
+    before, sha256: the input's stamp before the work, and its checksum.
+    """
+    job, summary = outcome.job, outcome.summary
+    if journal is None or job.target is None:
+        return outcome
+    entry = Entry(
+        input=str(job.input.path.absolute()),
+        label=job.input.label,
+        table=journal.name_of(job.target),
+        state=outcome.state,
+        reason=outcome.reason,
+        frames=summary.frames if summary else 0,
+        face_frames=summary.face_frames if summary else 0,
+        seconds=round(summary.seconds, 3) if summary else 0.0,
+        size=before.size if before else 0,
+        mtime_ns=before.mtime_ns if before else 0,
+        sha256=sha256,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    try:
+        journal.add(entry)
+    except AucliError as error:
+        return replace(outcome, error=outcome.error or error)
+    return outcome

@@ -15,7 +15,7 @@ from aucli.aus import MAX_INTENSITY
 from aucli.errors import OutputError
 from aucli.files import write_whole
 from aucli.models.predict import AUModel, predict_crops
-from aucli.pipeline.analysis import Analysis, torch_threads
+from aucli.pipeline.analysis import Analysis, OnBatch, torch_threads
 from aucli.pipeline.panels import FaceMaps, draw_panel
 from aucli.table.schema import Rows
 from aucli.video.source import Decoder, open_video
@@ -80,14 +80,22 @@ class FaceChoice:
 
 
 def face_maps(
-    path: Path, model: AUModel, faces: list[SeenFace], decoder: Decoder = "auto"
+    path: Path,
+    model: AUModel,
+    faces: list[SeenFace],
+    decoder: Decoder = "auto",
+    on_batch: OnBatch = lambda: None,
 ) -> Iterator[tuple[SeenFace, FaceMaps]]:
-    """Read the frames of ``faces`` again and run the AU network on them, keeping its heatmaps."""
+    """Read the frames of ``faces`` again and run the AU network on them, keeping its heatmaps.
+
+    on_batch: a sign of life, called for each decoded batch.
+    """
     wanted: dict[int, list[SeenFace]] = {}
     for face in faces:
         wanted.setdefault(face.frame_index, []).append(face)
     with open_video(path, decoder) as source:
         for batch in source:
+            on_batch()
             for frame, index in zip(batch.frames, batch.frame_index.tolist(), strict=True):
                 for face in wanted.pop(index, []):
                     yield face, read_maps(frame, face.landmarks, model)
@@ -120,7 +128,12 @@ def read_maps(frame: np.ndarray, landmarks: np.ndarray, model: AUModel) -> FaceM
     )
 
 
-def write_panels(analysis: Analysis, faces: list[SeenFace], target_stem: Path) -> list[Path]:
+def write_panels(
+    analysis: Analysis,
+    faces: list[SeenFace],
+    target_stem: Path,
+    on_batch: OnBatch = lambda: None,
+) -> list[Path]:
     """One PNG for each of the faces of an analysed video; returns their paths.
 
     target_stem: folder and start of the names: ``maps/clip`` gives
@@ -130,7 +143,7 @@ def write_panels(analysis: Analysis, faces: list[SeenFace], target_stem: Path) -
     written = []
     model, decoder = analysis.networks.au, analysis.options.decoder
     with torch_threads(analysis.options.threads):
-        for face, maps in face_maps(analysis.info.path, model, faces, decoder):
+        for face, maps in face_maps(analysis.info.path, model, faces, decoder, on_batch):
             number = face.frame_index + 1
             time = "" if math.isnan(face.pts_seconds) else f" · {face.pts_seconds:.3f} s"
             title = f"{analysis.label} · frame {number}{time} · face {face.face_id}"

@@ -1,5 +1,6 @@
 """What to analyse and how: every option of an analysis, checked all at once."""
 
+import math
 import os
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
@@ -28,6 +29,9 @@ class OptionWords(TypedDict, total=False):
     landmarks: str | os.PathLike[str] | None
     faces: str | int
     every: int
+    start: float | None
+    end: float | None
+    fps: float | None
     device: str
     batch_size: int
     threads: int
@@ -45,9 +49,11 @@ class AnalyzeOptions:
 
     profile: which networks, 'builtin' or 'accurate'; model, detector, landmarks name others than
     the profile's, see :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every:
-    analyse each Nth frame, from the first. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per
-    call of the AU network. threads: of the networks on the CPU; 0 takes one for each core. decoder:
-    'auto', 'decord' or 'pyav'. calibrate: where a person's baseline comes from, see
+    analyse each Nth frame, from the first. start, end: seconds of the video; frames from ``start``
+    on and before ``end``, which keep their number and time. fps: analyse so many frames a second,
+    the first of each step. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per call of the AU
+    network. threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
+    'decord' or 'pyav'. calibrate: where a person's baseline comes from, see
     :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
     columns of their own. sides, places, presence, landmarks_xy: further columns, see
     :mod:`aucli.table.schema`.
@@ -59,6 +65,9 @@ class AnalyzeOptions:
     landmarks: str | None = None
     faces: str = "largest"
     every: int = 1
+    start: float | None = None
+    end: float | None = None
+    fps: float | None = None
     device: str = "auto"
     batch_size: int = 16
     threads: int = 0
@@ -88,6 +97,15 @@ class AnalyzeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 found.append(f"{name}: {value!r} is not a whole number of {least} or more.")
+        for name in ("start", "end", "fps"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value, above_zero=name != "start"):
+                least = "of 0 or more" if name == "start" else "above 0"
+                found.append(f"{name}: {value!r} is not a number {least}.")
+        if not found and self.end is not None and self.end <= (self.start or 0):
+            found.append(f"end: {self.end:g} s is not after the start, {self.start or 0:g} s.")
+        if not found and self.fps is not None and self.every != 1:
+            found.append("fps: goes not together with every; give one of the two.")
         for name, allowed in (("profile", tuple(PROFILES)), ("decoder", DECODERS)):
             if getattr(self, name) not in allowed:
                 found.append(f"{name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
@@ -132,6 +150,12 @@ class AnalyzeOptions:
             presence=self.presence,
             landmarks=self.landmarks_xy,
         )
+
+
+def _is_number(value: object, above_zero: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return False
+    return value > 0 if above_zero else value >= 0
 
 
 def _plain(name: str, value: Any) -> Any:

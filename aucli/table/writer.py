@@ -1,6 +1,6 @@
 """Table files: Parquet, or a text form of it, written while the rows come in.
 
-Only Parquet has a place for how the rows came to be.
+How the rows came to be stands inside a Parquet file, and beside a text: ``clip.csv.json``.
 """
 
 import contextlib
@@ -16,19 +16,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aucli.errors import OutputError
-from aucli.files import refuse_existing, write_whole
+from aucli.files import refuse_existing, write_text, write_whole
 from aucli.table.text import as_text, header
 
 TableFormat = Literal["parquet", "csv", "openface", "jsonl"]
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 METADATA_KEY = b"aucli"
+PARQUET_MAGIC = b"PAR1"
 ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
 
 
+def provenance_file(table: Path) -> Path:
+    """Where the provenance of a text table stands: ``clip.csv`` -> ``clip.csv.json``."""
+    return table.with_name(f"{table.name}.json")
+
+
 def read_provenance(path: Path | str) -> dict[str, Any]:
-    """How a Parquet table came to be, as the writer noted it; empty for a foreign file."""
-    metadata = pq.read_metadata(path).metadata or {}
-    return json.loads(metadata.get(METADATA_KEY, b"{}"))
+    """How a table came to be, as the writer noted it; empty for a foreign file.
+
+    Raises OSError or ValueError where the table or its provenance is damaged.
+    """
+    path = Path(path)
+    with path.open("rb") as stream:
+        is_parquet = stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    beside = provenance_file(path)
+    if is_parquet:
+        text = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY, b"{}")
+    else:
+        text = beside.read_bytes() if beside.exists() else b"{}"
+    told = json.loads(text)
+    return told if isinstance(told, dict) else {}
+
+
+def _is_provenance(path: Path) -> bool:
+    """Whether a file is what we wrote beside an earlier table."""
+    try:
+        return "aucli" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 class TableWriter:
@@ -37,7 +62,8 @@ class TableWriter:
     A context manager. The table appears when the block ends, and not at all when the block fails or
     is interrupted. ``target`` None is the standard output, written and flushed batch by batch.
 
-    ``provenance`` may be filled until the block ends; only Parquet has a place for it.
+    ``provenance`` may be filled until the block ends. A text at ``target`` gets a second file for
+    it, see :func:`provenance_file`; on the standard output it is left out.
 
     Raises:
         OutputExists: ``target`` is there and ``overwrite`` is False.
@@ -58,6 +84,9 @@ class TableWriter:
         self.format = table_format
         self.overwrite = overwrite
         self.provenance: Mapping[str, Any] = {}
+        self._beside = (
+            None if target is None or table_format == "parquet" else provenance_file(target)
+        )
         self.rows = 0
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
@@ -70,6 +99,12 @@ class TableWriter:
             self._stream = sys.stdout.buffer
         else:
             refuse_existing(self.target, self.overwrite)
+            if (
+                self._beside is not None
+                and self._beside.exists()
+                and not _is_provenance(self._beside)
+            ):
+                refuse_existing(self._beside, self.overwrite)
             with self._sentences():
                 whole = write_whole(self.target, self.overwrite)
                 self._stream = self._file.enter_context(whole)
@@ -106,6 +141,10 @@ class TableWriter:
                 self._parquet.add_key_value_metadata({METADATA_KEY: text.encode()})
                 self._parquet.close()
             self._stream.flush()
+            if self._beside is not None:
+                # Before the table: a table that is there tells how it was made.
+                text = json.dumps(dict(self.provenance), indent=1, allow_nan=False)
+                write_text(self._beside, text + "\n")
             self._file.close()
 
     def _write_row_group(self) -> None:

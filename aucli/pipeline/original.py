@@ -1,0 +1,148 @@
+"""The bytes of an input: noted before they are read, compared and summed afterwards."""
+
+import hashlib
+import os
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from aucli.errors import InputError
+from aucli.video.stills import image_files
+
+CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a look from outside tells of an input: bytes, and when they last changed. Of a folder,
+    the sum and the latest of its pictures."""
+
+    size: int
+    mtime_ns: int
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Stamp of a file or a folder of pictures; None where there is none."""
+    try:
+        stats = [file.stat() for file in _files(path)]
+    except (OSError, InputError):
+        return None
+    return Stamp(sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats))
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of an input as it is now; see :meth:`Original.checksum`."""
+    with Original(path) as original:
+        return original.checksum()
+
+
+class Original:
+    """An input while it is analysed.
+
+    A file is held open, so that it can be summed even when its name is gone or belongs to another
+    file by then; of a folder, the pictures are noted. A context manager. Raises InputError where
+    the input cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the name.")
+        self._files = _files(path)
+        self._held: int | None = None  # descriptor
+        try:
+            if path.is_file():
+                self._held = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                # Also where nobody closes us.
+                self._release = weakref.finalize(self, os.close, self._held)
+            self._before = self._look()
+        except OSError as error:
+            self.close()
+            raise InputError(f"{path} cannot be read ({error.strerror}); check the file.") from None
+
+    def __enter__(self) -> "Original":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._held is not None:
+            self._release()
+            self._held = None
+
+    def stamp(self) -> Stamp:
+        """Size and time, as they were before the work."""
+        return Stamp(sum(look[2] for look in self._before), max(look[3] for look in self._before))
+
+    def check(self) -> None:
+        """Raise InputError where the input is not what it was before the work.
+
+        A file that was deleted meanwhile is whole nevertheless: its bytes are still held.
+        """
+        try:
+            same = self._look() == self._before and self._still_named()
+        except (OSError, InputError):
+            same = False
+        if not same:
+            raise InputError(
+                f"{self.path} changed while it was read; analyse it again when it is complete."
+            )
+
+    def checksum(self, on_chunk: Callable[[], None] = lambda: None) -> str:
+        """Hexadecimal SHA-256 of the file; of a folder, of the names and sums of its pictures.
+
+        on_chunk: called now and then. Raises InputError as :meth:`check`.
+        """
+        try:
+            if self.path.is_dir():
+                whole = hashlib.sha256()
+                for file in self._files:
+                    with file.open("rb") as stream:
+                        line = f"{_sum(stream, on_chunk)}  {file.name}\n"
+                    whole.update(line.encode("utf-8", "surrogateescape"))
+                total = whole.hexdigest()
+            else:
+                held = None if self._held is None else os.dup(self._held)
+                with open(self.path if held is None else held, "rb") as stream:
+                    stream.seek(0)
+                    total = _sum(stream, on_chunk)
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be read any more ({error.strerror}); analyse it again."
+            ) from error
+        self.check()
+        return total
+
+    def _look(self) -> list[tuple[int, int, int, int]]:
+        """(device, inode, bytes, mtime in ns) of the file that is held, or of each picture."""
+        if self._held is not None:
+            return [_identity(os.fstat(self._held))]
+        return [_identity(file.stat()) for file in _files(self.path)]
+
+    def _still_named(self) -> bool:
+        if self._held is None:
+            return True
+        try:
+            return [_identity(self.path.stat())] == self._before
+        except FileNotFoundError:
+            return True
+
+
+def _files(path: Path) -> list[Path]:
+    return image_files(path) if path.is_dir() else [path]
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int, int, int]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _sum(stream: BinaryIO, on_chunk: Callable[[], None]) -> str:
+    total = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        total.update(chunk)
+        on_chunk()
+    return total.hexdigest()

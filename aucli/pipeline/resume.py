@@ -1,0 +1,137 @@
+"""Going on where an earlier run stopped: which inputs have their table already.
+
+A table tells what it was made of: the checksum of its input, the networks and the options. It is
+done where all of these are what this run would take. The journal saves the checksum where size and
+time of the input have not changed since, and remembers inputs that gave no table.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aucli.errors import OptionError, OutputError
+from aucli.files import OutputExists
+from aucli.pipeline.journal import Entry, Journal
+from aucli.pipeline.original import checksum, stamp
+from aucli.table.writer import read_provenance
+
+# Options that name networks, which are compared by their checksums, or that change no row.
+NOT_COMPARED = frozenset({"profile", "model", "detector", "landmarks", "device", "threads"})
+
+
+def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal in two runs for equal rows, out of a recipe or a table's provenance."""
+    plain = json.loads(json.dumps(recipe))  # tuples become lists, as in the file
+    options = {
+        name: value for name, value in plain.get("options", {}).items() if name not in NOT_COMPARED
+    }
+    networks = {
+        kind: (plain.get(kind) or {}).get("sha256") or (plain.get(kind) or {}).get("name")
+        for kind in ("model", "detector", "landmarks")
+    }
+    neutral = {"neutral video": plain["neutral_sha256"]} if plain.get("neutral_sha256") else {}
+    return {**networks, **neutral, **options}
+
+
+class Resume:
+    """What an earlier run of the same batch has done.
+
+    recipe: of this run, as in a table's provenance. journal: None where the tables have no folder
+    of their own. retry_failed: read failed and damaged inputs again.
+    """
+
+    def __init__(
+        self, recipe: Mapping[str, Any], journal: Journal | None, retry_failed: bool = False
+    ) -> None:
+        self._settings = settings_of(recipe)
+        self._journal = journal
+        self._retry_failed = retry_failed
+
+    def check(self, targets: Iterable[Path]) -> None:
+        """Raise OptionError where tables were made with other networks or options than this run's,
+        and OutputExists where a table is there that aucli did not make."""
+        others: dict[Path, str] = {}
+        for target in targets:
+            told = _told(target)
+            if told is None:
+                continue
+            if difference := self._difference(told):
+                others[target] = difference
+        if others:
+            first = next(iter(others))
+            many = "1 table was" if len(others) == 1 else f"{len(others)} tables were"
+            raise OptionError(
+                f"resume: {many} made with other settings ({first.name}: {others[first]}); "
+                "take the same settings, or name another folder."
+            )
+
+    def done_before(self, path: Path, target: Path | None) -> Entry | None:
+        """What an earlier run made of an input, where this run need not read it again.
+
+        Raises InputError where the input cannot be read, and OutputExists as :meth:`check`.
+        """
+        if target is None:
+            return None
+        noted = self._journal.latest(target) if self._journal is not None else None
+        if noted is not None and noted.input != str(path.absolute()):
+            noted = None
+        now = stamp(path)
+        same_file = (
+            noted is not None
+            and now is not None
+            and (noted.size, noted.mtime_ns) == (now.size, now.mtime_ns)
+        )
+        told = _told(target)
+        if told is None:
+            failed = noted is not None and noted.state == "failed" and same_file
+            return noted if failed and not self._retry_failed else None
+        made_of = told.get("input", {})
+        if self._difference(told) or not path.exists():
+            return None
+        known = noted.sha256 if noted is not None and same_file else checksum(path)
+        if known != made_of.get("sha256"):
+            return None
+        damage = str(made_of.get("damage", ""))
+        if damage and self._retry_failed:
+            return None
+        if noted is not None and noted.sha256 == known:
+            return noted
+        return Entry(
+            input=str(path.absolute()),
+            label=path.name,
+            table=target.name,
+            state="damaged" if damage else "done",
+            reason=damage,
+            frames=int(told.get("frames", 0)),
+            face_frames=int(told.get("face_frames", 0)),
+        )
+
+    def _difference(self, told: Mapping[str, Any]) -> str:
+        """The first setting that differs, in words; empty where none does."""
+        theirs = settings_of(told)
+        for name, ours in self._settings.items():
+            if theirs.get(name) != ours:
+                return f"{name} {_word(theirs.get(name))}, now {_word(ours)}"
+        return ""
+
+
+def _told(target: Path) -> dict[str, Any] | None:
+    """Provenance of a table that is there, None where there is none.
+
+    Raises OutputExists where it is not ours.
+    """
+    if not target.exists():
+        return None
+    try:
+        told = read_provenance(target)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{target} cannot be read ({error}); move it away.") from error
+    if "input" not in told:
+        raise OutputExists(f"{target} tells nothing of how it was made; move it away.")
+    return told
+
+
+def _word(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return f"{text[:12]}..." if len(text) == 64 else text

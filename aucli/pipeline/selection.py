@@ -1,0 +1,42 @@
+"""Which frames of a video are analysed: a part of it, each Nth, so many a second."""
+
+import math
+
+import numpy as np
+
+from aucli.pipeline.options import AnalyzeOptions
+
+# Times are exact to a tick of the file's clock; a frame this little before its time is on time.
+TOLERANCE_SECONDS = 1e-6
+
+
+class Selection:
+    """Frames chosen by ``start``, ``end``, ``every`` and ``fps``, while they pass in order."""
+
+    def __init__(self, options: AnalyzeOptions) -> None:
+        self._start = options.start or 0.0
+        self._end = math.inf if options.end is None else options.end
+        self._every = options.every
+        self._fps = options.fps
+        self._slot = -1  # of the last frame that was taken, where so many a second are
+
+    def keep(self, frame_index: np.ndarray, pts_seconds: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of the next frames to analyse.
+
+        frame_index: (N,) 0-based. pts_seconds: (N,), NaN for pictures, which have no time and are
+        chosen by their number alone.
+        """
+        keep = frame_index % self._every == 0
+        keep &= ~(pts_seconds < self._start - TOLERANCE_SECONDS)
+        keep &= ~(pts_seconds >= self._end)
+        if self._fps is not None:
+            for i in np.flatnonzero(keep):
+                since = pts_seconds[i] - self._start + TOLERANCE_SECONDS
+                slot = math.floor(since * self._fps) if math.isfinite(since) else self._slot + 1
+                keep[i] = slot > self._slot
+                self._slot = max(self._slot, slot)
+        return keep
+
+    def is_over(self, pts_seconds: np.ndarray) -> bool:
+        """Whether no frame after these can be chosen."""
+        return bool(len(pts_seconds) and pts_seconds[-1] >= self._end)
