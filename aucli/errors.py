@@ -27,3 +27,23 @@ class OutputError(AucliError):
 
 class LibraryError(AucliError):
     """An optional library is missing or cannot be imported."""
+
+
+class MemoryLackError(AucliError):
+    """The machine has not enough memory for what was asked."""
+
+
+_LACK = ("allocate memory", "out of memory", "failed to map segment", "not enough memory")
+
+
+def as_memory_lack(error: BaseException) -> MemoryLackError | None:
+    """The libraries' many ways to say that memory is used up as one sentence; None for others."""
+    told = str(error).lower()
+    lacking = isinstance(error, RuntimeError | OSError | ImportError) and any(
+        words in told for words in _LACK
+    )
+    if not lacking and not isinstance(error, MemoryError):
+        return None
+    return MemoryLackError(
+        "There is not enough memory; close other programs, lift the limit, or take smaller batches."
+    )

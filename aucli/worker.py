@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import aucli.errors
-from aucli.errors import AucliError, InputError
+from aucli.errors import AucliError, InputError, as_memory_lack
 from aucli.pipeline.batch import Bug, Job, RowStream
 from aucli.pipeline.summary import OnFrames
 
@@ -204,6 +204,7 @@ def _read_stdin(received: "queue.SimpleQueue[Any]") -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error as one that the other side can load: the nearest class of ours, or a bug's text."""
+    error = as_memory_lack(error) or error
     for kind in type(error).__mro__:
         if issubclass(kind, AucliError) and kind.__module__ == aucli.errors.__name__:
             return kind(str(error))

@@ -110,7 +110,7 @@ def tiny_analyzer(networks: Networks | None = None, **options: Any) -> Analyzer:
 
 if __name__ == "__main__":
     from aucli import worker
-    from aucli.cli import main
+    from aucli.__main__ import main
     from aucli.faces import loading
 
     worker.MODULE = "bright_worker"

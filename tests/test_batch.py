@@ -460,3 +460,50 @@ def test_a_stop_during_the_start_is_a_stop(study, stop, seconds):
     # of an extension's own Python code, Python ends by SIGINT after we are done, which is 130, too.
     assert process.returncode in (130, -signal.SIGINT, -stop), stderr
     assert stderr in (b"aucli: interrupted\n", b"") or process.returncode == -stop
+
+
+@pytest.mark.parametrize(
+    ("redirect", "code", "words"),
+    [
+        ("-o - >&-", 1, "aucli: The standard output is closed; name a file.\n"),
+        ("-o t.csv -q >&-", 0, ""),
+        ("-o t.csv 2>&-", 0, ""),
+        ("- <&-", 2, "the list on stdin is empty."),
+    ],
+)
+def test_closed_streams(study, redirect, code, words):
+    script = f"{sys.executable} {Path(__file__).with_name('bright_faces.py')} analyze"
+    where = "" if redirect.startswith("- ") else f"{study}/face.mp4"
+    result = subprocess.run(
+        ["sh", "-c", f"{script} --threads 1 {where} {redirect}"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (result.returncode, words in result.stderr) == (code, True), result.stderr
+
+
+def test_an_empty_environment(study):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from aucli.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "analyze", str(study / "face.mp4"), "-o", "t.csv"]
+    result = subprocess.run(command, env={}, capture_output=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "There is not enough memory; close other programs"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"),
+            "There is",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to"), "There is not enough memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "There is"),
+    ],
+)
+def test_lack_of_memory_is_a_sentence(study, monkeypatch, error, words):
+    def load(options):
+        raise error
+
+    monkeypatch.setattr(analyzer, "load_networks", load)
+    result = analyze(study / "face.mp4")
+    assert (result.exit_code, result.stderr[: len(f"aucli: {words}")]) == (1, f"aucli: {words}")

@@ -23,7 +23,7 @@ from aucli.cli import (
     train,
     weights,
 )
-from aucli.errors import AucliError, OptionError
+from aucli.errors import AucliError, OptionError, as_memory_lack
 
 
 class _Commands(TyperGroup):
@@ -40,6 +40,12 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as error:
             print("aucli: interrupted", file=sys.stderr)
             raise typer.Exit(130) from error
+        except Exception as error:
+            lack = as_memory_lack(error)
+            if lack is None:
+                raise
+            print(f"aucli: {lack}", file=sys.stderr)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from aucli.errors import AucliError, InputError
+from aucli.errors import AucliError, InputError, as_memory_lack
 from aucli.files import refuse_existing
 from aucli.pipeline.inputs import Input
 from aucli.pipeline.journal import Entry, Journal, State
@@ -158,7 +158,7 @@ def run_batch(
             except BrokenPipeError:
                 raise
             except Exception as error:
-                outcome = Outcome(job, error)
+                outcome = Outcome(job, as_memory_lack(error) or error)
             if job.target is None and provenance:
                 told.append(provenance)
             yield noted(journal, outcome, before, provenance.get("input", {}).get("sha256"))

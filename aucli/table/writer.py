@@ -96,6 +96,8 @@ class TableWriter:
 
     def __enter__(self) -> "TableWriter":
         if self.target is None:
+            if sys.stdout is None:
+                raise OutputError("The standard output is closed; name a file.")
             self._stream = sys.stdout.buffer
         else:
             refuse_existing(self.target, self.overwrite)

@@ -5,6 +5,7 @@ everywhere else. Timestamps, frame counts and rotation come from the container e
 do not depend on the decoder.
 """
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -309,6 +310,7 @@ def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[in
 
 def _decord() -> Any:
     """The module decord, or None where it is not installed or its library does not load."""
+    os.environ.setdefault("PATH", os.defpath)  # decord does not load without
     try:
         import decord
     except (ImportError, OSError):
