@@ -424,7 +424,7 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_stopped_batch_goes_on_to_the_same_tables(study, stop):
     for i in range(3):
         write_clip(study / f"slow{i}.mp4", [ONE] * 20)

@@ -14,6 +14,7 @@ from synthetic_faces import write_shards
 from typer.testing import CliRunner, Result
 
 from aucli import analyzer
+from aucli.analyzer import Analyzer
 from aucli.aus import DISFA_AUS
 from aucli.cli import app
 from aucli.datasets.folds import FOLDS
@@ -278,8 +279,8 @@ def test_a_model_on_videos_is_what_analyze_writes(
     assert found["counts"]["no_face"] == found["counts"]["missing"] == 1
 
     videos = disfa_root / "Videos_LeftCamera"
-    analyze = ["analyze", str(videos), "-o", str(tmp_path / "tables"), "--device", "cpu"]
-    assert CliRunner().invoke(app, analyze).exit_code == 0
+    outcomes = Analyzer(device="cpu").tables(videos, tmp_path / "tables")
+    assert all(outcome.ok for outcome in outcomes)
     command = ["--predictions", tmp_path / "tables", "--dataset", "disfa", "--labels", disfa_root]
     run(*command, "--json", tmp_path / "b.json")
     assert json.loads((tmp_path / "b.json").read_text())["scores"] == found["scores"]

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from aucli import files
 from aucli.errors import OutputError
 from aucli.files import OutputExists
 from aucli.table import writer as table_files
@@ -236,13 +237,14 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("table_format", table_files.FORMATS)
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, table_format):
-    real_open = Path.open
+    real_open = files._open_part
 
-    def full(path: Path, mode: str = "r") -> io.IOBase:
-        real_open(path, mode).close()
-        return open("/dev/full", "wb")
+    def full(path: Path) -> tuple[Path, io.BufferedWriter]:
+        part, stream = real_open(path)
+        stream.close()
+        return part, open("/dev/full", "wb")
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(files, "_open_part", full)
     target = tmp_path / "a"
     with pytest.raises(OutputError) as refused:
         write(target, EVERYTHING, make_rows(), table_format)

@@ -146,7 +146,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
             )
         return
     # All that a run which was killed at its very start may leave.
-    begun = f".{prepared.MANIFEST}.*{PART}"
+    begun = f".{prepared.MANIFEST}*{PART}"
     if out.exists() and (not out.is_dir() or set(out.iterdir()) - set(out.glob(begun))):
         raise OutputError(f"{out} exists and is not a prepared set; use another out folder.")
     try:

@@ -15,6 +15,7 @@ from aucli.errors import OutputError
 from aucli.evaluation.matching import Pairs
 from aucli.evaluation.scores import MEAN, Report
 from aucli.evaluation.writing import number
+from aucli.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,8 @@ def write_plots(folder: Path, pairs: Pairs, report: Report) -> list[Path]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for path, draw in zip(paths, draws, strict=True):
-                draw(pairs, report).savefig(path, dpi=DPI)
+                with write_whole(path) as stream:
+                    draw(pairs, report).savefig(stream, format="png", dpi=DPI)
         except OSError as error:
             raise OutputError(
                 f"Cannot write {folder}: {error.strerror}; choose another folder."

@@ -17,6 +17,7 @@ import pandas as pd
 
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import DataError
+from aucli.pipeline.journal import JOURNAL
 
 Unit = Literal["intensity", "probability"]
 
@@ -170,7 +171,8 @@ def _tables(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
         yield path, path.stem
         return
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in found if p.name != JOURNAL)
     if not files:
         raise DataError(f"{path} holds no table ({', '.join(SUFFIXES)}); check the folder.")
     stems = [file.stem for file in files]

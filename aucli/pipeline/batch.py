@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from aucli.errors import AucliError, InputError, as_memory_lack
-from aucli.files import refuse_existing
+from aucli.files import refuse_existing, sweep_part
 from aucli.pipeline.inputs import Input
 from aucli.pipeline.journal import Entry, Journal, State
 from aucli.pipeline.original import Stamp, stamp
@@ -174,6 +174,8 @@ def _run(
     settings: TableSettings,
     on_frames: OnFrames | None,
 ) -> tuple[Outcome, dict[str, Any]]:
+    if job.target is not None:
+        sweep_part(job.target)
     job.check(settings.overwrite)
     if job.target is None:
         assert stream is not None

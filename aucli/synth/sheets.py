@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aucli.aus import SYNTHETIC_AUS
+from aucli.files import write_whole
 from aucli.synth.face import Camera, FaceMaker, FaceSample
 from aucli.synth.facs import INDEX, neutral_expression
 from aucli.synth.ict import load_ict
@@ -57,4 +58,6 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
 
 def draw_au_sheet(ict_folder: Path, path: Path) -> None:
     """Write :func:`au_sheet` of a fresh renderer to a PNG."""
-    au_sheet(FaceMaker(Renderer(FaceMesh(load_ict(ict_folder))))).save(path)
+    sheet = au_sheet(FaceMaker(Renderer(FaceMesh(load_ict(ict_folder)))))
+    with write_whole(path) as stream:
+        sheet.save(stream, "PNG")

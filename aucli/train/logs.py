@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from aucli.files import write_text
+from aucli.files import write_text, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +80,6 @@ def draw_curves(rows: list[dict], path: Path) -> bool:
         if chosen:
             axes.legend(fontsize=7)
     left.set_yscale("symlog")
-    figure.savefig(path, dpi=100)
+    with write_whole(path) as stream:
+        figure.savefig(stream, format="png", dpi=100)
     return True
