@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aucli.errors import AucliError, InputError, OptionError
+from aucli.files import refuse_inputs, shown
 from aucli.pipeline.analysis import (
     FRAMES_PER_BATCH,
     Analysis,
@@ -186,7 +187,7 @@ class Analyzer:
         given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if strange := [name for name in given if not isinstance(name, str | os.PathLike)]:
             raise InputError(f"An input must be a path, got {strange[0]!r}.")
-        found, problems = find_inputs(os.fspath(name) for name in given)
+        found, problems, _ = find_inputs(os.fspath(name) for name in given)
         if not found and not problems:
             raise InputError("There is no input; name a video, a picture or a folder.")
         if format == "openface" and not (self.options.presence and self.options.landmarks_xy):
@@ -194,10 +195,13 @@ class Analyzer:
                 "format: openface needs an Analyzer with presence=True and landmarks_xy=True."
             )
         place = os.fspath(out)
-        targets = plan_targets(found, place, format)
+        journal = Journal(Path(place))
+        targets = plan_targets(found, place, format, journal.given())
+        refuse_inputs((path for path in targets if path), self.options.reads(), "table")
         jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
         settings = TableSettings(table_format(format, place), overwrite or resume)
-        journal = None if targets == [Path(place)] else Journal(Path(place))
+        if targets == [Path(place)]:
+            journal = None
         earlier = None
         if resume:
             earlier = Resume(self.recipe, journal, retry_failed)
@@ -251,8 +255,8 @@ class Analyzer:
             original = Original(path)
             on_error.callback(original.close)
             analysis = Analysis(
-                open_video(path, options.decoder, FRAMES_PER_BATCH),
-                label or path.name,
+                open_video(path, options.decoder, FRAMES_PER_BATCH, max_pixels=options.max_pixels),
+                label or shown(path.name),
                 self.networks,
                 options,
                 on_frames,

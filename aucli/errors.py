@@ -47,3 +47,9 @@ def as_memory_lack(error: BaseException) -> MemoryLackError | None:
     return MemoryLackError(
         "There is not enough memory; close other programs, lift the limit, or take smaller batches."
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, as a part of a sentence."""
+    told = getattr(error, "strerror", None) or str(error)
+    return (told.strip().splitlines() or ["unknown format"])[0].rstrip(".")

@@ -50,7 +50,10 @@ def estimate(
         on_job()
         count = None
         try:
-            with open_video(job.input.path, analyzer.options.decoder) as source:
+            options = analyzer.options
+            with open_video(
+                job.input.path, options.decoder, max_pixels=options.max_pixels
+            ) as source:
                 count = frames_to_analyse(source.info, analyzer.options)
             if tried is None:
                 tried = _try(analyzer, job, table_format)

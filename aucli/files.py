@@ -3,11 +3,11 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from aucli.errors import OutputError
+from aucli.errors import OptionError, OutputError
 
 try:
     import fcntl
@@ -16,19 +16,63 @@ except ImportError:  # Windows
 
 PART = ".part"  # ends the name of a file that is being written
 TRIES = 5  # to lock it, while other runs finish with it
+JOINERS = "\u200c\u200d"  # do not print, but Persian names and emoji need them
 
 
 class OutputExists(OutputError):
     """A file is already there and was not to be replaced."""
 
 
+def shown(name: object) -> str:
+    """A file's name as text that is safe to print and to store, on one line.
+
+    Bytes that are not UTF-8, control characters and turns of the writing direction become escapes
+    as in Python: ``\\xff``, ``\\n``, ``\\x1b``, ``\\u202e``.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in JOINERS else _escape(letter)
+        for letter in str(name)
+    )
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte of the name that is not UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
+
+
+def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path], what: str) -> None:
+    """Raise OptionError where a target is one of the inputs, by whatever name or link.
+
+    what: 'table', 'picture' ...: is to be written.
+    """
+    read = {_inode(path) for path in inputs} - {None}
+    for target in targets:
+        if _inode(target) in read:
+            raise OptionError(
+                f"{shown(target)} is an input; a {what} never takes its place, so name "
+                "another place."
+            )
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """(device, inode) of what is there, behind links; None where nothing is."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
+
+
 def refuse_existing(target: Path, overwrite: bool) -> None:
     """Raise :class:`OutputExists` where ``target`` would be replaced without being asked, and
     OutputError where it is a folder."""
     if target.is_dir():
-        raise OutputError(f"{target} is a folder; name a file.")
+        raise OutputError(f"{shown(target)} is a folder; name a file.")
     if not overwrite and target.exists():
-        raise OutputExists(f"{target} exists already; --overwrite (overwrite=True) replaces it.")
+        raise OutputExists(
+            f"{shown(target)} exists already; --overwrite (overwrite=True) replaces it."
+        )
 
 
 @contextlib.contextmanager
@@ -60,6 +104,31 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
+@contextlib.contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep other runs that ask for it out of a folder during the block.
+
+    Leaves nothing behind, also when the process is killed. Raises OutputError where another run
+    has it. Without effect on Windows and on file systems without locks.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"{shown(folder)} is in use by another run; wait for it, or name another "
+                    "folder."
+                ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def sweep_part(path: Path) -> None:
     """Remove what a killed run left of ``path``; nothing where another run is writing it."""
     part = _part(path)
@@ -89,14 +158,15 @@ def _open_part(path: Path) -> tuple[Path, BinaryIO]:
         except BlockingIOError:
             stream.close()
             raise OutputError(
-                f"{path} is being written by another run; wait for it, or name another place."
+                f"{shown(path)} is being written by another run; wait for it, or name another "
+                "place."
             ) from None
         except OSError:  # a file system without locks
             stream.close()
             break
         stream.close()  # the other run has just finished with it
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
-    return part, part.open("xb")
+    return part, part.open("x+b")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,9 +10,12 @@ import numpy as np
 class VideoInfo:
     """What a file declares about itself, before any frame is decoded.
 
-    ``declared_frames`` is 0 where the container does not say; ``rotation_degrees`` is the
-    clockwise turn that was already applied to the frames; width and height are after it, in square
-    pixels.
+    ``declared_frames`` is 0 where the container does not say. ``mirrored``: the frames were
+    mirrored left to right, as front cameras ask for; then they were turned clockwise by
+    ``rotation_degrees``. Both are done already; width and height are those of the first frame after
+    it, in square pixels, and later frames may have others. ``start_seconds``: where the first frame
+    is in the file's own clock, in which sound may begin earlier. ``stream_index``: which stream of
+    the container was read, from 0.
     """
 
     path: Path
@@ -24,6 +27,9 @@ class VideoInfo:
     declared_frames: int
     duration_seconds: float
     rotation_degrees: int = 0
+    mirrored: bool = False
+    start_seconds: float = 0.0
+    stream_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

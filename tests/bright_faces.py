@@ -3,6 +3,7 @@
 Run as a script it is ``aucli analyze`` with these in place of the trained networks.
 """
 
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -106,6 +107,13 @@ def tiny_analyzer(networks: Networks | None = None, **options: Any) -> Analyzer:
         patch.setattr(analyzer, "load_networks", lambda options: networks)
         words: Any = {"threads": 1, **options}
         return Analyzer(**words)
+
+
+def hear_signals() -> None:
+    """For ``preexec_fn``: a shell starts background jobs deaf to Ctrl-C, ``nohup`` to SIGHUP, and
+    the tests may be one."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,10 @@ def test_an_array_gives_the_rows_of_the_file(loaded, clip, film, tmp_path, monke
     told = loaded.frames(frames[:2], pts_seconds[:2]).attrs["provenance"]
     assert told["input"] | {"width": 0} == {
         "name": "array", "sha256": None, "codec": "array", "width": 0, "height": HEIGHT,
-        "fps": 0.0, "rotation_degrees": 0, "declared_frames": 2, "decoder": "array",
-        "decoded_frames": 2, "corrupt_packets": 0, "truncated": False,
-        "damage": "",
+        "fps": 0.0, "rotation_degrees": 0, "mirrored": False, "start_seconds": 0.0,
+        "stream_index": 0, "declared_frames": 2, "decoder": "array", "decoded_frames": 2,
+        "corrupt_packets": 0, "corrupt_frames": 0, "missing_frames": 0, "truncated": False,
+        "clock": "", "damage": "",
     }  # fmt: skip
 
 
@@ -153,9 +154,9 @@ def test_networks_and_the_neutral_video_are_read_once(tmp_path, clip, monkeypatc
     rest = write_clip(tmp_path / "rest.mp4", [ONE] * 3)
     opened = []
 
-    def spy(path, *rest):
+    def spy(path, *rest, **options):
         opened.append(Path(path).name)
-        return open_video(path, *rest)
+        return open_video(path, *rest, **options)
 
     monkeypatch.setattr(analyzer_module, "open_video", spy)
     analyzer = tiny_analyzer(calibrate=f"neutral={rest}")

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bright_faces import NONE, ONE, TWO, tiny_analyzer, tiny_networks, write_clip
+from bright_faces import NONE, ONE, TWO, hear_signals, tiny_analyzer, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
 from aucli import analyzer, worker
 from aucli.cli import app
 from aucli.errors import InputError, OptionError, OutputError
+from aucli.pipeline.batch import Job, TableSettings, run_batch
+from aucli.pipeline.inputs import Input
 from aucli.pipeline.journal import JOURNAL, Entry, Journal
 from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import Original, checksum, stamp
@@ -243,8 +245,8 @@ def test_an_input_that_changes_leaves_no_table(study, monkeypatch):
     path = study / "face.mp4"
     original = analyzer.open_video
 
-    def late(*arguments):
-        source = original(*arguments)
+    def late(*arguments, **options):
+        source = original(*arguments, **options)
         _append(path)
         return source
 
@@ -303,6 +305,7 @@ def test_a_text_table_has_its_provenance_beside_it(study):
     assert analyze(study / "face.mp4", "--format", "csv").exit_code == 0
     told = json.loads(Path("face.csv.json").read_text())
     assert told["input"]["sha256"] == checksum(study / "face.mp4")
+    assert told.pop("table_sha256") == checksum(Path("face.csv"))
     assert told == read_provenance("face.csv")
     # A file of that name that is not ours stays.
     Path("none.csv.json").write_text("mine")
@@ -413,7 +416,7 @@ def start(*arguments: object) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_signals,
     )
 
 
@@ -451,7 +454,7 @@ def test_a_stop_during_the_start_is_a_stop(study, stop, seconds):
         command,
         stderr=subprocess.PIPE,
         env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_signals,
     ) as process:
         time.sleep(seconds)
         process.send_signal(stop)
@@ -507,3 +510,101 @@ def test_lack_of_memory_is_a_sentence(study, monkeypatch, error, words):
     monkeypatch.setattr(analyzer, "load_networks", load)
     result = analyze(study / "face.mp4")
     assert (result.exit_code, result.stderr[: len(f"aucli: {words}")]) == (1, f"aucli: {words}")
+
+
+def test_names_once_given_stay(study):
+    assert analyze(study / "face.mp4", "-o", "out/").exit_code == 0
+    shutil.copy(study / "none.mp4", study / "face.avi")
+    assert analyze(study / "face.avi", "-o", "out").exit_code == 0
+    assert len(pd.read_parquet("out/face.parquet")) == 4
+    assert len(pd.read_parquet("out/face.avi.parquet")) == 3
+
+
+def test_the_batch_itself_loads_no_torch():
+    code = (
+        "import sys, aucli.cli.progress, aucli.pipeline.batch, aucli.pipeline.inputs, aucli.worker,"
+        " aucli.pipeline.options, aucli.pipeline.resume; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_folder_of_tables_that_goes_away_costs_the_table_in_work(study):
+    engine = tiny_analyzer()
+
+    def rows(job, on_frames=None):
+        result = yield from engine.rows(job, on_frames)
+        if job.input.label == "face.mp4":
+            shutil.rmtree("out")
+        return result
+
+    jobs = [
+        Job(Input(study / name, name), Path("out", name).with_suffix(".parquet"))
+        for name in ("face.mp4", "none.mp4")
+    ]
+    face, none = run_batch(
+        rows, jobs, engine.columns, TableSettings(), journal=Journal(Path("out"))
+    )
+    assert str(face.error) == (
+        "Cannot write out/face.parquet: No such file or directory; choose another place."
+    )
+    assert (face.state, none.state) == ("stopped", "done")
+    assert [entry["state"] for entry in entries(Path("out"))] == ["stopped", "done"]
+
+
+def test_a_log_never_takes_the_place_of_an_input_or_a_table(study):
+    before = (study / "face.mp4").read_bytes()
+    for log in (study / "face.mp4", "t.csv", "t.csv.json"):
+        result = analyze(study / "face.mp4", "-o", "t.csv", "--log", log)
+        assert result.exit_code == 2, result.stderr
+    assert analyze(study, "-o", "out", "--log", Path("out", JOURNAL)).exit_code == 2
+    assert (study / "face.mp4").read_bytes() == before
+    assert not Path("t.csv").exists()
+    result = analyze(study / "face.mp4", "--log", "/dev/full")
+    assert "/dev/full cannot be written any more" in result.stderr
+
+
+def test_resume_never_replaces_the_table_of_another_input(study):
+    other = study.parent / "other"
+    other.mkdir()
+    write_clip(other / "face.mp4", [ONE] * 6)
+    assert analyze(study / "face.mp4", "-o", "out/").exit_code == 0
+    before = bytes_of(Path("out"))
+    assert analyze(other / "face.mp4", "-o", "out", "--resume").exit_code == 0
+    after = bytes_of(Path("out"))
+    assert after["face.parquet"] == before["face.parquet"]
+    assert len(after) == 2
+
+
+def test_a_text_table_that_was_changed_is_not_done(study):
+    files = [study / "face.mp4", study / "none.mp4"]
+    assert analyze(*files, "-o", "out", "--format", "csv").exit_code == 0
+    whole = Path("out/face.csv").read_bytes()
+    Path("out/face.csv").write_bytes(whole[: len(whole) // 2])
+    result = analyze(*files, "-o", "out", "--format", "csv", "--resume")
+    assert result.exit_code != 0
+    assert "face.csv cannot be read (it was changed after it was written)" in result.stderr
+
+
+def test_pictures_that_are_missing_are_drawn_by_a_resumed_run(study):
+    files = [study / "face.mp4", study / "none.mp4"]
+    assert analyze(*files, "-o", "out").exit_code == 0
+    result = analyze(*files, "-o", "out", "--resume", "--heatmaps", "maps")
+    assert result.exit_code == 0
+    assert list(Path("maps").glob("face_frame*.png")), result.stderr
+    assert "1 of them by an earlier run" in result.stderr  # none.mp4 has no face to draw
+
+
+def test_a_note_of_a_stop_does_not_hide_what_is_done(study):
+    engine = tiny_analyzer()
+    engine.tables(study / "face.mp4", "out/", resume=True)
+    (again,) = engine.tables(study / "face.mp4", "out/")
+    assert again.state == "stopped"
+    (again,) = engine.tables(study / "face.mp4", "out/", resume=True)
+    assert again.earlier is not None and again.ok
+
+
+def test_no_table_takes_the_journals_name(study):
+    shutil.copy(study / "face.mp4", study / "aucli-run.mp4")
+    assert analyze(study, "-o", "out", "--format", "jsonl").exit_code == 1
+    assert Path("out/aucli-run.mp4.jsonl").exists()
+    assert len(entries(Path("out"))) == 4

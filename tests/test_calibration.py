@@ -325,7 +325,7 @@ def test_the_command_writes_every_format(clip, command):
     assert result.stdout == Path("t.csv").read_text()
     table = pd.read_parquet("t.parquet")
     assert list(csv.columns) == list(table.columns)
-    assert list(csv.columns)[13:19] == [f"{au}_{kind}" for kind in ("r", "raw") for au in AUS]
+    assert list(csv.columns)[14:20] == [f"{au}_{kind}" for kind in ("r", "raw") for au in AUS]
     assert csv["AU12_raw"].tolist() == pytest.approx(table["AU12_raw"].round(3), nan_ok=True)
     lines = pd.read_json("t.jsonl", lines=True)
     assert lines["AU12_raw"].tolist() == pytest.approx(table["AU12_raw"], nan_ok=True)

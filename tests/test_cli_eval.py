@@ -209,9 +209,14 @@ def test_plots_of_probabilities(labels: Path, tmp_path: Path) -> None:
             "{fold} needs --folds.",
         ),
         (
+            ("--dataset", "disfa", "--root", "x", "--positive", "nan"),
+            2,
+            "Invalid value for '--positive'",
+        ),
+        (
             ("--dataset", "disfa", "--root", "x", "--folds", "nobody"),
-            1,
-            "aucli: DISFA has no folds 'nobody'; there are jaanet, ntinou, arl.",
+            2,
+            "DISFA has no folds 'nobody'; there are jaanet, ntinou, arl.",
         ),
     ],
 )
@@ -265,8 +270,10 @@ def test_a_tool_on_a_dataset(disfa_root: Path, tmp_path: Path) -> None:
     assert row_of(result, "AU26")[1] == "6"
     message = run(*command, "--folds", "arl", code=1).stderr
     assert message.endswith("disfa has none of the test subjects of arl, all folds; give others.\n")
-    message = run(*command, "--folds", "arl", "--fold", 1, code=1).stderr
-    assert message == "aucli: arl has no fold 1; its folds are arl (0).\n"
+    message = run(*command, "--folds", "arl", "--fold", 1, code=2).stderr
+    assert message.endswith("arl has no fold 1; its folds are arl (0).\n")
+    message = run(*command, "--camera", "top", code=2).stderr
+    assert message.endswith("DISFA has no camera 'top'; there are left, right.\n")
 
 
 def test_a_model_on_videos_is_what_analyze_writes(
@@ -368,3 +375,23 @@ def test_rendered_people_have_intervals_and_plots(tmp_path: Path) -> None:
     assert error["low"] < error["value"] < error["high"]
     assert "Intervals, in brackets: the middle 95 % of 20 bootstrap samples" in result.stdout
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)
+
+
+def test_a_report_never_takes_the_place_of_what_it_reads(labels: Path, tmp_path: Path) -> None:
+    """Neither the labels, nor a table in the folder of predictions, nor a link to one."""
+    folder = openface(tmp_path / "of")
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "scores.png").symlink_to(labels)
+    (tmp_path / "link.json").hardlink_to(folder / "v1.csv")
+    before = [labels.read_bytes(), (folder / "v1.csv").read_bytes()]
+    for words in (
+        ("--json", labels),
+        ("--markdown", folder / "v0.csv"),
+        ("--json", tmp_path / "link.json"),
+        ("--plots", tmp_path / "plots"),
+    ):
+        command = ("--predictions", folder, "--labels", labels, *words, "--overwrite")
+        result = run(*command, code=2)
+        told = " ".join(result.stderr.split())
+        assert "is an input; a report never takes its place, so name another place." in told
+    assert [labels.read_bytes(), (folder / "v1.csv").read_bytes()] == before

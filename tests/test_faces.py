@@ -16,6 +16,7 @@ from aucli.faces.builtin import (
     Confidence,
     confidence_features,
 )
+from aucli.faces.confirm import DOUBTFUL_ROWS, WINDOW, Doubts, are_seen, is_flat
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
@@ -416,6 +417,104 @@ def test_a_newcomer_and_a_gap():
     assert ids(run(scene)) == [[0]] * 8 + [[]] * 5 + [[0]] * 5
     # Nothing is followed: every frame is searched, so the return is seen at once.
     assert set(range(8, 14)) <= set(scene.detected)
+
+
+class Gone(Scene):
+    """A face that stays for 10 frames; then the landmark network sees one that is not there, as
+    sure as `confidence` says, and the detector sees none."""
+
+    def __init__(self, confidence, frames=60):
+        super().__init__([[(100, 100)]] * 10 + [[]] * (frames - 10))
+        self.confidence = confidence
+        self.looks_at_windows = 0
+
+    def frames(self):
+        frames = np.zeros((len(self.places), 600, 600, 3), np.uint8)
+        frames[:, 0, 0, 0] = np.arange(len(frames))
+        return frames
+
+    def detect(self, frames, fine=False):
+        if frames[0].shape == (600, 600, 3):
+            return super().detect(frames, fine)
+        self.looks_at_windows += 1
+        return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in frames]
+
+    def follow(self, frames, landmarks):
+        return [(s.copy(), np.full(len(s), self.confidence, np.float32)) for s in landmarks]
+
+
+@pytest.mark.parametrize("fps", [25, 5, 1])
+@pytest.mark.parametrize("every_seconds", [0.25, 0.0])
+def test_a_face_that_only_the_landmarks_see_is_soon_given_up(fps, every_seconds):
+    scene = Gone(0.9)
+    found = run(scene, fps=fps, detect_every_seconds=every_seconds, sure_confidence=0.97)
+    assert ids(found[:10]) == [[0]] * 10
+    assert sum(map(bool, found[10:])) <= 8
+    assert not any(found[20:])
+
+
+def test_a_sure_face_needs_no_detector():
+    scene = Gone(0.98)
+    assert ids(run(scene, sure_confidence=0.97)) == [[0]] * 60
+    assert scene.looks_at_windows == 0
+
+
+def test_a_face_in_doubt_that_the_detector_sees_is_kept():
+    frame = np.full((120, 160, 3), 10, np.uint8)
+    frame[40:80, 60:100] = 12  # hardly to be seen
+    box = face_boxes(face_shape(80, 60, 40)[None])
+    low, high = box.reshape(2, 2)
+    corner = np.maximum(np.floor((low + high) / 2 - WINDOW / 2 * (high - low).max()), 0)
+    looks: list[np.ndarray] = []
+
+    class Sees:
+        def detect(self, frames, fine=False):
+            looks.extend(frames)
+            return [(box - np.tile(corner, 2), np.ones(1, np.float32)) for _ in frames]
+
+    doubts = Doubts(Sees(), 0.97)
+    for _ in range(3 * DOUBTFUL_ROWS):
+        assert doubts.confirmed(frame, [7], box, np.array([0.6])).tolist() == [True]
+    assert len(looks) == 3
+    assert (looks[0].min(), looks[0].max()) == (0, 255)
+    # Beyond the frame there is nothing to see.
+    assert are_seen(Sees(), frame, box + 1000).tolist() == [False]
+
+
+def test_nothing_is_flat_and_a_face_in_the_dark_is_not():
+    rng = np.random.default_rng(0)
+    crops = np.zeros((4, 3, 128, 128), np.uint8)
+    crops[1] = 0x1A
+    crops[2] = rng.integers(0, 5, crops[2].shape)  # a lens cap
+    crops[3, :, 40:80, 30:90] = 2
+    assert is_flat(torch.from_numpy(crops)).tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("gray", [0, 0x10, 0x1A, 255])
+def test_the_built_in_networks_lose_a_face_on_nothing(gray):
+    networks = load_faces()
+    frame = np.full((360, 640, 3), gray, np.uint8)
+    ((_, followed),) = networks.landmarker.follow([frame], [face_shape(320, 180, 150)[None]])
+    ((_, located),) = networks.landmarker.locate([frame], [face_boxes(face_shape(320, 180)[None])])
+    assert [followed.tolist(), located.tolist()] == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize("every_seconds", [0.25, 0.0])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_face_is_looked_for_anew_where_frames_change_their_size(every_seconds, together):
+    scene = Scene([[(100, 100)]] * 6 + [[(200, 200, 160)]] * 6)
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 6 + [np.zeros((8, 8, 3), np.uint8)] * 6
+    frames = [frame.copy() for frame in frames]
+    for number, frame in enumerate(frames):
+        frame[0, 0, 0] = number
+    finder = FaceFinder(scene, scene, FinderConfig(detect_every_seconds=every_seconds))
+    pts = np.arange(12) / FPS
+    cuts = [slice(0, 12)] if together else [slice(0, 6), slice(6, 12)]
+    found = [faces for cut in cuts for faces in finder.push(frames[cut], pts[cut])]
+    assert ids(found) == [[0]] * 12
+    np.testing.assert_array_equal(found[6][0].landmarks, face_shape(200, 200, 160))
+    assert 6 in scene.detected
+    assert not any({5, 6} <= set(numbers) for numbers, _ in scene.looks)
 
 
 def test_independent_pictures_share_no_ids():

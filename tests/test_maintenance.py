@@ -231,3 +231,40 @@ def test_every_script_says_how_it_is_used(path: Path, monkeypatch, capsys) -> No
     told = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0 and "usage:" in told
     assert f"python {path.relative_to(MAINTENANCE.parents[1])}" in path.read_text("utf-8")
+
+
+@pytest.mark.slow  # another process has to import torch
+def test_damaged_files_end_in_a_sentence(script, monkeypatch, capsys) -> None:
+    mutate = script("mutate_files")
+    monkeypatch.setattr("sys.argv", ["mutate_files.py", "--count", "170"])
+    assert mutate.main() == 0, capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("| all | ") and told.endswith(" | 0 | 0 | 0 |")
+
+
+@pytest.mark.slow
+def test_whatever_ends_a_reader_is_found(script, monkeypatch, tmp_path: Path) -> None:
+    """A crash, a hang and an error are each one file's, and the files behind it are read."""
+    code = (
+        "import os, pathlib, sys, time\n"
+        "import mutate_files as m\n"
+        "def read(folder):\n"
+        "    word = (folder / 'word').read_text()\n"
+        "    {'die': os.abort, 'hang': lambda: time.sleep(99), 'err': lambda: 1 / 0}.get(\n"
+        "        word, lambda: None)()\n"
+        "m.KINDS['word'] = (None, 'word', read)\n"
+        "m.work()\n"
+    )
+    mutate = script("mutate_files")
+    (tmp_path / "worker.py").write_text(code)
+    monkeypatch.setattr(mutate, "__file__", str(tmp_path / "worker.py"))
+    monkeypatch.setattr(mutate, "LIMIT_SECONDS", 1)
+    monkeypatch.setenv("PYTHONPATH", f"{MAINTENANCE}:{MAINTENANCE.parents[1]}")
+    words = ["well", "die", "hang", "well", "err", "well", "die"]
+    jobs = []
+    for i, word in enumerate(words):
+        (folder := tmp_path / str(i)).mkdir()
+        (folder / "word").write_text(word)
+        jobs.append(("word", str(folder)))
+    told = [outcome for outcome, _ in mutate.read_all(jobs)]
+    assert told == ["read", "signal", "hang", "read", "traceback", "read", "signal"]

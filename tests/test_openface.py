@@ -71,7 +71,7 @@ def test_every_other_group_follows_and_values_are_the_same(tmp_path):
     write(tmp_path / "o.csv", EVERYTHING, rows, "openface")
     plain, view = pd.read_csv(tmp_path / "a.csv"), pd.read_csv(tmp_path / "o.csv")
     assert list(view.columns[-4:]) == ["AU12_L_x", "AU12_L_y", "AU12_R_x", "AU12_R_y"]
-    left_out = {"video", "face_x", "face_y", "face_w", "face_h"}
+    left_out = {"video", "quality", "face_x", "face_y", "face_w", "face_h"}
     assert set(plain.columns) - set(view.columns) == left_out
     same = [name for name in view.columns if name not in POSE]
     np.testing.assert_array_equal(view[same].to_numpy(), plain[same].fillna(0).to_numpy())

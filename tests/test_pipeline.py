@@ -21,6 +21,7 @@ from aucli.pipeline import rows as rows_module
 from aucli.pipeline.loading import Networks
 from aucli.pipeline.stages import Stage
 from aucli.records import FrameBatch
+from aucli.table.schema import QUALITY
 from aucli.table.writer import TableWriter
 from aucli.video.source import open_video
 
@@ -315,3 +316,15 @@ def test_frame_batches_are_freed(clip, models, monkeypatch):
     assert run(clip, models).num_rows == 46
     # One in each stage and one before each, one more on its way between threads.
     assert 1 < most <= 6
+
+
+def test_quality_is_judged_for_every_face_and_summed_up(clip, models):
+    with tiny_analyzer(models).open(clip) as analysis:
+        table = pa.Table.from_batches(analysis)
+    words = table["quality"].to_pylist()
+    assert [word is not None for word in words] == table["success"].to_pylist()
+    # The faces are 30 px wide; what else holds for noise is no matter here.
+    assert all("small" in word.split() for word in words if word is not None)
+    assert analysis.summary is not None
+    assert analysis.summary.quality["small"] == 1.0
+    assert set(analysis.summary.quality) <= set(QUALITY)

@@ -40,9 +40,21 @@ def test_every_format_gives_the_rows_of_parquet(tmp_path, table_format, columns)
     assert found.dtypes.to_dict() == parquet.dtypes.to_dict()
     assert found["success"].tolist() == [True, False, True, False]
     assert found["face_id"].isna().tolist() == [False, True, False, True]
-    wanted = parquet.assign(**dict.fromkeys(BOX, np.nan)) if table_format == "openface" else parquet
+    wanted = parquet
+    if table_format == "openface":
+        wanted = parquet.assign(**dict.fromkeys(BOX, np.nan))
+        wanted["quality"] = pd.Series(None, wanted.index, parquet["quality"].dtype)
     # Text has 2 to 6 decimals.
     pd.testing.assert_frame_equal(found, wanted, atol=0.006, rtol=0, check_dtype=False)
+
+
+def test_a_table_without_quality_is_read_as_it_is(tmp_path):
+    older = tmp_path / "older.csv"
+    table = pd.read_csv(write(tmp_path, EVERYTHING, "csv"))
+    table.drop(columns="quality").to_csv(older, index=False)
+    found = read_table(older)
+    assert "quality" not in found
+    assert found["success"].tolist() == [True, False, True, False]
 
 
 def test_provenance_comes_with_parquet_alone(tmp_path):

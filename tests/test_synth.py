@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aucli import aus
-from aucli.errors import AucliError, DataError
+from aucli.errors import AucliError, DataError, OutputError
 
 pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
 
@@ -209,3 +209,23 @@ def test_shards_are_deterministic_resumable_and_guarded(
     assert {f"{au}_{side}" for au in aus.SYNTHETIC_AUS for side in "LR"} <= set(a.column_names)
     with pytest.raises(DataError, match="holds a set made with other settings"):
         generate(toy_folder, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
+
+
+def fail(*_: object) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_and_a_damaged_manifest(
+    toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aucli.synth.generate._render_shard", fail)
+    out = tmp_path / "faces"
+    with pytest.raises(OutputError) as caught:
+        generate(toy_folder, out, SynthConfig(2), 1)
+    assert str(caught.value) == (
+        f"{out} cannot be written (No space left on device); make room, or name another folder."
+    )
+    for text in ("{", "[]", "[" * 9999, '{"count": "x", "shard_size": 3}'):
+        (out / "manifest.json").write_text(text)
+        with pytest.raises(DataError, match=r"manifest.json cannot be read; use another out fold"):
+            generate(toy_folder, out, SynthConfig(2), 1)

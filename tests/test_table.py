@@ -19,7 +19,7 @@ from aucli.table.writer import TableWriter
 
 AUS = ("AU06", "AU12")
 EVERYTHING = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
-BASE = ["video", "frame", "timestamp", "face_id", "success", "confidence",
+BASE = ["video", "frame", "timestamp", "face_id", "success", "confidence", "quality",
         "face_x", "face_y", "face_w", "face_h", "pose_Rx", "pose_Ry", "pose_Rz"]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def make_rows(count: int = 3, start: int = 0) -> Rows:
         intensities=floats(2),
         sides=floats(2, 2),
         places=floats(2, 2, 2),
+        quality=np.tile([True, False, False, True, False, False], (count, 1)),
     )
 
 
@@ -56,14 +57,14 @@ def write(target: Path | None, columns: Columns, rows: Rows, table_format: str =
 def test_columns_come_in_the_documented_order():
     assert Columns(AUS).schema().names == [*BASE, "AU06_r", "AU12_r"]
     names = EVERYTHING.schema().names
-    assert names[:35] == [
+    assert names[:36] == [
         *BASE, "AU06_r", "AU12_r", "AU06_L", "AU06_R", "AU12_L", "AU12_R",
         "AU06_x", "AU06_y", "AU12_x", "AU12_y",
         "AU06_L_x", "AU06_L_y", "AU06_R_x", "AU06_R_y",
         "AU12_L_x", "AU12_L_y", "AU12_R_x", "AU12_R_y", "AU06_c", "AU12_c", "x_0", "x_1",
     ]  # fmt: skip
     assert names[-2:] == ["y_66", "y_67"]
-    assert len(names) == 33 + 136
+    assert len(names) == 34 + 136
 
 
 def test_every_group_holds_its_values():
@@ -103,6 +104,13 @@ def test_a_frame_without_a_face_is_null_where_nothing_was_measured():
     assert known == {"video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False}
 
 
+def test_quality_is_said_in_words_where_there_is_a_face():
+    rows = make_rows(5)
+    rows.quality[2] = False  # pyright: ignore
+    batch = to_record_batch(Columns(AUS), "a.mp4", rows)
+    assert batch["quality"].to_pylist() == ["small dark", None, "", None, "small dark"]
+
+
 def test_pictures_of_a_folder_have_no_time():
     rows = make_rows()
     rows.pts_seconds[:] = np.nan
@@ -140,7 +148,7 @@ def test_csv_is_rounded_and_reads_like_an_openface_file(tmp_path):
     write(tmp_path / "a.csv", Columns(AUS), make_rows(), "csv")
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert lines[0] == ",".join([*BASE, "AU06_r", "AU12_r"])
-    assert lines[2] == '"a.mp4",2,0.04,,0,' + "," * 9
+    assert lines[2] == '"a.mp4",2,0.04,,0,' + "," * 10
     frame = pd.read_csv(tmp_path / "a.csv")
     assert frame["success"].tolist() == [1, 0, 1]
     assert frame["confidence"].tolist()[0] == 0.988

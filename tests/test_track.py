@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aucli.errors import OptionError
-from aucli.faces.finder import parse_faces
 from aucli.faces.track import Tracker, TrackerConfig, assign
+from aucli.faces.wanted import parse_faces
 from aucli.mean_shape import MEAN_SHAPE
 
 

@@ -195,6 +195,15 @@ def test_out_that_cannot_be_written(disfa: Path, tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
+def test_weights_to_start_from_are_never_replaced(disfa: Path, tmp_path: Path) -> None:
+    (weights := tmp_path / "weights.safetensors").write_text("mine")
+    (link := tmp_path / "start.safetensors").symlink_to(weights)
+    for start in (weights, link):
+        with pytest.raises(OptionError, match=r"weights.safetensors is an input; a network never"):
+            train(config(disfa, tmp_path, init=start))
+    assert weights.read_text() == "mine"
+
+
 def test_a_start_that_fails_leaves_no_folder(
     disfa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +226,8 @@ def test_checkpoints_that_cannot_be_gone_on_from(disfa: Path, tmp_path: Path) ->
     with pytest.raises(WeightsError, match="is a scc-small run, not fanau; use another out folder"):
         train(config(disfa, tmp_path, model="fanau", widths=None, k=None), resume=True)
     with pytest.raises(
-        WeightsError, match="no checkpoint of this network; go on with the settings"
+        WeightsError,
+        match=r"is of another run: widths was \[8, 16, 16, 16\], not \[8, 16, 24, 16\]; go on with",
     ):
         train(config(disfa, tmp_path, widths=(8, 16, 24, 16)), resume=True)
     before = (tmp_path / "log.jsonl").read_bytes()

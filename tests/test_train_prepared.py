@@ -307,11 +307,11 @@ def test_mistakes(root: Path, tmp_path: Path) -> None:
         f"aucli: {root} was prepared from disfa; name that dataset (--dataset disfa, "
         "dataset='disfa').\n"
     )
-    assert told(*command(root, out, "--fold", "P4")) == (
-        "aucli: jaanet has no fold P4; its folds are P1 (0), P2 (1), P3 (2).\n"
+    assert told(*command(root, out, "--fold", "P4"), code=2).endswith(
+        "jaanet has no fold P4; its folds are P1 (0), P2 (1), P3 (2).\n"
     )
-    assert told(*command(root, out, "--folds", "five")) == (
-        "aucli: DISFA has no folds 'five'; there are jaanet, ntinou, arl.\n"
+    assert told(*command(root, out, "--folds", "five"), code=2).endswith(
+        "DISFA has no folds 'five'; there are jaanet, ntinou, arl.\n"
     )
     wrong = command(root, out, "--fold", "P1", dataset="synthetic")
     assert "rendered faces have no folds; name the --dataset." in told(*wrong, code=2)

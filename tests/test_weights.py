@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +195,86 @@ def test_saving_what_cannot_be_loaded(tmp_path) -> None:
     net = SCCHeatmapNet(SCCHeatmapConfig(maps=5))
     with pytest.raises(ValueError, match=r"^5 maps do not fit 2 AUs$"):
         cards.save_weights(tmp_path / "x", net, {**CARD, "aus": ["AU06", "AU12"]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"bytes": "many"}, "bytes is not a number of bytes"),
+        ({"bytes": -1}, "bytes is not a number of bytes"),
+        ({"bytes": 1e99}, "bytes is not a number of bytes"),
+        ({"sha256": 7}, "sha256 is not a text"),
+        ({"kind": ["landmarks"]}, "kind is not a text"),
+        ({"architecture": {}}, "architecture is not a text"),
+        ({"config": []}, "config is not an object of texts and of whole numbers up to 4096"),
+        ({"config": {"widths": [10**9] * 4}}, "config is not an object of texts and of whole"),
+        ({"config": {"widths": [-4, 4, 8, 8]}}, "config is not an object of texts and of whole"),
+        ({"config": {"widths": [float("nan")] * 4}}, "config is not an object of texts and of"),
+        ({"mean": [1, 2]}, "mean is not 3 numbers"),
+        ({"std": [1, 0, 1]}, "std is not 3 numbers but 0"),
+        ({"std": [1, float("nan"), 1]}, "std is not 3 numbers but 0"),
+        ({"aus": "AU06"}, "aus is not a list of AUs"),
+        ({"crop_size": 10**12}, "crop_size is not a whole number up to 4096"),
+        ({"heatmap_scale": 0}, "heatmap_scale is not a number above 0"),
+        ({"scale": [float("inf")]}, "scale is not a list of numbers"),
+    ],
+)
+def test_cards_with_other_values(stem, changes: dict, told: str) -> None:
+    edit_card(stem, **changes)
+    with pytest.raises(WeightsError) as caught:
+        cards.load_weights(stem)
+    assert str(caught.value).startswith(f"card {stem}.json: {told}")
+    assert str(caught.value).endswith("; restore it")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[" * 9999, "is not valid JSON"),
+        (b'{"a": "\xff"}', "is not valid JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"{}", "lacks kind, config, sha256, bytes"),
+        (b" " * (1 << 21), "is too large for a card"),
+    ],
+)
+def test_cards_that_are_none(stem, content: bytes, told: str) -> None:
+    Path(f"{stem}.json").write_bytes(content)
+    refused(stem, f"card {stem}.json {told}; restore it")
+
+
+def test_a_card_that_is_a_loop(stem) -> None:
+    card = Path(f"{stem}.json")
+    card.unlink()
+    card.symlink_to(card)
+    refused(stem, f"weights file {card} is missing; the .safetensors and the .json belong together")
+
+
+def test_a_network_too_large_for_its_tensors_takes_no_memory(stem) -> None:
+    edit_card(stem, config={"widths": [4096] * 4})
+    with pytest.raises(WeightsError, match=r" does not fit LandmarkNet: .* expected \(4096,"):
+        cards.load_weights(stem)
+
+
+def test_tensors_of_another_type_or_not_finite(stem) -> None:
+    lead = f"weights file {stem}.safetensors"
+    name = "landmark_head.2.bias"
+    replace_tensors(stem, lambda state: state.update({name: torch.zeros(68, dtype=torch.int64)}))
+    refused(stem, f"{lead} does not fit LandmarkNet: {name} is of type torch.int64")
+    replace_tensors(stem, lambda state: state.update({name: torch.full((68,), torch.nan)}))
+    refused(stem, f"{lead} has values that are not finite in {name}; use other weights")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aus": ["AU06"]}, {"aus": []}, {"maps": ["x"]}, {"template": "x"}, {"crop_size": 3},
+        {"normalisation": "x"}, {"scale": [1.0]}, {"readout": {"places": 3, "radius_px": 1}},
+        {"readout": {"places": [[[1.0]]], "radius_px": "x"}}, {"readout": {"radius_px": 2}},
+    ],
+)  # fmt: skip
+def test_au_cards_that_cannot_be_used(tmp_path, changes: dict) -> None:
+    net = SCCHeatmapNet(SCCHeatmapConfig(maps=4, widths=(4, 8, 8, 8), k=3))
+    cards.save_weights(tmp_path / "au", net, {**CARD, "aus": ["AU06", "AU12"]})
+    edit_card(tmp_path / "au", **changes)
+    with pytest.raises(WeightsError, match=r"^the card of weights 'au' cannot be used \(.*; resto"):
+        cards.load_au_model(tmp_path / "au")

@@ -112,7 +112,7 @@ def test_pull(server, cache) -> None:
 
 
 def test_pull_goes_on_after_a_failure(server, cache) -> None:
-    said, notes = run("pull", "gone", "by-hand", "zoo", "scc-small", "tiny", code=1)
+    said, notes = run("pull", "gone", "by-hand", "zoo", "scc-small", "tiny", code=2)
     assert said.splitlines() == [
         str(store.weights_dir() / "scc-small.safetensors"),
         f"{cache}/tiny.safetensors",
@@ -196,10 +196,8 @@ def test_import_of_bad_files(server, cache, tmp_path) -> None:
         "",
         f"aucli: {tmp_path}/no.pth cannot be read (No such file or directory)\n",
     )
-    assert run("import", "zoo", str(page), code=1) == (
-        "",
-        "aucli: no published weights are named 'zoo'; known: tiny, gone, by-hand\n",
-    )
+    told = run("import", "zoo", str(page), code=2)[1]
+    assert "no published weights are named 'zoo'; known: tiny, gone, by-hand" in told
     assert not cache.exists()
     run("import", "tiny", code=2)
 

@@ -35,7 +35,7 @@ class _Commands(TyperGroup):
         except OptionError as error:
             raise typer.BadParameter(str(error)) from error
         except AucliError as error:
-            print(f"aucli: {error}", file=sys.stderr)
+            _tell(error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print("aucli: interrupted", file=sys.stderr)
@@ -44,8 +44,14 @@ class _Commands(TyperGroup):
             lack = as_memory_lack(error)
             if lack is None:
                 raise
-            print(f"aucli: {lack}", file=sys.stderr)
+            _tell(lack)
             raise typer.Exit(1) from error
+
+
+def _tell(error: AucliError) -> None:
+    from aucli.cli.console import note
+
+    note(f"aucli: {error}")
 
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """``aucli analyze``: videos and pictures to tables of AU intensity."""
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,6 +62,12 @@ def analyze(
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     decoder: shared.Decoder = "auto",
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Refuse frames and pictures of more pixels, which fill memory."
+        ),
+    ] = 100_000_000,
     calibrate: shared.Calibrate = None,
     sides: Annotated[
         bool, typer.Option("--sides", help="Add AU12_L, AU12_R: the person's left and right.")
@@ -130,46 +137,66 @@ def analyze(
     A frame without a face has a row, too: success is false and the intensities are empty. A damaged
     file keeps the rows that could be decoded and counts as failed.
     """
-    from aucli.cli.console import log_to
+    from aucli.cli.console import log_to, note
     from aucli.cli.progress import Reporter
+    from aucli.files import refuse_inputs
     from aucli.pipeline.batch import Job, TableSettings, run_batch
-    from aucli.pipeline.inputs import find_inputs, plan_targets, table_format, unique_names
+    from aucli.pipeline.inputs import (
+        find_inputs,
+        passed_over_words,
+        plan_pictures,
+        plan_targets,
+        table_format,
+    )
     from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import AnalyzeOptions
     from aucli.pipeline.resume import Resume
+    from aucli.table.writer import provenance_file
     from aucli.worker import Worker
 
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
     if resume and out == "-":
         raise typer.BadParameter("the standard output keeps no tables.", param_hint="--resume")
-    found, problems = find_inputs(inputs, sys.stdin)
+    found, problems, passed_over = find_inputs(inputs, sys.stdin)
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
-    targets = plan_targets(found, out, format_)
+    journal = Journal(Path(out or "."))
+    # A table keeps the name that an earlier run gave it.
+    given = journal.given()
+    targets = plan_targets(found, out, format_, given)
     stems: list[Path | None] = [None] * len(found)
     if heatmaps is not None:
-        stems = [heatmaps / name for name in unique_names([item.path for item in found])]
+        stems = [*plan_pictures(found, heatmaps, out, given)]
     frames = _frame_numbers(heatmap_frames)
     if frames and heatmaps is None:
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
     openface = format_ == "openface"  # always has presences and landmarks
     presence, landmarks_xy = presence or openface, landmarks_xy or openface
     options = shared.option_words(locals())
+    reads = AnalyzeOptions.of(options).reads()
+    refuse_inputs(filter(None, targets), reads, "table")
+    if log is not None:
+        read = [*(item.path for item in found), *reads]
+        tables = [file for table in targets if table for file in (table, provenance_file(table))]
+        refuse_inputs([log], read, "log")
+        if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
+            raise typer.BadParameter("a table or the journal is there.", param_hint="--log")
     jobs = [
         Job(item, target, stem, frames)
         for item, target, stem in zip(found, targets, stems, strict=True)
     ]
     # One input alone leaves nothing beside its table, unless a folder was named for it.
     alone = len(jobs) + len(problems) == 1 and out is None and not resume
-    journal = None
-    if not alone and out != "-" and targets != [Path(out or "")]:
-        journal = Journal(Path(out or "."))
+    if alone or out == "-" or targets == [Path(out or "")]:
+        journal = None
     settings = TableSettings(table_format(format_, out), overwrite or resume)
     if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
     with log_to(log), ExitStack() as stack:
         reporter = Reporter(len(jobs) + len(problems), quiet)
+        if passed_over and not quiet:
+            note(passed_over_words(passed_over))
         for name, sentence in problems.items():
             reporter.failed(name, sentence)
         # Mistakes that need no network come to light before the networks are loaded.

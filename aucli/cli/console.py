@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
 from aucli.errors import OutputError
+from aucli.files import shown
 
 # highlight=False: numbers in messages stay in the text colour, so that warnings stand out.
 console = Console(stderr=True, highlight=False)
@@ -35,32 +36,45 @@ def log_to(path: Path | None) -> Iterator[None]:
         file = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror}; name another file.") from error
-    with file:
-        _log = file
-        try:
-            yield
-        finally:
-            _log = None
+    _log = file
+    try:
+        yield
+    finally:
+        _log = None
+        with suppress(OSError):
+            file.close()
 
 
 def note(message: str) -> None:
     """Print one line for the user; square brackets in it (file names) are not markup."""
+    message = _safe(message)
     console.print(message, markup=False, soft_wrap=True)
     log(message)
 
 
 def warn(message: str) -> None:
     """Print one line that the user should not miss; it never changes the exit code."""
+    message = _safe(message)
     console.print(f"warning: {message}", markup=False, soft_wrap=True, style="yellow")
     log(f"warning: {message}")
 
 
 def log(message: str) -> None:
     """Add a line to the log alone; nothing where there is none."""
-    if _log is not None:
-        with suppress(OSError):  # a full disk must not end the work
-            _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
-            _log.flush()
+    global _log
+    if _log is None:
+        return
+    try:
+        _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
+        _log.flush()
+    except OSError as error:  # must not end the work
+        name, _log = _log.name, None
+        warn(f"{name} cannot be written any more ({error.strerror}); the log ends here.")
+
+
+def _safe(message: str) -> str:
+    """Names of files in a message cannot steer the terminal; lines stay lines."""
+    return "\n".join(map(shown, message.split("\n")))
 
 
 class Bar:

@@ -135,6 +135,8 @@ def evaluate(
     }  # fmt: skip
     if reads:
         _needs(labels, "--labels", "--predictions")
+        if dataset is not None:
+            networks.pop("--allow-seen")  # our tables tell on whom the network was trained
         shared.refuse(
             "--predictions", networks | {"--faces": faces, "--dataset synthetic": rendered}
         )
@@ -172,7 +174,7 @@ def evaluate(
         run_source,
     )
     from aucli.evaluation.writing import to_markdown, to_plain
-    from aucli.files import refuse_existing
+    from aucli.files import refuse_existing, refuse_inputs
     from aucli.pipeline.options import AnalyzeOptions
 
     rows = published_rows(dataset) if published and dataset else ()
@@ -182,12 +184,19 @@ def evaluate(
     files = [file for file in (json_, markdown) if file is not None]
     if len({file.resolve() for file in files}) < len(files):
         raise typer.BadParameter("--json and --markdown name the same file.")
-    for target in [*files, *(plot_paths(plots) if plots else [])]:
+    made = [*files, *(plot_paths(plots) if plots else [])]
+    read = [path for path in (predictions, labels) if path is not None]
+    read += [table for path in read if path.is_dir() for table in path.rglob("*")]
+    refuse_inputs(made, read, "report")
+    for target in made:
         refuse_existing(target, overwrite)
+    chosen_scores = ScoreOptions(positive, resamples=resamples, seed=seed)
     split = fold_split(dataset, folds, fold) if dataset and folds else EVERYBODY
     extras = ()
     if predictions is not None and labels is not None:
-        found, origin = read_source(predictions, format_, labels, dataset, camera, split)
+        found, origin = read_source(
+            predictions, format_, labels, dataset, camera, split, allow_seen
+        )
     else:
         assert dataset is not None and root is not None
         chosen = AnalyzeOptions(
@@ -223,7 +232,6 @@ def evaluate(
                 )
     pairs = match_frames(found.labels, found.predictions, match, missing, found.left_out)
     groups = {str(n): test for n, test in split.test.items()} if len(split.test) > 1 else None
-    chosen_scores = ScoreOptions(positive, resamples=resamples, seed=seed)
     report = score(pairs, chosen_scores, groups, extras)
     if json_:
         _write_json(json_, to_plain(report, origin, rows))

@@ -15,6 +15,7 @@ from aucli.pipeline.batch import Bug, Job, Outcome
 from aucli.pipeline.summary import OnFrames, Summary
 
 PLAIN_SECONDS = 60.0  # between two lines where stderr is no terminal
+SAID_SHARE = 0.1  # of the rows with a face, from which a word of their quality is said
 SHOWN_INPUTS = 40  # of a batch; of a larger one only those with something to say
 
 
@@ -87,6 +88,8 @@ class Reporter:
         if outcome.earlier is not None:
             if not outcome.ok:
                 self._failed(f"{label}: {outcome.state} in an earlier run: {outcome.reason}")
+            elif self.total == 1 and not self.quiet:
+                note(f"{label}: done by an earlier run -> {outcome.job.target}")
             return
         if outcome.summary is not None:
             self._done(label, str(outcome.job.target or "stdout"), outcome.summary)
@@ -129,11 +132,16 @@ class Reporter:
         if summary.damage:
             self.failures += 1
             warn(f"{label}: {summary.damage}; the rows that could be decoded are in {where}.")
+        for words in summary.notes:
+            warn(f"{label}: {words}")
         if not self.quiet:
             note(
                 f"{label}: {summary.frames} frames, {summary.face_frames} with a face, "
                 f"{summary.fps:.1f} fps -> {where}"
             )
+            poor = [f"{q:.0%} {word}" for word, q in summary.quality.items() if q >= SAID_SHARE]
+            if poor:
+                note(f"{label}: quality of the rows with a face: {', '.join(poor)}")
 
     def _calibrated(self, label: str, uncalibrated: dict[int, int]) -> None:
         if uncalibrated:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aucli.errors import WeightsError
+from aucli.errors import OptionError, WeightsError
 
 if TYPE_CHECKING:
     from aucli.weights.manifest import Published
@@ -76,7 +76,7 @@ def pull(
     from aucli.cli.console import note
     from aucli.weights.manifest import published
 
-    failures = 0
+    codes = [0]
     for name in names:
         try:
             path = _here(name)
@@ -84,9 +84,14 @@ def pull(
                 path = _pull(published(name), yes, offline)
             typer.echo(path)
         except WeightsError as error:
-            failures += 1
+            codes.append(_code(error))
             note(f"aucli: {error}")
-    raise typer.Exit(1 if failures else 0)
+    raise typer.Exit(max(codes))
+
+
+def _code(error: WeightsError) -> int:
+    """The exit code of a command that goes on behind an error."""
+    return 2 if isinstance(error, OptionError) else 1
 
 
 def _here(name: str) -> Path | None:
@@ -165,7 +170,7 @@ def verify(
     from aucli.weights.names import why_absent
     from aucli.weights.store import check, find, list_cached, list_embedded
 
-    failures = 0
+    codes = [0]
     for name in names or [*list_embedded(), *list_cached()]:
         try:
             stem = find(name)
@@ -174,9 +179,9 @@ def verify(
             check(stem)
             typer.echo(f"{name}: as its card describes")
         except WeightsError as error:
-            failures += 1
+            codes.append(_code(error))
             note(f"aucli: {error}")
-    raise typer.Exit(1 if failures else 0)
+    raise typer.Exit(max(codes))
 
 
 @app.command()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from aucli.datasets import bp4d, bp4d_plus, disfa, disfa_plus, fera2017, unbc
 from aucli.datasets.footage import declared_frames
-from aucli.datasets.names import DATASETS
+from aucli.datasets.names import DATASETS, UnknownName
 from aucli.datasets.recordings import Recording, missing_subjects
 from aucli.errors import AucliError, DataError
 
@@ -32,7 +32,7 @@ class Adapter:
         """The camera to read; '' where the dataset has one only. Raises DataError."""
         if wanted is not None and wanted not in self.cameras:
             there = f"are {', '.join(self.cameras)}" if self.cameras else "is only one"
-            raise DataError(f"{self.title} has no camera {wanted!r}; there {there}.")
+            raise UnknownName(f"{self.title} has no camera {wanted!r}; there {there}.")
         return wanted or (self.cameras[0] if self.cameras else "")
 
 
@@ -47,7 +47,7 @@ ADAPTERS = {
 def adapter(dataset: str) -> Adapter:
     """The adapter of a name. Raises DataError for an unknown one."""
     if dataset not in ADAPTERS:
-        raise DataError(f"There is no dataset {dataset!r}; there are {', '.join(ADAPTERS)}.")
+        raise UnknownName(f"There is no dataset {dataset!r}; there are {', '.join(ADAPTERS)}.")
     return ADAPTERS[dataset]
 
 
@@ -67,7 +67,7 @@ def find_recordings(
     if subjects is not None:
         absent = sorted(set(subjects) - {recording.subject for recording in found})
         if absent:
-            raise DataError(f"{root} has no subject {', '.join(absent)}; give others.")
+            raise UnknownName(f"{root} has no subject {', '.join(absent)}; give others.")
         found = [recording for recording in found if recording.subject in subjects]
     if not found:
         raise DataError(f"{root} holds no recording of {data.title}; give its folder.")

@@ -74,6 +74,11 @@ class PreparedBatches(Series[AUBatch]):
         self._cumulative = np.cumsum(1 + (active * rarity).max(1) / 10)
 
     @property
+    def fingerprint(self) -> str:
+        """See :class:`Series`."""
+        return self.faces.fingerprint
+
+    @property
     def per_epoch(self) -> int:
         """Batches in which every face comes once; the remainder waits for the next epoch."""
         return max(1, len(self.faces) // self.batch_size)

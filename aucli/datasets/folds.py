@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aucli.datasets.adapters import ADAPTERS, adapter
 from aucli.datasets.bp4d_plus import SUBJECTS as BP4D_PLUS_SUBJECTS
+from aucli.datasets.names import UnknownName
 from aucli.errors import DataError
 
 
@@ -121,11 +122,11 @@ FOLDS: dict[str, dict[str, dict[str, Fold]]] = {
 
 
 def folds(dataset: str, name: str) -> dict[str, Fold]:
-    """The folds of a dataset by the name of their protocol. Raises DataError for an unknown one."""
+    """The folds of a dataset by the name of their protocol. Raises UnknownName."""
     adapter(dataset)
     there = FOLDS[dataset]
     if name not in there:
-        raise DataError(
+        raise UnknownName(
             f"{ADAPTERS[dataset].title} has no folds {name!r}; there are {', '.join(there)}."
         )
     return there[name]
@@ -134,7 +135,7 @@ def folds(dataset: str, name: str) -> dict[str, Fold]:
 def fold_number(dataset: str, protocol: str | None, wanted: str) -> int:
     """Number, from 0, of a fold by its name (``P1``) or number; no protocol: the dataset's first.
 
-    Raises DataError for what is not there.
+    Raises UnknownName for what is not there.
     """
     adapter(dataset)
     protocol = protocol or next(iter(FOLDS[dataset]))
@@ -144,19 +145,19 @@ def fold_number(dataset: str, protocol: str | None, wanted: str) -> int:
     if wanted.isdecimal() and int(wanted) < len(names):
         return int(wanted)
     there = ", ".join(f"{name} ({number})" for number, name in enumerate(names))
-    raise DataError(f"{protocol} has no fold {wanted}; its folds are {there}.")
+    raise UnknownName(f"{protocol} has no fold {wanted}; its folds are {there}.")
 
 
 def named_fold(dataset: str, protocol: str | None, number: int) -> tuple[str, str, Fold]:
     """Fold ``number`` (from 0) as published, after the names of its protocol and its own.
 
-    protocol: None for the dataset's first. Raises DataError for unknown names and numbers.
+    protocol: None for the dataset's first. Raises UnknownName.
     """
     adapter(dataset)
     protocol = protocol or next(iter(FOLDS[dataset]))
     named = folds(dataset, protocol)
     if not 0 <= number < len(named):
-        raise DataError(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
+        raise UnknownName(f"{protocol} has folds 0 to {len(named) - 1}, not {number}.")
     return protocol, *list(named.items())[number]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from aucli.errors import DataError, InputError
 from aucli.records import FrameBatch
 from aucli.video.source import open_video
-from aucli.video.stills import image_files, natural_key, read_image
+from aucli.video.stills import decode_image, image_files, natural_key, read_image
 
 BATCH_FRAMES = 16
 
@@ -149,13 +149,11 @@ def _read_picture(path: Path, archive: zipfile.ZipFile | None) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises InputError."""
     if archive is None:
         return read_image(path)
-    from PIL import Image
-
+    name = f"{path} in {archive.filename}"
     try:
-        with Image.open(io.BytesIO(archive.read(path.as_posix()))) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} in {archive.filename} cannot be read as an image.") from error
+        return decode_image(io.BytesIO(archive.read(path.as_posix())), name)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{name} cannot be read; copy the archive again.") from error
 
 
 def _picture_batch(images: list[np.ndarray], indices: list[int]) -> FrameBatch:

@@ -12,6 +12,7 @@ import numpy as np
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import DataError
 
+MAX_FRAME = 2**31
 UNSCORABLE = 9.0  # the coders' mark for an AU that could not be seen
 
 # Number of the frame as the file writes it -> its intensity (NaN: unscorable) and its line.
@@ -83,6 +84,8 @@ def read_values(path: Path, unscorable: bool = False, header: bool = False) -> V
         try:
             frame, intensity = fields
             number, value = int(frame.partition(".")[0]), float(intensity)
+            if not 0 <= number < MAX_FRAME:
+                raise ValueError(number)
         except ValueError:
             if header and line == 1:
                 continue

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from aucli.datasets.matlab import read_matrix
 from aucli.errors import DataError
 
 POINTS = 66
+FARTHEST_PX = 1e5  # from the corner of a frame
 # The 66 are the 68 without the inner corners of the mouth, 60 and 64.
 _KEPT = np.array([i for i in range(68) if i not in (60, 64)])
 # An inner corner lies so far inside the outer one, in widths of the mouth; the mean face's value.
@@ -24,9 +26,9 @@ def to_68(points: np.ndarray) -> np.ndarray:
 
 
 def checked(path: Path, points: object) -> np.ndarray:
-    """The points of a file as 68. Raises DataError where they are not 66 finite (x, y)."""
+    """The points of a file as 68. Raises DataError where they are not 66 (x, y) in px."""
     array = np.asarray(points, np.float64)
-    if array.shape != (POINTS, 2) or not np.isfinite(array).all():
+    if array.shape != (POINTS, 2) or not (np.abs(array) < FARTHEST_PX).all():  # nan is not
         raise DataError(f"{path} does not hold {POINTS} points (x, y); restore the file.")
     return to_68(array)
 
@@ -34,17 +36,10 @@ def checked(path: Path, points: object) -> np.ndarray:
 def read_mat(path: Path) -> np.ndarray:
     """(68, 2) float32 px from the variable ``pts`` of a MATLAB file. Raises DataError."""
     try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise DataError(
-            f"Reading {path} needs SciPy; run pip install 'aucli[datasets]' or use "
-            "let a network find the landmarks."
-        ) from error
-    try:
-        content = loadmat(path)
-    except (OSError, ValueError, NotImplementedError, TypeError) as error:
+        points = read_matrix(path, "pts")
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a MATLAB file; copy it again.") from error
-    return checked(path, content.get("pts", ()))
+    return checked(path, points)
 
 
 def read_text(path: Path) -> np.ndarray:

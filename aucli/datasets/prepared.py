@@ -11,10 +11,12 @@ The crop is upright as in the frame and wider than any template needs, so that t
 the landmarks with a jitter of its own.
 """
 
+import hashlib
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +24,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from aucli.aus import MAX_INTENSITY
+from aucli.datasets.pixels import decode
 from aucli.errors import DataError
-from aucli.files import write_whole
+from aucli.files import shown, write_whole
 
 FORMAT_VERSION = 2  # 1 called the column confidence face_score; it is read like 2
 PREPARED_CROP = 320  # the face is as large as in a 256 px crop of template bmvc2018
 CROP_SCALE = 1.6  # side of the crop over the longer side of the face box
 JPEG_QUALITY = 95
+MAX_CROP = 4096  # px
 MANIFEST = "manifest.json"
 DROPPED = "dropped.csv"
 METADATA_KEY = b"aucli"
@@ -88,6 +94,7 @@ def write_shard(
     told = {
         "subject": subject,
         "video": video,
+        "pictures": digest(columns["image"]),
         "dropped": [[run.reason, run.first, run.last, run.frames] for run in dropped],
     }
     metadata = {METADATA_KEY: json.dumps(told).encode()}
@@ -98,7 +105,15 @@ def write_shard(
     )
     with write_whole(path) as stream:
         # JPEG does not get smaller, and the rest is small beside it.
-        pq.write_table(table, stream, compression="none")
+        pq.write_table(table, stream, compression="none", write_page_checksum=True)
+
+
+def digest(parts: Iterable[bytes | np.ndarray]) -> str:
+    """sha256 of some bytes and arrays, one after the other."""
+    told = hashlib.sha256()
+    for part in parts:
+        told.update(part.tobytes() if isinstance(part, np.ndarray) else part)
+    return told.hexdigest()
 
 
 def shards(root: Path) -> list[Path]:
@@ -107,21 +122,27 @@ def shards(root: Path) -> list[Path]:
 
 
 def shard_facts(path: Path) -> dict[str, Any]:
-    """What a file says about itself: subject, video, faces, dropped (as of :class:`Dropped`).
+    """What a file says about itself: subject, video, faces, pictures (their sha256; '' where it is
+    not told) and dropped (as of :class:`Dropped`).
 
     Raises DataError for a damaged one.
     """
     try:
         metadata = pq.read_metadata(path)
         told = json.loads((metadata.metadata or {})[METADATA_KEY])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is damaged; delete it and run `aucli prepare` again.") from error
-    return {
-        "subject": told["subject"],
-        "video": told["video"],
-        "faces": metadata.num_rows,
-        "dropped": [Dropped(*row) for row in told["dropped"]],
-    }
+        return {
+            "subject": str(told["subject"]),
+            "video": str(told["video"]),
+            "faces": metadata.num_rows,
+            "pictures": str(told.get("pictures", "")),
+            "dropped": [Dropped(str(row[0]), *map(int, row[1:])) for row in told["dropped"]],
+        }
+    except Exception as error:  # what a damaged file raises is open-ended
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{shown(path)} is damaged; delete it and run `aucli prepare` again.")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -131,12 +152,15 @@ def read_manifest(root: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing; make the set with `aucli prepare`.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read; make the set anew.") from error
-    settings = manifest.get("settings", {})
-    if "dataset" not in settings:  # such as that of rendered faces
+    settings = manifest.get("settings") if isinstance(manifest, dict) else None
+    if not isinstance(settings, dict) or "dataset" not in settings:  # that of rendered faces
         raise DataError(f"{root} is no prepared set; give a folder that `aucli prepare` made.")
-    if settings.get("version", FORMAT_VERSION) > FORMAT_VERSION:
+    version = settings.get("version", FORMAT_VERSION)
+    if not isinstance(version, int) or not isinstance(settings["dataset"], str):
+        raise DataError(f"{path} cannot be read; make the set anew.")
+    if version > FORMAT_VERSION:
         raise DataError(f"{root} was made by a newer aucli; update this one.")
     return manifest
 
@@ -144,7 +168,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 def count_faces(root: Path, dataset: str) -> dict[str, int]:
     """How many faces of each subject a set of a dataset holds; those without any are left out.
 
-    Raises DataError for a set of another dataset, and for one that is not finished.
+    Raises DataError for a set of another dataset, for one that is not finished, and where two
+    subjects are shown by the same pictures: one of them would be trained on and tested.
     """
     manifest = read_manifest(root)
     made_of = manifest["settings"]["dataset"]
@@ -156,9 +181,18 @@ def count_faces(root: Path, dataset: str) -> dict[str, int]:
     if "recordings" not in manifest:
         raise DataError(f"{root} is not finished; run `aucli prepare` again, it goes on.")
     counts: Counter[str] = Counter()
+    shown_in: dict[str, tuple[str, Path]] = {}  # pictures -> whom they show, and where
     for path in shards(root):
         fact = shard_facts(path)
         counts[fact["subject"]] += fact["faces"]
+        if not fact["pictures"] or not fact["faces"]:
+            continue
+        subject, other = shown_in.setdefault(fact["pictures"], (fact["subject"], path))
+        if subject != fact["subject"]:
+            raise DataError(
+                f"{shown(other)} and {shown(path)} hold the same pictures as of the subjects "
+                f"{subject} and {fact['subject']}; find out whom they show, and prepare them anew."
+            )
     return dict(+counts)
 
 
@@ -171,17 +205,18 @@ class PreparedFaces:
 
     def __init__(self, root: Path, subjects: Collection[str] | None = None) -> None:
         """Read a whole set or some of its subjects. Raises DataError where it holds no face."""
-        manifest = read_manifest(root)
-        self.dataset: str = manifest["settings"]["dataset"]
-        self.aus: tuple[str, ...] = tuple(manifest["settings"]["aus"])
-        self.size: int = manifest["settings"]["size"]
-        paths = [
-            path
-            for path in shards(root)
-            if subjects is None or shard_facts(path)["subject"] in subjects
-        ]
-        tables = [pq.read_table(path, schema=shard_schema(self.aus)) for path in paths]
-        table = pa.concat_tables(tables) if tables else shard_schema(self.aus).empty_table()
+        settings = read_manifest(root)["settings"]
+        self.root = root
+        self.dataset: str = settings["dataset"]
+        self.aus, self.size = _layout(root, settings)
+        schema = shard_schema(self.aus)
+        tables = []
+        for path in shards(root):
+            if subjects is None:
+                tables.append(_read_shard(path, schema))
+            elif (subject := shard_facts(path)["subject"]) in subjects:
+                tables.append(_read_shard(path, schema, subject))
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
         if not len(table):
             raise DataError(f"{root} holds no face of these subjects; prepare them first.")
         self._images = table["image"]
@@ -193,6 +228,48 @@ class PreparedFaces:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal faces in the same order: sha256 of whom and what they show, of their
+        landmarks and of the sizes of their pictures."""
+        names = self.labels[["subject", "video"]].to_csv(index=False).encode()
+        numbers = self.labels[["frame_index", *self.aus]].to_numpy(np.float64)
+        sizes = pc.call_function("binary_length", [self._images]).to_numpy()
+        return digest([names, numbers, self.landmarks, sizes])
+
     def image(self, index: int) -> np.ndarray:
-        """(S, S, 3) uint8 RGB."""
-        return np.asarray(Image.open(io.BytesIO(self._images[index].as_py())).convert("RGB"))
+        """(S, S, 3) uint8 RGB. Raises DataError for a damaged picture."""
+        where = f"the picture of face {index} in {shown(self.root)}"
+        return decode(self._images[index].as_py(), "RGB", self.size, where)
+
+
+def _layout(root: Path, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The AUs and the side of the crops, px, that a manifest tells. Raises DataError."""
+    aus, size = settings.get("aus"), settings.get("size")
+    known = isinstance(aus, list) and all(re.fullmatch(r"AU\d\d", str(au)) for au in aus)
+    if not known or not aus or not isinstance(size, int) or not 0 < size <= MAX_CROP:
+        raise DataError(f"{shown(root / MANIFEST)} cannot be read; make the set anew.")
+    return tuple(aus), size
+
+
+def _read_shard(path: Path, schema: pa.Schema, subject: str | None = None) -> pa.Table:
+    """The rows of one file, its checksums compared. subject: whom all rows must show.
+
+    Raises DataError.
+    """
+    try:
+        table = pq.read_table(path, schema=schema, page_checksum_verification=True)
+    except Exception as error:  # what a damaged file raises is open-ended
+        raise _damaged(path) from error
+    landmarks = table["landmarks"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    intensities = table.select(schema.names[6:]).to_pandas().to_numpy(np.float64)
+    sound = (
+        len(landmarks) == 136 * len(table)
+        and np.isfinite(landmarks).all()
+        and not ((intensities < 0) | (intensities > MAX_INTENSITY)).any()
+        and not table["image"].null_count
+        and (subject is None or {*table["subject"].to_pylist()} <= {subject})
+    )
+    if not sound:
+        raise _damaged(path)
+    return table

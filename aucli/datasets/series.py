@@ -41,6 +41,11 @@ class Series(IterableDataset[Batch]):
         self.batch_size, self.seed, self.start = batch_size, seed, start
         self.rank, self.world = rank, world
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the faces that the batches are made of; other faces have another one."""
+        raise NotImplementedError
+
     def batch(self, number: int) -> Batch:
         """The batch of a number, always the same."""
         raise NotImplementedError

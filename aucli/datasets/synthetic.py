@@ -6,7 +6,6 @@ alone: any number of loader processes gives the same batches, and a resumed run 
 undisturbed one would have seen. Of several training processes, each takes its share of the series.
 """
 
-import io
 import json
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 
 from aucli import augment
 from aucli.align import LANDMARK_CROP_SCALE, align_matrices, apply_matrices, face_boxes
-from aucli.aus import SYNTHETIC_AUS, synthetic_points
+from aucli.aus import MAX_INTENSITY, SYNTHETIC_AUS, synthetic_points
+from aucli.datasets.pixels import decode
+from aucli.datasets.prepared import digest
 from aucli.datasets.series import AUBatch, Batch, Series, inexact_matrices
 from aucli.errors import DataError, OutputError
-from aucli.files import write_whole
+from aucli.files import shown, write_whole
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.negatives import hide_face, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
@@ -33,6 +33,7 @@ RESOLUTION = 192
 RENDERED_CROP = 128
 TEMPLATE = "eyes-nose"
 SCENE_SIZE = 256
+SHARDS = "shard-*.parquet"
 TEST_EVERY = 20
 # Where a landmark is hidden, its place can be guessed but not seen.
 HIDDEN_WEIGHT = 0.3
@@ -59,32 +60,63 @@ class SceneBatch(NamedTuple):
     boxes: torch.Tensor
 
 
-def _decode(jpeg: bytes, matte: bytes) -> np.ndarray:
-    """One face, (192, 192, 4) uint8 premultiplied RGBA."""
-    rgb = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
-    alpha = np.asarray(Image.open(io.BytesIO(matte)).convert("L"))[..., None]
+def _decode(jpeg: bytes, matte: bytes, where: str) -> np.ndarray:
+    """One face, (192, 192, 4) uint8 premultiplied RGBA. Raises DataError."""
+    rgb = decode(jpeg, "RGB", RESOLUTION, where)
+    alpha = decode(matte, "L", RESOLUTION, where)[..., None]
     # JPEG rings across the edge of the face; premultiplied colours never exceed their alpha.
     return np.concatenate([np.minimum(rgb, alpha), alpha], 2)
 
 
-def _decoded(shard: Path) -> np.ndarray:
-    """All faces of a shard, memory-mapped (n, 192, 192, 4) uint8; decoded where not done yet."""
+def _decoded(shard: Path, count: int) -> np.ndarray:
+    """All ``count`` faces of a shard, memory-mapped (n, 192, 192, 4) uint8; decoded where not done
+    yet. Raises DataError where a picture is damaged, and OutputError."""
     flat = shard.parent / "decoded" / f"{shard.stem}.rgba"
-    count = pq.read_metadata(shard).num_rows
     size = count * RESOLUTION * RESOLUTION * 4
     stale = not flat.exists() or flat.stat().st_mtime < shard.stat().st_mtime
     if stale or flat.stat().st_size != size:
-        table = pq.read_table(shard, columns=["rgb", "matte"])
+        table = _read(shard, ["rgb", "matte"])
         try:
             with write_whole(flat) as stream:
-                for rgb, matte in zip(table["rgb"], table["matte"], strict=True):
-                    stream.write(_decode(rgb.as_py(), matte.as_py()).tobytes())
+                for row, (rgb, matte) in enumerate(zip(table["rgb"], table["matte"], strict=True)):
+                    where = f"picture {row} in {shown(shard)}"
+                    stream.write(_decode(rgb.as_py(), matte.as_py(), where).tobytes())
         except OSError as error:
             raise OutputError(
                 f"{flat.parent} cannot be written ({error.strerror or error}); faces are decoded "
                 "into it, so make room there or copy the set to a folder of yours."
             ) from error
     return np.memmap(flat, np.uint8, "r", shape=(count, RESOLUTION, RESOLUTION, 4))
+
+
+def _read(shard: Path, columns: list[str]) -> pa.Table:
+    """Some columns of a shard, its checksums compared. Raises DataError."""
+    try:
+        missing = sorted({*columns} - {*pq.read_schema(shard).names})
+        if not missing:
+            return pq.read_table(shard, columns=columns, page_checksum_verification=True)
+    except Exception as error:  # what a damaged file raises is open-ended
+        raise _damaged(shard) from error
+    raise DataError(f"{shown(shard)} lacks the columns {', '.join(missing[:4])}; render it again.")
+
+
+def _damaged(shard: Path) -> DataError:
+    return DataError(f"{shown(shard)} is damaged; delete it and render it again.")
+
+
+def _check_resolution(root: Path) -> None:
+    """Raise DataError where a set has faces of another size."""
+    manifest = root / "manifest.json"
+    try:
+        resolution = json.loads(manifest.read_text("utf-8")).get("resolution", RESOLUTION)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"{shown(manifest)} cannot be read; render the set anew.") from error
+    if resolution != RESOLUTION:
+        raise DataError(
+            f"{shown(manifest)} says {resolution} px faces; training reads {RESOLUTION} px."
+        )
 
 
 class FaceStore:
@@ -96,55 +128,34 @@ class FaceStore:
     """
 
     def __init__(self, root: Path, split: str = "train", limit: int | None = None) -> None:
-        shards = sorted(Path(root).glob("shard-*.parquet"))
+        shards = sorted(Path(root).glob(SHARDS))
         if not shards:
-            raise DataError(f"No shard-*.parquet in {root}; render faces with `aucli synth` first.")
-        manifest = Path(root) / "manifest.json"
-        if manifest.exists():
-            resolution = json.loads(manifest.read_text()).get("resolution", RESOLUTION)
-            if resolution != RESOLUTION:
-                raise DataError(
-                    f"{manifest} says {resolution} px faces; training reads {RESOLUTION} px."
-                )
+            raise DataError(f"No {SHARDS} in {root}; render faces with `aucli synth` first.")
+        _check_resolution(Path(root))
         sides = [f"{au}_{side}" for au in SYNTHETIC_AUS for side in "LR"]
         columns = ["identity", "landmarks", "visible", "pose_Rx", "pose_Ry", "pose_Rz", *sides]
         parts: list[tuple[np.ndarray, ...]] = []
         self._images: list[np.ndarray] = []
         self._rows: list[tuple[int, int]] = []
         for shard in shards:
-            try:
-                missing = sorted(set(columns) - set(pq.read_schema(shard).names))
-            except (OSError, pa.ArrowException) as error:
-                raise DataError(f"{shard} is damaged; delete it and render it again.") from error
-            if missing:
-                raise DataError(
-                    f"{shard} lacks the columns {', '.join(missing[:4])}; render it again."
-                )
-            table = pq.read_table(shard, columns=columns)
-            count = len(table)
-
-            def flat(name: str, shape: tuple[int, ...], table=table) -> np.ndarray:
-                values = table[name].combine_chunks().flatten()
-                return values.to_numpy(zero_copy_only=False).reshape(shape)
-
-            identity = table["identity"].to_numpy()
+            labelled = _read_labels(shard, columns, sides)
+            identity = labelled[0]
+            count = len(identity)
             test = identity % TEST_EVERY == 0
             keep = {"train": ~test, "test": test, "all": np.ones(count, bool)}[split]
-            au = np.stack([table[name].to_numpy() for name in sides], 1).reshape(count, -1, 2)
-            pose = np.stack([table[f"pose_R{axis}"].to_numpy() for axis in "xyz"], 1)
-            landmarks, visible = flat("landmarks", (count, 68, 2)), flat("visible", (count, 68))
-            parts.append(tuple(v[keep] for v in (identity, landmarks, visible, au, pose)))
+            parts.append(tuple(values[keep] for values in labelled))
             self._rows += [(len(self._images), int(row)) for row in np.flatnonzero(keep)]
-            self._images.append(_decoded(shard))
-        self.identity, landmarks, visible, au, pose = (
+            self._images.append(_decoded(shard, count))
+        self.identity, self.landmarks, self.visible, self.sides, self.pose = (
             np.concatenate([p[k] for p in parts])[:limit] for k in range(5)
         )
-        self.landmarks = landmarks.astype(np.float32)
-        self.visible = visible.astype(bool)
-        self.sides = au.astype(np.float32)
-        self.pose = pose.astype(np.float32)
         if not len(self):
             raise DataError(f"{root} holds no face of the split {split!r}; render more identities.")
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal faces in the same order: sha256 of who they are and of their labels."""
+        return digest([self.identity, self.landmarks, self.visible, self.sides, self.pose])
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -172,6 +183,28 @@ class FaceStore:
         smile, cheeks = (mean[:, SYNTHETIC_AUS.index(au)] for au in ("AU12", "AU06"))
         weight[(smile > 2.5) & (cheeks < 0.5)] *= SMILE_WITHOUT_CHEEKS
         return weight / weight.sum()
+
+
+def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.ndarray, ...]:
+    """Who n faces are, their landmarks, their visible landmarks, their intensities and their pose,
+    as of :class:`FaceStore`. Raises DataError."""
+    table = _read(shard, columns)
+    count = len(table)
+
+    def flat(name: str) -> np.ndarray:
+        return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+
+    try:
+        identity = table["identity"].to_numpy().astype(np.int64)
+        landmarks = flat("landmarks").astype(np.float32).reshape(count, 68, 2)
+        visible = flat("visible").astype(bool).reshape(count, 68)
+        values = np.stack([table[name].to_numpy() for name in sides], 1).astype(np.float32)
+        pose = np.stack([table[f"pose_R{axis}"].to_numpy() for axis in "xyz"], 1)
+    except Exception as error:  # columns of other types or lengths
+        raise _damaged(shard) from error
+    if not np.isfinite(landmarks).all() or not ((values >= 0) & (values <= MAX_INTENSITY)).all():
+        raise _damaged(shard)
+    return identity, landmarks, visible, values.reshape(count, -1, 2), pose.astype(np.float32)
 
 
 def composite(
@@ -229,6 +262,11 @@ class Batches(Series[Batch]):
         self.store = store
         self.backgrounds = BackgroundPool(seed=seed)
         self.sprites = sprite_pool(seed=seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`Series`."""
+        return self.store.fingerprint
 
     def make(self, rng: np.random.Generator) -> Batch:
         raise NotImplementedError

@@ -8,7 +8,6 @@ same for every model.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ import pandas as pd
 from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import find_recordings, load_labels
 from aucli.datasets.crops import predict_faces
-from aucli.datasets.folds import refuse_shared_people
 from aucli.datasets.footage import Film, Footage
 from aucli.datasets.prepared import MANIFEST, PreparedFaces, count_faces, shard_facts, shards
 from aucli.errors import DataError
@@ -60,17 +58,6 @@ def plan(
         return
     everybody = [subject for subjects in test.values() for subject in subjects] or there
     yield model, [subject for subject in everybody if subject in there]
-
-
-def refuse_known_people(
-    card: dict[str, Any], dataset: str, subjects: Collection[str], allowed: bool
-) -> tuple[str, ...]:
-    """Raise DataError where a model is tested on people of its training, as its card tells them.
-
-    allowed: return who they are instead.
-    """
-    known = card.get("provenance", {}).get("train_subjects", {})
-    return refuse_shared_people(known, {dataset: subjects}, allowed)
 
 
 def subjects_there(dataset: str, root: Path, camera: str | None) -> list[str]:

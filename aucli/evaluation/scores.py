@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aucli.aus import MAX_INTENSITY
+from aucli.errors import OptionError
 from aucli.evaluation.matching import Counts, Pairs
 from aucli.evaluation.tables import Unit
 from aucli.metrics import (
@@ -32,12 +34,19 @@ VALIDATION_METRICS = ("icc31", "pcc", "mae")
 class ScoreOptions:
     """positive: intensity from which a label, and a predicted intensity, is positive for F1.
     positive_probability: the same for a predicted probability. resamples: bootstrap samples of the
-    subjects; 0 for none."""
+    subjects; 0 for none. Raises OptionError for intensities and probabilities that there are not.
+    """
 
     positive: float = POSITIVE
     positive_probability: float = 0.5
     resamples: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, largest in (("positive", MAX_INTENSITY), ("positive_probability", 1)):
+            value = getattr(self, name)
+            if not 0 <= value <= largest:  # nan is in no range
+                raise OptionError(f"{name} must be from 0 to {largest}, got {value}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import load_labels
-from aucli.datasets.folds import fold_number, folds
+from aucli.datasets.folds import fold_number, folds, refuse_shared_people
 from aucli.datasets.synthetic import FaceStore
 from aucli.errors import DataError, OptionError
 from aucli.evaluation import rendered
@@ -20,13 +20,18 @@ from aucli.evaluation.running import (
     joined,
     plan,
     prediction_rows,
-    refuse_known_people,
     run_prepared,
     run_videos,
     subjects_there,
 )
 from aucli.evaluation.scores import Extra
-from aucli.evaluation.tables import TOOLS, Predictions, read_labels, read_predictions
+from aucli.evaluation.tables import (
+    TOOLS,
+    Predictions,
+    listed,
+    read_labels,
+    read_predictions,
+)
 from aucli.evaluation.writing import Origin
 from aucli.faces.library_detectors import DETECTORS
 from aucli.faces.loading import load_landmarker
@@ -35,6 +40,7 @@ from aucli.models.device import resolve_device
 from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions, choose_networks
 from aucli.weights.cards import load_au_model, load_weights, read_card
+from aucli.weights.store import people_of
 
 SHOWN = 9  # names of subjects in a sentence
 SCENES = 400  # drawn scenes for the detector, at most
@@ -84,23 +90,49 @@ def read_source(
     dataset: str | None,
     camera: str | None,
     split: Split,
+    allow_seen: bool = False,
 ) -> tuple[Run, Origin]:
-    """A tool's table, and the labels of a dataset or of a table. Raises DataError."""
+    """A tool's table, and the labels of a dataset or of a table.
+
+    allow_seen: as in :func:`run_source`, of networks whose people the tables tell. Raises
+    DataError.
+    """
     predictions = read_predictions(path, tool)
     table = load_labels(dataset, labels, camera) if dataset else read_labels(labels)
+    labels_unused = table.attrs.get("unused", ())
     there = list(table["subject"].unique())
     table = table.loc[table["subject"].isin(split.of(there))]
     if table.empty:
         raise DataError(f"{labels} has none of the {split.name}; give others.")
+    seen = ()
+    if dataset:
+        tested = {dataset: table["subject"].unique().tolist()}
+        seen = refuse_shared_people(predictions.people, tested, allow_seen)
+    unused = {"labels": labels_unused, "predictions": predictions.unused}
     origin = Origin(
         predictions=str(path),
         tool=TOOLS[predictions.tool].title,
         labels=f"{dataset}, {labels}" if dataset else str(labels),
         split=split.name,
         frames=_frames(dataset),
-        notes=split.notes(there),
+        notes=(
+            *split.notes(there),
+            *_seen(seen),
+            *(
+                f"Columns of the {what} that are not used: {listed(names)}."
+                for what, names in unused.items()
+                if names
+            ),
+        ),
     )
     return Run(table, predictions), origin
+
+
+def _seen(people: Collection[str]) -> tuple[str, ...]:
+    """A sentence on people of the training who are tested, if there are any."""
+    if not people:
+        return ()
+    return (f"The model was trained on people who are tested here: {', '.join(people)}.",)
 
 
 def run_source(
@@ -120,10 +152,15 @@ def run_source(
     if not split.of(there):
         raise DataError(f"{root} has none of the {split.name}; give another folder.")
     prepared = is_prepared(root)
-    runs, used, seen = [], [], []
+    runs, used = [], []
+    seen: dict[str, None] = {}
+    silent: dict[str, None] = {}
     name = choose_networks(options).model
     for path, subjects in plan(name, split.test, there):
-        seen += refuse_known_people(read_card(path, "au")[1], dataset, subjects, allow_seen)
+        known = people_of(read_card(path, "au")[1], f"the card of {path}")
+        silent |= {} if known is not None else {path: None}
+        tested = {dataset: subjects}
+        seen |= dict.fromkeys(refuse_shared_people(known or {}, tested, allow_seen))
         if prepared:
             au = load_au_model(path).to(resolve_device(options.device))
             runs.append(run_prepared(root, au, subjects, on_video))
@@ -132,9 +169,12 @@ def run_source(
             au = analyzer.networks.au
             runs.append(run_videos(root, analyzer, dataset, subjects, camera, on_video))
         used.append(f"{au.name}, sha256 {au.sha256[:12]}")
-    notes = split.notes(there)
-    if seen:
-        notes += (f"The model was trained on people who are tested here: {', '.join(seen)}.",)
+    notes = (*split.notes(there), *_seen(seen))
+    if silent:
+        notes += (
+            f"The card of {', '.join(silent)} does not say on whom it was trained; the scores hold "
+            "only if nobody who is tested here was among them.",
+        )
     origin = Origin(
         predictions="; ".join(used),
         tool="prepared faces" if prepared else "whole videos, as by analyze",

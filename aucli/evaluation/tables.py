@@ -1,5 +1,8 @@
 """Any tool's table of AUs, and plain tables of labels, as one kind of data frame.
 
+The names of columns are compared without the spaces around them and, but for the ``_r`` of an AU,
+in any case. Numbers may have a decimal comma.
+
 One row a frame: ``video`` (str), ``frame_index`` (0-based; -1 where labels give times only),
 ``pts_seconds`` (NaN where the table says none), ``success`` (bool) and the AUs as ``AU01`` ...: NaN
 without a face, also where the tool writes zeros there, as OpenFace does. Labels have ``subject`` in
@@ -7,28 +10,38 @@ front and no ``success``.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from aucli.aus import MAX_INTENSITY
-from aucli.errors import DataError
+from aucli.errors import DataError, first_line
+from aucli.files import shown
 from aucli.pipeline.journal import JOURNAL
+from aucli.table.delimited import read_text, split_header
+from aucli.table.writer import read_provenance
+from aucli.weights.store import people_of
 
 Unit = Literal["intensity", "probability"]
 
+MAX_FRAME = 2**53  # up to which a float64 counts
 UNSCORABLE = 9.0  # what coders write for an AU that could not be seen
 SUFFIXES = (".csv", ".parquet", ".jsonl")
+NAMES = ("subject", "video", "input")  # columns of text: 007 is a name, not 7
+_COMMA = r"^\s*([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)\s*$"
 _SHARED = ("subject", "video", "frame", "frame_index", "timestamp", "pts_seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """How one tool names its columns, compared without the spaces around a name.
+    """How one tool names its columns.
 
     au: matches the column of an AU; its group is the AU's number. frame: column of the frame, whose
     first one has the number ``first``. time: column of the seconds. success: 1 in rows with a face;
@@ -46,30 +59,43 @@ class Tool:
     video: str = ""
     unit: Unit = "intensity"
 
-    def au_columns(self, names: Iterable[str]) -> dict[str, str]:
-        """AU -> column, in numerical order; ``AU12_r`` goes before ``AU12``."""
-        found: dict[str, str] = {}
+    def au_columns(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """AU -> its columns, in numerical order; ``AU12_r`` goes before ``AU12``."""
+        found: dict[str, list[str]] = {}
         for name in names:
-            match = re.fullmatch(self.au, name)
-            if match and (name.endswith("_r") or f"AU{int(match[1]):02d}" not in found):
-                found[f"AU{int(match[1]):02d}"] = name
+            if match := re.fullmatch(self.au, name):
+                found.setdefault(f"AU{int(match[1]):02d}", []).append(name)
+        for au, columns in found.items():
+            found[au] = [name for name in columns if name.endswith("_r")] or columns
         return dict(sorted(found.items()))
+
+    def own(self, name: object) -> str:
+        """A column's name as this tool spells it; that of another column without the spaces."""
+        stripped = str(name).strip()
+        known = (self.frame, self.time, self.success, self.score, self.video, *_SHARED)
+        return {k.casefold(): k for k in known if k}.get(stripped.casefold(), stripped)
 
     def reads(self, name: str) -> bool:
         """Whether a column is of any use: py-feat writes more than a thousand others."""
         others = (self.frame, self.time, self.success, self.score, self.video)
-        return name in others or name in _SHARED or bool(re.fullmatch(self.au, name))
+        own = self.own(name)
+        return own in others or own in _SHARED or bool(re.fullmatch(self.au, own))
 
 
-_OURS = r"AU(\d{1,2})(?:_r)?"
+# The case of _r is kept: AU12_R is the right side of the face.
+_OURS = r"(?i:AU)(\d{1,2})(?:_r)?"
 TOOLS = {
     "aucli": Tool("aucli", _OURS, "frame", 1, "timestamp", "success", "confidence", "video"),
-    "openface": Tool("OpenFace", r"AU(\d\d)_r", "frame", 1, "timestamp", "success", "confidence"),
+    "openface": Tool(
+        "OpenFace", r"(?i:AU)(\d{1,2})_r", "frame", 1, "timestamp", "success", "confidence"
+    ),
     # Its approx_time is whole seconds as text: of no use for matching.
     "py-feat": Tool(
-        "py-feat", r"AU(\d\d)", "frame", 0, "", "", "FaceScore", "input", "probability"
+        "py-feat", r"(?i:AU)(\d{1,2})", "frame", 0, "", "", "FaceScore", "input", "probability"
     ),
-    "libreface": Tool("LibreFace", r"au_(\d+)_intensity", "frame_idx", 0, "frame_time_in_ms"),
+    "libreface": Tool(
+        "LibreFace", r"(?i:au)_(\d{1,2})_intensity", "frame_idx", 0, "frame_time_in_ms"
+    ),
 }
 _LABELS = Tool("labels", _OURS, "frame", 1, "timestamp", video="video")
 
@@ -79,12 +105,16 @@ class Predictions:
     """Rows of the module's kind, each frame once.
 
     tool: a name of TOOLS. several_faces: frames with more than one face, whose surest one was kept.
+    people: on whom the networks of aucli's own tables were trained, dataset -> subjects, as far as
+    the tables tell. unused: columns that were not read.
     """
 
     table: pd.DataFrame
     tool: str
     unit: Unit
     several_faces: int = 0
+    people: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
     @property
     def aus(self) -> tuple[str, ...]:
@@ -97,15 +127,41 @@ def au_names(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name for name in table.columns if re.fullmatch(r"AU\d\d", name))
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as one line; of a series only its ends: ``x_0 to x_67``."""
+    series: list[list[str]] = []
+    for name in names:
+        before = series[-1][-1] if series else ""
+        follows = _numbered(before)[0] == _numbered(name)[0] and (
+            _numbered(name)[1] == _numbered(before)[1] + 1 >= 0
+        )
+        if follows:
+            series[-1].append(name)
+        else:
+            series.append([name])
+    return ", ".join(
+        f"{shown(part[0])} to {shown(part[-1])}" if part[2:] else ", ".join(map(shown, part))
+        for part in series
+    )
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    """``x_12`` -> (``x_``, 12); a name without a number at its end has -2."""
+    stem = name.rstrip("0123456789")
+    digits = name[len(stem) :]
+    return stem, int(digits) if digits.isdecimal() else -2
+
+
 def guess_tool(names: Iterable[str]) -> str | None:
     """The tool whose columns these are; None where they may be several tools' or nobody's."""
-    have = set(names)
+    have = [str(name).strip() for name in names]
+    small = {name.casefold() for name in have}
     if TOOLS["libreface"].au_columns(have):
         return "libreface"
-    if {"FaceScore", "FaceRectX"} & have and TOOLS["py-feat"].au_columns(have):
+    if {"facescore", "facerectx"} & small and TOOLS["py-feat"].au_columns(have):
         return "py-feat"
     if TOOLS["openface"].au_columns(have):
-        return "aucli" if "video" in have else "openface"
+        return "aucli" if "video" in small else "openface"
     return None
 
 
@@ -115,23 +171,32 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
     tool: of TOOLS; None guesses by the columns of the first table. A video is called like its file
     unless the rows name it. Raises DataError for tables that cannot be understood.
     """
-    parts = []
-    shown: dict[str, Path] = {}  # video -> its table
+    parts: list[pd.DataFrame] = []
+    tables: dict[str, Path] = {}  # video -> its table
+    people: dict[str, tuple[str, ...]] = {}
+    unused: dict[str, None] = {}  # a set that keeps its order
     for file, name in _tables(path):
         columns = _columns(file)
         if tool is None:
             tool = guess_tool(columns)
         if tool is None:
             raise DataError(
-                f"{file} has no columns of a tool that aucli knows; "
+                f"{shown(file)} has no columns of a tool that aucli knows; "
                 f"name the tool: {', '.join(TOOLS)}."
             )
-        part = _predicted(file, name, TOOLS[tool])
+        part, used = _predicted(file, name, TOOLS[tool])
         for video in part["video"].unique():
-            if video in shown:
-                raise DataError(f"{shown[video]} and {file} both hold {video}; leave one of them.")
-            shown[video] = file
+            if video in tables:
+                raise DataError(
+                    f"{shown(tables[video])} and {shown(file)} both hold {shown(video)}; leave one "
+                    "of them."
+                )
+            tables[video] = file
         parts.append(part)
+        unused |= dict.fromkeys(name for name in columns if TOOLS[tool].own(name) not in used)
+        if tool == "aucli":
+            for dataset, names in _people(file).items():
+                people[dataset] = tuple(sorted({*people.get(dataset, ()), *names}))
     assert tool is not None  # there is at least one table
     rows = pd.concat(parts, ignore_index=True)
     faces = rows[rows["success"]].groupby(["video", "frame_index"]).size()
@@ -141,7 +206,25 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
         kind="stable",
     ).drop_duplicates(["video", "frame_index"])
     table = rows.drop(columns="score").reset_index(drop=True)
-    return Predictions(table, tool, TOOLS[tool].unit, int(np.sum(faces.to_numpy() > 1)))
+    several = int(np.sum(faces.to_numpy() > 1))
+    return Predictions(table, tool, TOOLS[tool].unit, several, people, tuple(unused))
+
+
+def _people(file: Path) -> dict[str, tuple[str, ...]]:
+    """On whom the AU network of one of our tables was trained. Raises DataError."""
+    try:
+        told = read_provenance(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"What is told of {shown(file)} is damaged; make the table anew."
+        ) from error
+    runs = told.get("inputs", [told])
+    seen: dict[str, tuple[str, ...]] = {}
+    for run in runs if isinstance(runs, list) else []:
+        network = run.get("model") if isinstance(run, dict) else None
+        for dataset, names in (people_of({"provenance": network}, shown(file)) or {}).items():
+            seen[dataset] = (*seen.get(dataset, ()), *names)
+    return seen
 
 
 def read_labels(path: Path) -> pd.DataFrame:
@@ -149,10 +232,17 @@ def read_labels(path: Path) -> pd.DataFrame:
 
     ``AU12`` or ``AU12_r`` 0-5, empty or 9 where unscorable; ``frame`` (from 1), ``frame_index``
     (from 0) or ``timestamp`` (seconds); optionally ``video`` (by default called like the file) and
-    ``subject`` (by default the video). Raises DataError with file and line.
+    ``subject`` (by default the video). ``attrs["unused"]`` names the columns that were not read.
+    Raises DataError with file and line.
     """
-    tables = [_labelled(file, name) for file, name in _tables(path)]
+    tables: list[pd.DataFrame] = []
+    unused: dict[str, None] = {}
+    for file, name in _tables(path):
+        table, used = _labelled(file, name)
+        tables.append(table)
+        unused |= dict.fromkeys(n for n in _columns(file) if _LABELS.own(n) not in used)
     labels = pd.concat(tables, ignore_index=True)
+    labels.attrs["unused"] = tuple(unused)
     numbered = labels["frame_index"].to_numpy() >= 0
     again = numbered & labels.duplicated(["video", "frame_index"]).to_numpy()
     if again.any():
@@ -167,14 +257,14 @@ def read_labels(path: Path) -> pd.DataFrame:
 def _tables(path: Path) -> Iterator[tuple[Path, str]]:
     """Files to read and the names of their videos. Raises DataError."""
     if not path.exists():
-        raise DataError(f"{path} does not exist; check the name.")
+        raise DataError(f"{shown(path)} does not exist; check the name.")
     if not path.is_dir():
         yield path, path.stem
         return
     found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     files = sorted(p for p in found if p.name != JOURNAL)
     if not files:
-        raise DataError(f"{path} holds no table ({', '.join(SUFFIXES)}); check the folder.")
+        raise DataError(f"{shown(path)} holds no table ({', '.join(SUFFIXES)}); check the folder.")
     stems = [file.stem for file in files]
     for file in files:
         alone = stems.count(file.stem) == 1
@@ -184,41 +274,79 @@ def _tables(path: Path) -> Iterator[tuple[Path, str]]:
 def _columns(file: Path) -> list[str]:
     """The names of a table's columns without the spaces around them."""
     if file.suffix.lower() == ".csv":
-        return [str(name).strip() for name in _read(file, pd.read_csv, nrows=0).columns]
-    return [str(name) for name in _load(file, None).columns]
+        names = [str(name).strip() for name in _read(file, _read_csv, nrows=0).columns]
+        return [name for name in names if not name.startswith("Unnamed: ")]  # by pandas
+    if file.suffix.lower() == ".parquet":
+        return _read(file, lambda path: [str(name).strip() for name in pq.read_schema(path).names])
+    return [str(name).strip() for name in _load(file, None).columns]
 
 
 def _load(file: Path, tool: Tool | None) -> pd.DataFrame:
     """The columns that are of use to a reader of ``tool``; all of them for None."""
     suffix = file.suffix.lower()
     if suffix == ".parquet":
-        rows = _read(file, pd.read_parquet)
+        rows = _read(file, _read_parquet)
     elif suffix == ".jsonl":
-        rows = _read(file, pd.read_json, lines=True)
+        rows = _read(file, _read_json_lines)
     elif suffix == ".csv":
-        wanted = tool.reads if tool else bool
-        rows = _read(
-            file, pd.read_csv, skipinitialspace=True, usecols=lambda name: wanted(name.strip())
-        )
+        rows = _read(file, _read_csv, reads=tool.reads if tool else bool)
     else:
-        raise DataError(f"{file} is no table; give one that ends in {', '.join(SUFFIXES)}.")
-    return rows.rename(columns=lambda name: str(name).strip())
+        raise DataError(f"{shown(file)} is no table; give one that ends in {', '.join(SUFFIXES)}.")
+    if tool is None:
+        return rows
+    given = [str(name).strip() for name in rows.columns]
+    rows.columns = [tool.own(name) for name in given]
+    for name in rows.columns[rows.columns.duplicated()]:
+        both = " and ".join(n for n, own in zip(given, rows.columns, strict=True) if own == name)
+        raise DataError(f"{shown(file)} has the columns {both}, which mean the same; keep one.")
+    return rows
 
 
-def _read(file: Path, reader, **options) -> pd.DataFrame:
+def _read_parquet(file: Path) -> pd.DataFrame:
+    # What pandas notes in a file would bring its index back as one of the columns.
+    return pq.ParquetFile(file).read().replace_schema_metadata().to_pandas()
+
+
+def _read_json_lines(file: Path) -> pd.DataFrame:
+    return pd.read_json(StringIO(read_text(file)), lines=True)
+
+
+def _read_csv(
+    file: Path, reads: Callable[[str], bool] = bool, nrows: int | None = None
+) -> pd.DataFrame:
+    """reads: the columns that are of use; all rows are checked to be as long as the header."""
+    separator, text = split_header(read_text(file))
+    options: Any = {"sep": separator, "skipinitialspace": True}
+    header = pd.read_csv(StringIO(text), nrows=0, **options).columns
+    kinds = {name: str for name in header if str(name).strip().casefold() in NAMES}
+    options |= {"dtype": kinds, "nrows": nrows, "index_col": False}
+    with warnings.catch_warnings():  # pandas would leave out what is beyond the header
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            rows = pd.read_csv(StringIO(text), **options)
+        except pd.errors.ParserWarning as error:
+            raise ValueError("its rows have more cells than its header") from error
+    return rows[[name for name in rows.columns if reads(str(name))]]
+
+
+def _read(file: Path, reader, **options):
     try:
         return reader(file, **options)
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error}); check the file.") from error
-    except ValueError as error:  # what pandas and pyarrow raise for a file that is not theirs
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"{file} cannot be read as a table ({reason}); check the file.") from error
+    except Exception as error:  # what readers raise for a file that is not theirs is open-ended
+        raise DataError(
+            f"{shown(file)} cannot be read as a table ({shown(first_line(error))}); check the file."
+        ) from error
 
 
 def _numbers(rows: pd.DataFrame, column: str, file: Path) -> np.ndarray:
-    """(n,) float64; empty cells are NaN. Raises DataError for text."""
-    values = np.asarray(pd.to_numeric(rows[column], errors="coerce"), np.float64)
-    _refuse(file, column, rows[column], np.isnan(values) & rows[column].notna(), "is no number")
+    """(n,) float64; empty cells are NaN. Raises DataError for text and for infinity."""
+    given = rows[column]
+    if given.dtype.kind not in "biuf":
+        point = given.astype(str).str.replace(_COMMA, r"\1.\2", regex=True)
+        given = point.where(given.notna())
+    values = np.asarray(pd.to_numeric(given, errors="coerce"), np.float64)
+    wrong = (np.isnan(values) & rows[column].notna().to_numpy()) | np.isinf(values)
+    _refuse(file, column, rows[column], wrong, "is no number")
     return values
 
 
@@ -228,16 +356,28 @@ def _refuse(file: Path, column: str, values, wrong, why: str) -> None:
     if len(at):
         where = f"line {at[0] + 2}" if file.suffix.lower() == ".csv" else f"row {at[0] + 1}"
         value = np.asarray(values)[at[0]]
-        shown = value if isinstance(value, str) else f"{value:g}"
-        raise DataError(f"{file}, {where}: {column} is {shown}, which {why}; correct the table.")
+        told = f"{value:g}" if isinstance(value, float) else shown(value)[:40]
+        raise DataError(
+            f"{shown(file)}, {where}: {column} is {told}, which {why}; correct the table."
+        )
 
 
-def _common(rows: pd.DataFrame, tool: Tool, file: Path, name: str) -> pd.DataFrame:
-    """``video``, ``frame_index``, ``pts_seconds`` and the AUs as they stand in the file."""
-    aus = tool.au_columns(rows.columns)
-    if not aus:
+def _common(rows: pd.DataFrame, tool: Tool, file: Path, name: str) -> tuple[pd.DataFrame, set[str]]:
+    """``video``, ``frame_index``, ``pts_seconds`` and the AUs as they stand in the file; and the
+    columns that they are of."""
+    found = tool.au_columns(rows.columns)
+    if not found:
         example = {"py-feat": "AU12", "LibreFace": "au_12_intensity"}.get(tool.title, "AU12_r")
-        raise DataError(f"{file} has no column such as {example}; check the file and the tool.")
+        raise DataError(
+            f"{shown(file)} has no column such as {example}; check the file and the tool."
+        )
+    for au, columns in found.items():
+        if len(columns) > 1:
+            raise DataError(
+                f"{shown(file)} has the columns {' and '.join(columns)}, which all mean {au}; "
+                "keep one."
+            )
+    aus = {au: columns[0] for au, columns in found.items()}
     out = pd.DataFrame({"video": pd.Series(name, rows.index, dtype=object)})
     if tool.video in rows:
         named = rows[tool.video]
@@ -245,6 +385,7 @@ def _common(rows: pd.DataFrame, tool: Tool, file: Path, name: str) -> pd.DataFra
     out["frame_index"] = _frame_index(rows, tool, file)
     out["pts_seconds"] = np.nan
     time = tool.time if tool.time in rows else "pts_seconds"
+    used = {*aus.values(), tool.video, time, _frame_column(rows, tool)}
     if time in rows:
         seconds = _numbers(rows, time, file)
         # LibreFace's "ms" are seconds; a version that puts it right shows in the step.
@@ -253,7 +394,7 @@ def _common(rows: pd.DataFrame, tool: Tool, file: Path, name: str) -> pd.DataFra
         milli = time.endswith("_in_ms") and not wrong_name
         out["pts_seconds"] = seconds / 1000 if milli else seconds
     values = {au: _numbers(rows, column, file) for au, column in aus.items()}
-    return pd.concat([out, pd.DataFrame(values, index=rows.index)], axis=1)
+    return pd.concat([out, pd.DataFrame(values, index=rows.index)], axis=1), used
 
 
 def _video_name(name: object) -> str:
@@ -262,24 +403,32 @@ def _video_name(name: object) -> str:
     return text.rsplit("/", 1)[-1] if re.match(r"/|[A-Za-z]:", text) else text
 
 
+def _frame_column(rows: pd.DataFrame, tool: Tool) -> str:
+    return tool.frame if tool.frame in rows else "frame_index"
+
+
 def _frame_index(rows: pd.DataFrame, tool: Tool, file: Path) -> np.ndarray:
     """(n,) int64, 0-based; -1 where a table has times instead of frames."""
-    column, first = (tool.frame, tool.first) if tool.frame in rows else ("frame_index", 0)
+    column = _frame_column(rows, tool)
+    first = tool.first if column == tool.frame else 0
     if column not in rows:
         if tool is _LABELS and tool.time in rows:
             return np.full(len(rows), -1)
         also = f" and no {tool.time}" if tool is _LABELS else ""
-        raise DataError(f"{file} has no column {tool.frame}{also}; check the file and the tool.")
+        raise DataError(
+            f"{shown(file)} has no column {tool.frame}{also}; check the file and the tool."
+        )
     numbers = _numbers(rows, column, file)
     with np.errstate(invalid="ignore"):
         wrong = ~np.isfinite(numbers) | (numbers < first) | (numbers % 1 != 0)
+        wrong |= numbers > MAX_FRAME
     _refuse(file, column, numbers, wrong, f"is no frame number from {first}")
     return numbers.astype(np.int64) - first
 
 
-def _predicted(file: Path, name: str, tool: Tool) -> pd.DataFrame:
+def _predicted(file: Path, name: str, tool: Tool) -> tuple[pd.DataFrame, set[str]]:
     rows = _load(file, tool)
-    out = _common(rows, tool, file, name)
+    out, used = _common(rows, tool, file, name)
     aus = list(au_names(out))
     face = out[aus].notna().any(axis=1)
     if tool.success in rows:
@@ -287,17 +436,19 @@ def _predicted(file: Path, name: str, tool: Tool) -> pd.DataFrame:
     out[aus] = out[aus].where(face)
     out.insert(3, "success", face)
     out["score"] = _numbers(rows, tool.score, file) if tool.score in rows else np.nan
-    return out
+    return out, used | {tool.success, tool.score}
 
 
-def _labelled(file: Path, name: str) -> pd.DataFrame:
+def _labelled(file: Path, name: str) -> tuple[pd.DataFrame, set[str]]:
     rows = _load(file, _LABELS)
-    out = _common(rows, _LABELS, file, name)
+    out, used = _common(rows, _LABELS, file, name)
     for au in au_names(out):
         values = out[au].mask(out[au] == UNSCORABLE)
         wrong = values.notna() & ~values.between(0, MAX_INTENSITY)
         _refuse(file, au, values, wrong, "is not 0-5 or 9 (unscorable)")
         out[au] = values
-    subject = rows["subject"].astype(str) if "subject" in rows else out["video"]
+    subject = out["video"]
+    if "subject" in rows:
+        subject = rows["subject"].astype(str).where(rows["subject"].notna(), subject)
     out.insert(0, "subject", subject)
-    return out
+    return out, used | {"subject"}

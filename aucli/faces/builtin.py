@@ -17,6 +17,7 @@ from aucli.align import (
 )
 from aucli.aus import MIRROR_68
 from aucli.faces.boxes import decode_boxes
+from aucli.faces.confirm import is_flat
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.protocols import Boxes, Frames, Shapes
 from aucli.heatmaps import decode_landmarks
@@ -38,6 +39,11 @@ MIN_BOX_PX = 4.0
 # Where a face lies off the middle of its crop by more than this share of it, the look does not
 # count; below it, the crop is within the shifts seen in training.
 RECENTRE_SHIFT = 0.10
+
+# Below it a followed face may be something else: a name on a video call's tile reaches .95. Of the
+# faces of seven clips a quarter lie below it where a hand hides half of the face, under 1 %
+# elsewhere.
+SURE_CONFIDENCE = 0.97
 
 LANDMARK_CROP = NETWORKS["landmarks"].crop_size
 
@@ -109,9 +115,10 @@ class Confidence:
         return cls(**{f.name: float(values[f.name]) for f in fields(cls) if f.name in values})
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(n, 3) of :func:`confidence_features` -> (n,) float32 0-1."""
+        """(n, 3) of :func:`confidence_features` -> (n,) float32 0-1; 0 for NaN."""
         logit = self.bias + features @ np.array([self.face_logit, self.spread, self.shape])
-        return (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+        probability = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+        return np.nan_to_num(probability, nan=0.0).astype(np.float32)
 
 
 def confidence_features(
@@ -180,7 +187,7 @@ class BuiltinLandmarker:
         self, faces: list[np.ndarray], boxes: np.ndarray, mirrored: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """A frame and a crop box (n, 4) px for each face -> landmarks (n, 68, 2) px and features
-        (n, 3) of :func:`confidence_features`."""
+        (n, 3) of :func:`confidence_features`, NaN for a crop that shows nothing."""
         landmarks = np.zeros((len(faces), 68, 2), np.float32)
         features = np.zeros((len(faces), 3))
         for start in range(0, len(faces), LANDMARK_BATCH):
@@ -194,6 +201,7 @@ class BuiltinLandmarker:
             if mirrored:
                 points = points[:, MIRROR_68] * [-1, 1] + [LANDMARK_CROP - 1, 0]
             features[part] = confidence_features(_numpy(face_logit), spread, points)
+            features[part][is_flat(crops).cpu().numpy()] = np.nan
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, features
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from aucli.align import apply_matrices, face_boxes, invert_matrices, square_matrices, warp_crops
 from aucli.aus import MIRROR_68
+from aucli.faces.confirm import is_flat
 from aucli.faces.feeding import flatten, join, split
 from aucli.faces.protocols import Frames, Shapes
 from aucli.heatmaps import cells_to_px
@@ -30,6 +31,8 @@ RECENTRE_SHIFT = 0.10
 # hidden by a turned head lower the mean of a real face.
 MIN_CONFIDENCE = 0.4
 KEEP_CONFIDENCE = 0.3
+# Peaks of this height all over are never reached: the detector decides, now and then.
+SURE_CONFIDENCE = 1.01
 
 
 class FanLandmarker:
@@ -86,10 +89,12 @@ class FanLandmarker:
             part = slice(start, start + BATCH)
             matrices = square_matrices(squares[part], FAN_CROP, 1.0)
             crops = torch.as_tensor(warp_crops(faces[part], matrices, FAN_CROP))
-            x = self.pixels.normalise(crops.to(self.device).permute(0, 3, 1, 2))
+            crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 256, 256)
+            x = self.pixels.normalise(crops)
             points, peaks = read_peaks(self._heatmaps(x))
             landmarks[part] = apply_matrices(points.cpu().numpy(), invert_matrices(matrices))
-            confidence[part] = peaks.clamp(0, 1).mean(1).cpu().numpy()
+            heights = peaks.clamp(0, 1).mean(1)
+            confidence[part] = heights.masked_fill(is_flat(crops), 0.0).cpu().numpy()
         return landmarks, confidence
 
     def _heatmaps(self, x: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.errors import OptionError
 from aucli.faces.boxes import overlaps
+from aucli.faces.confirm import Doubts
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
 from aucli.faces.follow import GROUP_FRAMES, Follower
 from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
@@ -39,8 +39,9 @@ class FinderConfig:
     faces: how many to keep, the largest ones; None keeps all. detect_every_seconds: 0 detects in
     every frame (the fastest on a GPU, where whole batches are detected at once). min_confidence:
     a new face needs it. keep_confidence: a followed face needs it. redetect_confidence: below it
-    a followed face calls for a detection in the same frame. independent: frames are unrelated
-    pictures, each gets its own ids by size.
+    a followed face calls for a detection in the same frame. sure_confidence: below it a followed
+    face must be seen by the detector now and then, see :class:`Doubts`. independent: frames are
+    unrelated pictures, each gets its own ids by size.
     """
 
     faces: int | None = 1
@@ -49,6 +50,7 @@ class FinderConfig:
     min_confidence: float = MIN_CONFIDENCE
     keep_confidence: float = 0.35
     redetect_confidence: float = MIN_CONFIDENCE
+    sure_confidence: float = 0.0
     independent: bool = False
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
@@ -59,17 +61,6 @@ class FinderConfig:
             raise ValueError(
                 f"relaxed_every_seconds must be above 0, got {self.relaxed_every_seconds}"
             )
-
-
-def parse_faces(text: str) -> int | None:
-    """'largest' -> 1, 'all' -> None, '3' -> 3. Raises OptionError on anything else."""
-    if text == "largest":
-        return 1
-    if text == "all":
-        return None
-    if isinstance(text, str) and text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise OptionError(f"faces: '{text}' is not 'largest', 'all' or a number of 1 or more.")
 
 
 class FaceFinder:
@@ -85,12 +76,15 @@ class FaceFinder:
         # Where every frame is searched, only what was not found there is followed.
         group_frames = GROUP_FRAMES if self.config.detect_every_seconds > 0 else 1
         self._follower = Follower(landmarker, self.config.redetect_confidence, group_frames)
+        self._doubts = Doubts(detector, self.config.sure_confidence)
         self.reset()
 
     def reset(self) -> None:
         """Forget the video so far: ids start at 0 again."""
         self._tracker.reset()
         self._follower.reset()
+        self._doubts.reset()
+        self._frame_hw: tuple[int, ...] | None = None  # of the last frame
         self._number = 0  # of the next frame
         self._chosen: set[int] = set()  # tracks of the faces given out last
         self._public_ids: dict[int, int] = {}
@@ -105,8 +99,8 @@ class FaceFinder:
     def push(self, frames: Frames, pts_seconds: np.ndarray) -> list[list[Face]]:
         """Faces of the video's next frames.
 
-        frames: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising over the calls. Returns
-        a list of faces for each frame, largest first.
+        frames: N of (H, W, 3) uint8 RGB, which may change their size. pts_seconds: (N,)
+        seconds, rising over the calls. Returns a list of faces for each frame, largest first.
         """
         if not len(frames):
             return []
@@ -145,6 +139,7 @@ class FaceFinder:
     def _frame(self, frames: Frames, pts_seconds: np.ndarray, detected: Shapes | None) -> Chosen:
         """Faces of the first of these frames; the others lie ahead."""
         pts = float(pts_seconds[0])
+        self._notice_size(frames[0], pts)
         tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
         live = [t for t in tracks if t.lost_at is None]
         if detected is not None and live and len(detected[0]):
@@ -154,6 +149,8 @@ class FaceFinder:
         ids = [t.track_id for t in live]
         followed, sure = self._follower.follow(self._number, frames, pts_seconds, ids, before)
         self._number += 1
+        confirmed = self._doubts.confirmed(frames[0], ids, face_boxes(followed[0]), followed[1])
+        sure &= confirmed
         if detected is None:
             lost = not tracks or any(t.lost_at is not None for t in tracks)
             lost = lost or sure.sum() < len(before)
@@ -162,12 +159,21 @@ class FaceFinder:
             if due or lost:
                 known = face_boxes(followed[0][sure])
                 detected = self._detect(frames[:1], thorough=due, known=known)[0]
-        kept = followed[1] >= self.config.keep_confidence
+        kept = confirmed & (followed[1] >= self.config.keep_confidence)
         landmarks, confidence = merge_shapes(
             np.concatenate([followed[0][kept], detected[0]]),
             np.concatenate([followed[1][kept], detected[1]]),
         )
         return self._choose((landmarks, confidence), self._tracker.update(pts, landmarks))
+
+    def _notice_size(self, frame: np.ndarray, pts_seconds: float) -> None:
+        """Where frames have another size from here on, faces are looked for anew and keep their
+        ids."""
+        before, self._frame_hw = self._frame_hw, frame.shape[:2]
+        if before is not None and before != self._frame_hw:
+            self._tracker.resize(before, self._frame_hw, pts_seconds)
+            self._follower.reset()
+            self._detected_at = None
 
     def _choose(self, shapes: Shapes, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""

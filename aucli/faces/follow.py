@@ -78,6 +78,9 @@ class Follower:
             end = number // self.group_frames * self.group_frames + self.group_frames
             in_time = np.searchsorted(pts_seconds, group.pts_seconds + GROUP_SECONDS, "right")
             count = max(min(end - number, int(in_time), len(frames)), 1)
+            # What lies ahead may have another size, in which the faces lie elsewhere.
+            sizes = [frame.shape == frames[0].shape for frame in frames[:count]]
+            count = sizes.index(False) if False in sizes else count
             looks = self.landmarker.follow(frames[:count], [group.landmarks] * count)
             group.looks = dict(enumerate(looks, number))
         rows = [group.track_ids.index(track_id) for track_id in track_ids]

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aucli.faces import fan
-from aucli.faces.builtin import SCORE_THRESHOLD, BuiltinDetector, BuiltinLandmarker, Confidence
+from aucli.faces.builtin import (
+    SCORE_THRESHOLD,
+    SURE_CONFIDENCE,
+    BuiltinDetector,
+    BuiltinLandmarker,
+    Confidence,
+)
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.library_detectors import DETECTORS, LibraryDetector
 from aucli.faces.protocols import Detector, Landmarker
@@ -53,7 +59,7 @@ def load_faces(
     optional library is missing.
     """
     landmarker, landmarks_told = load_landmarker(landmarks, device)
-    config, least_score = FinderConfig(faces), 0.0
+    config, least_score = FinderConfig(faces, sure_confidence=SURE_CONFIDENCE), 0.0
     if isinstance(landmarker, fan.FanLandmarker):
         least_score = DECIDING_THRESHOLD
         config = FinderConfig(
@@ -61,6 +67,7 @@ def load_faces(
             min_confidence=fan.MIN_CONFIDENCE,
             keep_confidence=fan.KEEP_CONFIDENCE,
             redetect_confidence=fan.MIN_CONFIDENCE,
+            sure_confidence=fan.SURE_CONFIDENCE,
         )
     found, detector_told = load_detector(detector, device, least_score)
     if device != "cpu":

@@ -69,6 +69,23 @@ class Tracker:
         self.tracks: list[Track] = []
         self._next_id = 0
 
+    def resize(
+        self, before_hw: tuple[int, ...], after_hw: tuple[int, ...], pts_seconds: float
+    ) -> None:
+        """Follow a change of the frames' size in px: faces stay where they are from the middle.
+
+        A picture that is only scaled keeps its faces exactly; one that is cut nearly. None has been
+        found in the new frames yet.
+        """
+        before, after = np.array(before_hw[::-1]), np.array(after_hw[::-1])  # (x, y)
+        scale = float(np.sqrt(after.prod() / before.prod()))
+        for track in self.tracks:
+            moved = (track.landmarks - before / 2) * scale + after / 2
+            track.landmarks = moved.astype(track.landmarks.dtype)
+            track.velocity = track.velocity * scale
+            if track.lost_at is None:
+                track.lost_at = pts_seconds
+
     def update(self, pts_seconds: float, landmarks: np.ndarray) -> np.ndarray:
         """Match the faces of one frame.
 

@@ -1,7 +1,5 @@
 """Where networks run."""
 
-import torch
-
 from aucli.errors import OptionError
 
 
@@ -10,6 +8,8 @@ def resolve_device(name: str) -> str:
 
     Raises OptionError for a device that is unknown or not there.
     """
+    import torch  # takes seconds, which reading the options need not
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

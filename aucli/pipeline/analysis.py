@@ -14,6 +14,7 @@ import torch
 
 import aucli
 from aucli.errors import InputError
+from aucli.files import shown
 from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
 from aucli.pipeline.loading import Networks
 from aucli.pipeline.options import AnalyzeOptions
@@ -122,7 +123,7 @@ class Analysis:
             )
         start = time.perf_counter()
         reading = 0.0  # spent by our reader, between two rows
-        totals, levels = Totals(self.columns.aus), Levels(self.columns.aus)
+        totals, levels = Totals(), Levels(self.columns.aus)
         finder = self.networks.faces.finder(self._source.unrelated)
         with ExitStack() as stack:
             stack.enter_context(torch_threads(self.options.threads))
@@ -155,6 +156,7 @@ class Analysis:
             seconds=seconds,
             fps=totals.frames / seconds,
             levels=levels.of_each_au(),
+            quality=totals.quality(),
             stage_seconds={
                 "decode": decode.seconds,
                 "faces": found.seconds,
@@ -190,13 +192,16 @@ class Analysis:
         told: dict[str, Any] = {
             **recipe(self.networks, self.options, self._neutral),
             "input": {
-                "name": info.path.name,
+                "name": shown(info.path.name),
                 "sha256": self._original and self._original.checksum(self._on_batch),
                 "codec": info.codec,
                 "width": info.width,
                 "height": info.height,
                 "fps": info.fps,
                 "rotation_degrees": info.rotation_degrees,
+                "mirrored": info.mirrored,
+                "start_seconds": info.start_seconds,
+                "stream_index": info.stream_index,
                 "declared_frames": info.declared_frames,
             },
         }
@@ -207,9 +212,14 @@ class Analysis:
                 "decoder": summary.report.decoder,
                 "decoded_frames": summary.report.decoded_frames,
                 "corrupt_packets": summary.report.corrupt_packets,
+                "corrupt_frames": summary.report.corrupt_frames,
+                "missing_frames": summary.report.missing_frames,
                 "truncated": summary.report.truncated,
+                "clock": summary.report.clock,
                 "damage": summary.damage,
             }
+            if summary.report.notes:
+                told["input"]["notes"] = list(summary.report.notes)
             told |= {"frames": summary.frames, "face_frames": summary.face_frames}
         if self.calibrator is not None:
             told["calibration"] = self.calibrator.told(self.columns.aus)

@@ -4,7 +4,6 @@ The engine yields what came of each input and shows nothing; whoever runs it say
 It loads no network: the rows come from a :class:`Rows`, in this process or in another.
 """
 
-import glob
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from aucli.errors import AucliError, InputError, as_memory_lack
 from aucli.files import refuse_existing, sweep_part
-from aucli.pipeline.inputs import Input
+from aucli.pipeline.inputs import Input, map_pictures
 from aucli.pipeline.journal import Entry, Journal, State
 from aucli.pipeline.original import Stamp, stamp
 from aucli.pipeline.resume import Resume
@@ -55,8 +54,7 @@ class Job:
         if self.target is not None:
             refuse_existing(self.target, overwrite)
         if self.pictures is not None:
-            pattern = f"{glob.escape(self.pictures.name)}_frame*_face*.png"
-            for picture in self.pictures.parent.glob(pattern):
+            for picture in map_pictures(self.pictures):
                 refuse_existing(picture, overwrite)
 
 
@@ -150,7 +148,7 @@ def run_batch(
             provenance: dict[str, Any] = {}
             try:
                 if resume is not None and (
-                    earlier := resume.done_before(job.input.path, job.target)
+                    earlier := resume.done_before(job.input.path, job.target, job.pictures)
                 ):
                     yield Outcome(job, earlier=earlier)
                     continue

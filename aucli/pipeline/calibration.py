@@ -26,7 +26,7 @@ import numpy as np
 
 from aucli.aus import MAX_INTENSITY, SIDES
 from aucli.errors import InputError, OptionError, OutputError
-from aucli.faces.finder import parse_faces
+from aucli.faces.wanted import parse_faces
 from aucli.table.schema import Rows
 
 # A median over the whole video needs this many rows of a face, a second of most videos: a face that

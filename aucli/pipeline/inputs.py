@@ -1,87 +1,249 @@
 """What a user names, as a list of inputs and the tables that they become."""
 
+import codecs
 import glob
+import hashlib
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
-from aucli.errors import OptionError
+from aucli.errors import InputError, OptionError
+from aucli.files import PART, refuse_inputs, shown
+from aucli.pipeline.journal import JOURNAL
 from aucli.table.writer import FORMATS
-from aucli.video.stills import IMAGE_SUFFIXES
+from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture
 
 VIDEO_SUFFIXES = {
-    ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv",
-    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v",
+    ".flv", ".gif", ".gxf", ".h264", ".h265", ".hevc", ".ivf", ".lrv", ".m1v", ".m2p", ".m2t",
+    ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4",
+    ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogg", ".ogm", ".ogv", ".qt", ".rm",
+    ".rmvb", ".tod", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 }  # fmt: skip
+# Also of sound, TypeScript, tracker music: a folder search looks inside.
+UNSURE_SUFFIXES = {".3gp", ".3g2", ".asf", ".mod", ".mts", ".ogg", ".rm", ".ts"}
 TABLE_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
-OTHER_SUFFIXES = {".dta", ".feather", ".json", ".sav", ".tsv", ".txt", ".xls", ".xlsx"}
+# Formats of tables that only their own programs write.
+OTHER_SUFFIXES = {".dta", ".feather", ".rds", ".sav", ".xls", ".xlsx"}
+OWN_SUFFIXES = {*TABLE_SUFFIXES, ".json", PART}
 SUFFIX_OF = {name: suffix for suffix, name in TABLE_SUFFIXES.items()} | {"openface": ".csv"}
+# Of 255, which file systems allow: a table's name grows by suffixes, a picture's by its frame.
+NAME_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A video, a picture or a folder of pictures; label names it in the table and the messages."""
+    """A video, a picture or a folder of pictures; label names it in the table and the messages.
+
+    The label is printable, see :func:`aucli.files.shown`, and relative: the path below the folder
+    that was searched, else the name.
+    """
 
     path: Path
     label: str
 
 
+class Found(NamedTuple):
+    """What :func:`find_inputs` found.
+
+    inputs: each once, in order. problems: name -> sentence, for each argument that holds nothing.
+    passed_over: suffix -> files in the folders that are no input; hidden files and aucli's own
+    tables do not count.
+    """
+
+    inputs: list[Input]
+    problems: dict[str, str]
+    passed_over: Counter[str]
+
+
 def find_inputs(
-    arguments: Iterable[str], stdin: Iterable[str] = ()
-) -> tuple[list[Input], dict[str, str]]:
-    """Inputs in the order of the arguments, each once; and a sentence for each that holds nothing.
+    arguments: Iterable[str], stdin: IO[Any] | Iterable[str | bytes] | None = ()
+) -> Found:
+    """Inputs in the order of the arguments, each once; what holds nothing; what is passed over.
 
     An argument is a file, a folder (searched with its subfolders: each video is an input, and each
-    folder with pictures in it is one), a glob pattern, or ``-`` for a list on stdin, one a line.
-    What does not exist is kept: opening it tells so.
+    folder with pictures in it is one), a glob pattern, or ``-`` for a list on stdin: one a line, or
+    with a NUL behind each; in UTF-8 or UTF-16. What does not exist is kept: opening it tells so.
+    Links are inputs under their own names.
+
+    Raises OptionError for an argument with an empty name. A line of the list that is wrong is a
+    problem of its own.
     """
-    inputs: dict[Path, Input] = {}
-    problems: dict[str, str] = {}
-    for name in _with_stdin(arguments, stdin):
-        if not name.strip():
+    found = Found([], {}, Counter())
+    for name in arguments:
+        if name == "-":
+            for line in _lines(stdin):
+                _add(line, found)
+        elif not name.strip():
             raise OptionError("An input has an empty name; name a video, a picture or a folder.")
-        path = Path(name)
-        if path.is_dir():
-            found = [Input(p, _label(p, path)) for p in _in_folder(path)]
-            if not found:
-                problems[name] = f"{path} holds no video and no picture; check the folder."
-        elif not path.exists() and glob.has_magic(name):
+        else:
+            _add(name, found)
+    once = {os.path.abspath(item.path): item for item in reversed(found.inputs)}
+    inputs = [item for item in reversed(once.values())]
+    return found._replace(inputs=_told_apart(inputs))
+
+
+def passed_over_words(passed_over: Counter[str]) -> str:
+    """``12 other files were passed over (.txt 9, .docx 3).``; empty where there are none."""
+    total = passed_over.total()
+    if not total:
+        return ""
+    ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    kinds = ", ".join(f"{shown(kind)} {count}" for kind, count in ordered[:8])
+    more = ", ..." if len(passed_over) > 8 else ""
+    files = "1 other file was" if total == 1 else f"{total} other files were"
+    return f"{files} passed over ({kinds}{more})."
+
+
+def _add(name: str, found: Found) -> None:
+    """Add what a name stands for: inputs, or a problem."""
+    inputs, problems, _ = found
+    path = Path(name)
+    try:
+        if not name.strip():
+            problems["''"] = "A line of the list is an empty name; take it away."
+        elif path.is_dir():
+            items = [Input(p, _label(p, path)) for p in _search(path, found)]
+            inputs += items
+            if not items:
+                problems[shown(name)] = (
+                    f"{shown(path)} holds no video and no picture; check the folder."
+                )
+        elif not os.path.lexists(path) and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))
-            found = [Input(Path(match), Path(match).name) for match in matches]
-            if not found:
-                problems[name] = f"{name} matches no file; check the pattern."
+            inputs += [Input(Path(match), shown(Path(match).name)) for match in matches]
+            if not matches:
+                problems[shown(name)] = f"{shown(name)} matches no file; check the pattern."
         else:
-            found = [Input(path, path.name)]
-        for item in found:
-            inputs.setdefault(item.path.resolve(), item)
-    return list(inputs.values()), problems
+            inputs.append(Input(path, shown(path.name)))
+    except (OSError, ValueError) as error:  # too long, or not to be looked at
+        reason = getattr(error, "strerror", None) or error
+        problems[shown(name)] = f"{shown(name)} cannot be looked at ({reason}); check the name."
 
 
-def _with_stdin(arguments: Iterable[str], stdin: Iterable[str]) -> Iterator[str]:
-    for argument in arguments:
-        if argument == "-":
-            yield from (line.rstrip("\r\n") for line in stdin if line.strip())
-        else:
-            yield argument
+def _lines(stdin: IO[Any] | Iterable[str | bytes] | None) -> Iterator[str]:
+    """Names of a list, as they are or without the quotes and blanks around them."""
+    if stdin is None:  # closed
+        return
+    try:
+        read = getattr(getattr(stdin, "buffer", stdin), "read", None)
+        whole = read() if read is not None else "".join(stdin)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except (OSError, ValueError):  # closed by now
+        return
+    text = _decoded(whole) if isinstance(whole, bytes) else str(whole)
+    if "\0" in text:
+        yield from (name for name in text.split("\0") if name.strip("\r\n"))
+        return
+    for line in text.split("\n"):
+        line = line.rstrip("\r")
+        if line.strip():
+            yield _unquoted(line)
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-16 where a byte order mark or a zero beside most letters tells so, else as a path."""
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if data.startswith(mark):
+            return data.decode("utf-16", "replace")
+    if data[:2] and data[1:200:2].count(0) > len(data[1:200:2]) / 2:
+        return data.decode("utf-16-le", "replace")
+    return os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+
+
+def _unquoted(line: str) -> str:
+    if os.path.lexists(line):
+        return line
+    line = line.strip()
+    if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"" and not os.path.lexists(line):
+        return line[1:-1]
+    return line
 
 
 def _label(path: Path, folder: Path) -> str:
     """Path below the folder, which tells equal names apart; the folder's own name for itself."""
-    return folder.resolve().name if path == folder else path.relative_to(folder).as_posix()
+    if path == folder:
+        return shown(Path(os.path.abspath(folder)).name or "root")
+    return shown(path.relative_to(folder).as_posix())
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = sorted(name for name in files if not name.startswith("."))
-        suffixes = [Path(name).suffix.lower() for name in visible]
-        if any(suffix in IMAGE_SUFFIXES for suffix in suffixes):
-            yield Path(root)
-        for name, suffix in zip(visible, suffixes, strict=True):
-            if suffix in VIDEO_SUFFIXES:
-                yield Path(root) / name
+def _told_apart(inputs: list[Input]) -> list[Input]:
+    """The same inputs; equal labels get as many parents in front as tell them apart."""
+    depth = [len(Path(item.label).parts) for item in inputs]
+    labels = [item.label for item in inputs]
+    parts = [Path(os.path.abspath(item.path)).parts[1:] for item in inputs]
+    while True:
+        counts = Counter(labels)
+        growing = [
+            i for i in range(len(inputs)) if counts[labels[i]] > 1 and depth[i] < len(parts[i])
+        ]
+        if not growing:
+            break
+        for i in growing:
+            depth[i] += 1
+            labels[i] = shown("/".join(parts[i][-depth[i] :]))
+    return [replace(item, label=label) for item, label in zip(inputs, labels, strict=True)]
+
+
+def _search(
+    folder: Path, found: Found, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[Path]:
+    """Videos and folders of pictures in a folder, sorted; links are followed, but not in circles.
+
+    above: (device, inode) of the folders on the way.
+    """
+    try:
+        stat = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        found.problems[shown(folder)] = (
+            f"{shown(folder)} cannot be searched ({error.strerror}); check its permissions."
+        )
+        return
+    here = stat.st_dev, stat.st_ino
+    if here in above:
+        return
+    folders: list[Path] = []
+    videos: list[Path] = []
+    pictures = False
+    for entry in entries:
+        path = folder / entry.name
+        suffix = path.suffix.lower()
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            folders.append(path)
+        # A link to nothing is kept: it names a recording that is not there.
+        elif not entry.is_file() and not (entry.is_symlink() and not path.exists()):
+            found.passed_over[suffix or "no suffix"] += 1
+        elif suffix in IMAGE_SUFFIXES and not is_map_picture(path):
+            pictures = True
+        elif suffix in VIDEO_SUFFIXES and (suffix not in UNSURE_SUFFIXES or _shows(path)):
+            videos.append(path)
+        elif suffix not in OWN_SUFFIXES:
+            found.passed_over[suffix or "no suffix"] += 1
+    if pictures:
+        yield folder
+    yield from videos
+    for below in folders:
+        yield from _search(below, found, above | {here})
+
+
+def _shows(path: Path) -> bool:
+    """Whether a file holds pictures, or is not there to be looked at."""
+    from aucli.video import demux
+
+    if not path.exists():
+        return True
+    try:
+        with demux.open_container(path) as container:
+            demux.video_stream(container, path, demux.MAX_PIXELS)
+    except InputError:
+        return False
+    return True
 
 
 def table_format(chosen: str | None, out: str | None) -> str:
@@ -99,15 +261,20 @@ def table_format(chosen: str | None, out: str | None) -> str:
 
 
 def plan_targets(
-    inputs: list[Input], out: str | None, chosen: str | None
+    inputs: list[Input],
+    out: str | None,
+    chosen: str | None,
+    given: Mapping[str, Path] | None = None,
 ) -> list[Path] | list[None]:
     """The table of each input; None for the standard output.
 
-    OUT is one table where it ends in a table's suffix (or in any other, with --format), else a
-    folder. Without it the tables go to the current folder.
+    OUT is one table where it ends in a table's suffix (or in any other, with a format), else a
+    folder: one that is there, ends in /, or has no suffix. Without it the tables go to the current
+    folder. In a folder the tables lie as the inputs' labels say. given: absolute path of an input
+    -> the table that it was given by an earlier run, which stays.
 
-    Raises OptionError where several inputs would go into one file, or on the standard output
-    into one OpenFace table, which does not tell them apart.
+    Raises OptionError where several inputs would go into one file, on the standard output
+    into one OpenFace table, which does not tell them apart, or where a table would be an input.
     """
     if out == "":
         raise OptionError("out: an empty name; name a table or a folder.")
@@ -120,64 +287,124 @@ def plan_targets(
     file = out is not None and _names_a_file(out, chosen)
     if file and len(inputs) > 1:
         raise OptionError(
-            f"out: {len(inputs)} inputs cannot go into the one table {out}; name a folder."
+            f"out: {len(inputs)} inputs cannot go into the one table {shown(out)}; name a folder."
         )
     if out and file:
         targets = [Path(out)]
     else:
         folder = Path(out or ".")
         suffix = SUFFIX_OF[table_format(chosen, out)]
-        names = unique_names([item.path for item in inputs])
+        names = unique_names(inputs, _names_given(given or {}, out))
+        # Not with_suffix(): a name may hold dots.
         targets = [folder / (name + suffix) for name in names]
-    places = {item.path.resolve() for item in inputs}
-    for target in targets:
-        if target.resolve() in places:
-            raise OptionError(f"out: {target} is an input; a table never takes its place.")
+    refuse_inputs(targets, (item.path for item in inputs), "table")
     return targets
 
 
-def _names_a_file(out: str, chosen: str | None) -> bool:
-    if out.endswith(("/", os.sep)) or Path(out).is_dir():
-        return False
-    suffix = Path(out).suffix.lower()
-    if suffix in OTHER_SUFFIXES and not chosen:
-        raise OptionError(
-            f"out: aucli writes no {suffix}; name a table that ends in "
-            f"{', '.join(TABLE_SUFFIXES)}, or a folder that ends in /."
-        )
-    own = TABLE_SUFFIXES.get(suffix)
-    if chosen and own and chosen != own and SUFFIX_OF[chosen] != suffix:
-        raise OptionError(f"out: {out} does not fit the format {chosen}; name another suffix.")
-    return suffix in TABLE_SUFFIXES or bool(suffix and chosen)
+def plan_pictures(
+    inputs: list[Input],
+    folder: Path,
+    out: str | None = None,
+    given: Mapping[str, Path] | None = None,
+) -> list[Path]:
+    """Folder and start of the names of each input's pictures of maps: named as the tables are.
 
-
-def unique_names(paths: list[Path]) -> list[str]:
-    """A different name for each path: its stem where that is enough, else more of the path.
-
-    ``a/x.mp4 a/x.avi b/y.mp4`` -> ``x.mp4 x.avi y``; ``a/x.mp4 b/x.mp4`` -> ``a_x.mp4 b_x.mp4``.
-    Only the paths decide, so that a second run finds the tables of the first.
+    out, given: as for :func:`plan_targets`. Raises OptionError where a picture that is there, and
+    could be replaced, is an input.
     """
-    full = [path.resolve() for path in paths]
-    depth = [0] * len(paths)  # 0: the stem, 1: the name, 2: with one parent ...
-    names = [_name(path, 0) for path in full]
-    while True:
-        # Case does not tell files apart everywhere.
-        counts = Counter(name.lower() for name in names)
-        clashing = [i for i, name in enumerate(names) if counts[name.lower()] > 1]
-        growing = [i for i in clashing if depth[i] < len(full[i].parts)]
-        if not growing:
-            break
-        for i in growing:
-            depth[i] += 1
-            names[i] = _name(full[i], depth[i])
-    for number, i in enumerate(clashing[1:], 2):
-        names[i] += f"-{number}"
+    stems = [folder / name for name in unique_names(inputs, _names_given(given or {}, out))]
+    pictures = (picture for stem in stems for picture in map_pictures(stem))
+    refuse_inputs(pictures, (item.path for item in inputs), "picture")
+    return stems
+
+
+def map_pictures(stem: Path) -> Iterator[Path]:
+    """The pictures of maps that are there. stem: their folder and the start of their names."""
+    for path in stem.parent.glob(f"{glob.escape(stem.name)}_*.png"):
+        if is_map_picture(path):
+            yield path
+
+
+def _names_a_file(out: str, chosen: str | None) -> bool:
+    path = Path(out)
+    if out.endswith(("/", os.sep)) or path.is_dir():
+        return False
+    suffix = path.suffix.lower()
+    own = TABLE_SUFFIXES.get(suffix)
+    # Of a date or a version, .28 is no suffix.
+    letters = any(letter.isalpha() for letter in suffix)
+    if suffix in OTHER_SUFFIXES or (letters and own is None and not chosen):
+        raise OptionError(
+            f"out: aucli writes no {shown(suffix)}; name a table that ends in "
+            f"{', '.join(TABLE_SUFFIXES)}, or end it in / for a folder."
+        )
+    if chosen and own and chosen != own and SUFFIX_OF.get(chosen) != suffix:
+        raise OptionError(
+            f"out: {shown(out)} does not fit the format {chosen}; name another suffix."
+        )
+    if own is None and not (letters and chosen):
+        if path.exists():
+            raise OptionError(f"out: {shown(out)} is a file; name a folder or a new table.")
+        return False
+    return True
+
+
+def _names_given(given: Mapping[str, Path], out: str | None) -> dict[str, str]:
+    """Absolute path of an input -> name of its table below the folder OUT, without the suffix."""
+    folder = Path(os.path.abspath(out or "."))
+    names = {}
+    for path, table in given.items():
+        place = Path(os.path.abspath(table))
+        if place.suffix in TABLE_SUFFIXES and place.is_relative_to(folder):
+            name = place.relative_to(folder).as_posix()
+            names[os.path.abspath(path)] = name.removesuffix(place.suffix)
     return names
 
 
-def _name(path: Path, depth: int) -> str:
-    if depth == 0:
-        # A folder's name may hold a dot that starts no suffix.
-        return path.name if path.is_dir() else path.stem
-    parts = [part for part in path.parts if part != path.anchor]
-    return "_".join(parts[-depth:])
+def unique_names(inputs: list[Input], given: Mapping[str, str] | None = None) -> list[str]:
+    """A different name for each input: its label without the suffix where that is enough.
+
+    ``x.mp4 x.avi p/x.mp4`` -> ``x x.avi p/x``: the first one keeps the short name. Case does not
+    tell names apart, nor how an accent is written: they do not everywhere. Long names end in a
+    hash. given: absolute path of an input -> the name that it has from an earlier run; nobody else
+    gets it.
+    """
+    given = given or {}
+    taken = {_folded(name) for name in (*given.values(), Path(JOURNAL).stem)}
+    names = []
+    for item in inputs:
+        name = given.get(os.path.abspath(item.path))
+        if name is None:
+            name = next(n for n in _candidates(item) if _folded(n) not in taken)
+            taken.add(_folded(name))
+        names.append(name)
+    return names
+
+
+def _candidates(item: Input) -> Iterator[str]:
+    label = Path(item.label)
+    # A folder's name may hold a dot that starts no suffix.
+    if not item.path.is_dir():
+        yield _short(label.with_suffix(""))
+    yield _short(label)
+    number = 2
+    while True:
+        yield f"{_short(label)}-{number}"
+        number += 1
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _short(path: Path) -> str:
+    """The path with parts that leave room for suffixes."""
+    return "/".join(_short_part(part) for part in path.parts)
+
+
+def _short_part(name: str) -> str:
+    data = name.encode()
+    if len(data) <= NAME_BYTES:
+        return name
+    mark = hashlib.sha256(data).hexdigest()[:8]
+    return f"{data[: NAME_BYTES - 9].decode(errors='ignore')}-{mark}"

@@ -11,16 +11,17 @@ from importlib.util import find_spec
 from typing import Any
 
 from aucli.errors import OptionError, WeightsError
-from aucli.faces.finder import parse_faces
 from aucli.faces.library_detectors import DETECTORS
 from aucli.faces.loading import FaceNetworks, load_faces
+from aucli.faces.wanted import parse_faces
 from aucli.models.device import resolve_device
 from aucli.models.fan import HOW_TO_INSTALL
 from aucli.models.predict import AUModel
 from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
-from aucli.weights.cards import load_au_model
+from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
+from aucli.weights.store import people_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,17 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces))
     told = {
         "profile": options.profile,
-        "model": {"name": au.name, "sha256": au.sha256, "template": au.template},
+        "model": {"name": au.name, "sha256": au.sha256, "template": au.template} | _seen(names),
         **faces.provenance,
         "device": device,
     }
     return Networks(au, faces, told)
+
+
+def _seen(names: NetworkNames) -> dict[str, Any]:
+    """People of licensed datasets on whom the AU network was trained, for ``aucli eval``."""
+    people = people_of(read_card(names.model, "au")[1], f"the card of {names.model}")
+    return {"train_subjects": people} if people else {}
 
 
 def _how_to_get(absent: list[Published]) -> str:

@@ -18,6 +18,7 @@ from aucli.models.predict import AUModel, predict_crops
 from aucli.pipeline.analysis import Analysis, OnBatch, torch_threads
 from aucli.pipeline.panels import FaceMaps, draw_panel
 from aucli.table.schema import Rows
+from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import Decoder, open_video
 
 STRONGEST = 3
@@ -84,6 +85,7 @@ def face_maps(
     model: AUModel,
     faces: list[SeenFace],
     decoder: Decoder = "auto",
+    max_pixels: int = MAX_PIXELS,
     on_batch: OnBatch = lambda: None,
 ) -> Iterator[tuple[SeenFace, FaceMaps]]:
     """Read the frames of ``faces`` again and run the AU network on them, keeping its heatmaps.
@@ -93,7 +95,7 @@ def face_maps(
     wanted: dict[int, list[SeenFace]] = {}
     for face in faces:
         wanted.setdefault(face.frame_index, []).append(face)
-    with open_video(path, decoder) as source:
+    with open_video(path, decoder, max_pixels=max_pixels) as source:
         for batch in source:
             on_batch()
             for frame, index in zip(batch.frames, batch.frame_index.tolist(), strict=True):
@@ -141,9 +143,11 @@ def write_panels(
     the folder cannot be written.
     """
     written = []
-    model, decoder = analysis.networks.au, analysis.options.decoder
+    model, options = analysis.networks.au, analysis.options
     with torch_threads(analysis.options.threads):
-        for face, maps in face_maps(analysis.info.path, model, faces, decoder, on_batch):
+        for face, maps in face_maps(
+            analysis.info.path, model, faces, options.decoder, options.max_pixels, on_batch
+        ):
             number = face.frame_index + 1
             time = "" if math.isnan(face.pts_seconds) else f" · {face.pts_seconds:.3f} s"
             title = f"{analysis.label} · frame {number}{time} · face {face.face_id}"

@@ -3,15 +3,17 @@
 import math
 import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
 from aucli.errors import OptionError
-from aucli.faces.finder import parse_faces
+from aucli.faces.wanted import parse_faces
 from aucli.models.device import resolve_device
 from aucli.pipeline.calibration import parse_calibration
 from aucli.table.schema import Columns
+from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import DECODERS, Decoder
 
 Profile = Literal["builtin", "accurate"]
@@ -36,6 +38,7 @@ class OptionWords(TypedDict, total=False):
     batch_size: int
     threads: int
     decoder: Decoder
+    max_pixels: int
     calibrate: str | None
     sides: bool
     places: bool
@@ -53,7 +56,8 @@ class AnalyzeOptions:
     on and before ``end``, which keep their number and time. fps: analyse so many frames a second,
     the first of each step. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per call of the AU
     network. threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
-    'decord' or 'pyav'. calibrate: where a person's baseline comes from, see
+    'decord' or 'pyav'. max_pixels: of a frame; larger ones are refused, as they fill the memory.
+    calibrate: where a person's baseline comes from, see
     :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
     columns of their own. sides, places, presence, landmarks_xy: further columns, see
     :mod:`aucli.table.schema`.
@@ -72,6 +76,7 @@ class AnalyzeOptions:
     batch_size: int = 16
     threads: int = 0
     decoder: Decoder = "auto"
+    max_pixels: int = MAX_PIXELS
     calibrate: str | None = None
     sides: bool = False
     places: bool = False
@@ -93,7 +98,12 @@ class AnalyzeOptions:
         """A sentence for each option that has an impossible value; names of networks are not looked
         up."""
         found = []
-        for name, least in (("every", 1), ("batch_size", 1), ("threads", 0)):
+        for name, least in (
+            ("every", 1),
+            ("batch_size", 1),
+            ("threads", 0),
+            ("max_pixels", 1),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 found.append(f"{name}: {value!r} is not a whole number of {least} or more.")
@@ -134,6 +144,12 @@ class AnalyzeOptions:
             except OptionError as error:
                 found.append(str(error))
         return found
+
+    def reads(self) -> list[Path]:
+        """Files that the options may name: networks, a neutral video."""
+        neutral = (self.calibrate or "").removeprefix("neutral=")
+        names = (self.model, self.detector, self.landmarks, neutral)
+        return [Path(name) for name in names if name]
 
     def check(self) -> None:
         """Raise OptionError with the sentences of :meth:`problems`."""

@@ -12,12 +12,15 @@ from typing import Any
 
 from aucli.errors import OptionError, OutputError
 from aucli.files import OutputExists
+from aucli.pipeline.inputs import map_pictures
 from aucli.pipeline.journal import Entry, Journal
 from aucli.pipeline.original import checksum, stamp
 from aucli.table.writer import read_provenance
 
 # Options that name networks, which are compared by their checksums, or that change no row.
-NOT_COMPARED = frozenset({"profile", "model", "detector", "landmarks", "device", "threads"})
+NOT_COMPARED = frozenset(
+    {"profile", "model", "detector", "landmarks", "device", "threads", "max_pixels"}
+)
 
 
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,11 +52,14 @@ class Resume:
         self._retry_failed = retry_failed
 
     def check(self, targets: Iterable[Path]) -> None:
-        """Raise OptionError where tables were made with other networks or options than this run's,
-        and OutputExists where a table is there that aucli did not make."""
+        """Raise OptionError where tables were made with other networks or options than this
+        run's. A table that cannot be read, or is not ours, fails with its own input."""
         others: dict[Path, str] = {}
         for target in targets:
-            told = _told(target)
+            try:
+                told = _told(target)
+            except OutputError:
+                continue
             if told is None:
                 continue
             if difference := self._difference(told):
@@ -66,10 +72,14 @@ class Resume:
                 "take the same settings, or name another folder."
             )
 
-    def done_before(self, path: Path, target: Path | None) -> Entry | None:
+    def done_before(
+        self, path: Path, target: Path | None, pictures: Path | None = None
+    ) -> Entry | None:
         """What an earlier run made of an input, where this run need not read it again.
 
-        Raises InputError where the input cannot be read, and OutputExists as :meth:`check`.
+        pictures: folder and start of the names of the pictures of maps that are to be there, too.
+        Raises InputError where the input cannot be read, and OutputError for a table that is
+        not ours or was changed.
         """
         if target is None:
             return None
@@ -89,7 +99,10 @@ class Resume:
         made_of = told.get("input", {})
         if self._difference(told) or not path.exists():
             return None
-        known = noted.sha256 if noted is not None and same_file else checksum(path)
+        if pictures is not None and told.get("face_frames") and not any(map_pictures(pictures)):
+            return None
+        known = noted.sha256 if noted is not None and same_file else None
+        known = known or checksum(path)
         if known != made_of.get("sha256"):
             return None
         damage = str(made_of.get("damage", ""))

@@ -7,8 +7,9 @@ import numpy as np
 
 from aucli.align import align_matrices, apply_matrices, invert_matrices, warp_crops
 from aucli.models.predict import AUModel, predict_crops
+from aucli.pipeline.quality import judge
 from aucli.records import Face, FrameBatch
-from aucli.table.schema import Rows
+from aucli.table.schema import QUALITY, Rows
 
 # Rows that wait for a full batch of crops: twenty seconds without a face, then they go.
 MAX_PENDING_ROWS = 512
@@ -18,7 +19,8 @@ MAX_PENDING_ROWS = 512
 class Found:
     """One row to be: a face of a frame with its crop, or a frame without a face.
 
-    crop: (S, S, 3) uint8. matrix: (2, 3) frame px -> crop px.
+    crop: (S, S, 3) uint8. matrix: (2, 3) frame px -> crop px. quality: (6,) bool, see
+    :func:`~aucli.pipeline.quality.judge`.
     """
 
     frame_index: int
@@ -26,6 +28,7 @@ class Found:
     face: Face | None = None
     crop: np.ndarray | None = None
     matrix: np.ndarray | None = None
+    quality: np.ndarray | None = None
 
 
 def rows_in_order(
@@ -67,7 +70,8 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
         if not own:
             rows.append(Found(index, pts))
         for face in own:
-            rows.append(Found(index, pts, face, crops[at], matrices[at]))
+            quality = judge(face, crops[at], batch.frames[i].shape)
+            rows.append(Found(index, pts, face, crops[at], matrices[at], quality))
             at += 1
     return rows
 
@@ -91,6 +95,7 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         intensities=nothing(aus),
         sides=nothing(aus, 2),
         places=nothing(aus, 2, 2),
+        quality=np.zeros((count, len(QUALITY)), bool),
     )
     at = [i for i, row in enumerate(pending) if row.face is not None]
     if not at:
@@ -103,6 +108,7 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         rows.bbox_xyxy_px[i] = face.bbox_xyxy_px
         rows.pose_radians[i] = face.pose_radians
         rows.landmarks[i] = face.landmarks
+        rows.quality[i] = pending[i].quality  # pyright: ignore
     prediction = predict_crops(model, np.stack([pending[i].crop for i in at]))  # pyright: ignore
     rows.intensities[at] = prediction.intensities
     rows.sides[at] = prediction.sides
@@ -114,15 +120,13 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
 
 
 class Totals:
-    """Counts, mean and peak over the rows of a video, kept while they pass."""
+    """Counts over the rows of a video, kept while they pass."""
 
-    def __init__(self, aus: tuple[str, ...]) -> None:
-        self.aus = aus
+    def __init__(self) -> None:
         self.frames = 0
         self.face_frames = 0
         self.face_rows = 0
-        self._sum = np.zeros(len(aus))
-        self._peak = np.full(len(aus), -np.inf)
+        self._quality = np.zeros(len(QUALITY), np.int64)
         self._last = -1
         self._last_face = -1
 
@@ -137,19 +141,14 @@ class Totals:
         self.face_frames += int(np.count_nonzero(np.diff(with_face, prepend=self._last_face)))
         self._last_face = int(with_face[-1])
         self.face_rows += len(with_face)
-        self._sum += rows.intensities[rows.success].sum(0, dtype=np.float64)
-        self._peak = np.maximum(self._peak, rows.intensities[rows.success].max(0))
+        if rows.quality is not None:
+            self._quality += rows.quality[rows.success].sum(0)
 
-    def mean(self) -> dict[str, float | None]:
-        """Mean intensity of each AU over the rows with a face, 0-5; None where there is none."""
+    def quality(self) -> dict[str, float]:
+        """Share of the rows with a face to which each word of the column ``quality`` applies, 0-1;
+        words that apply to none are left out."""
         return {
-            au: float(total / self.face_rows) if self.face_rows else None
-            for au, total in zip(self.aus, self._sum, strict=True)
-        }
-
-    def peak(self) -> dict[str, float | None]:
-        """Largest intensity of each AU, 0-5; None where no row has a face."""
-        return {
-            au: float(value) if self.face_rows else None
-            for au, value in zip(self.aus, self._peak, strict=True)
+            word: int(count) / self.face_rows
+            for word, count in zip(QUALITY, self._quality, strict=True)
+            if count
         }

@@ -84,6 +84,7 @@ class Summary:
 
     frames: analysed. face_frames: of these, with a face. face_rows: rows with a face. fps: frames
     analysed per second of work. levels: of each AU over the rows with a face; None without any.
+    quality: share of the rows with a face, 0-1, for each word that the column of this name has.
     stage_seconds: time at work of each stage; they overlap, so their sum may exceed ``seconds``.
     """
 
@@ -93,6 +94,7 @@ class Summary:
     seconds: float
     fps: float
     levels: dict[str, Level] | None
+    quality: dict[str, float]
     stage_seconds: dict[str, float]
     report: DecodeReport
 
@@ -100,9 +102,25 @@ class Summary:
     def damage(self) -> str:
         """What is missing of the file in a few words; empty where nothing is."""
         found = []
-        if self.report.truncated:
-            declared = f" of {n}" if (n := self.report.declared_frames) else ""
-            found.append(f"truncated after {self.report.decoded_frames}{declared} frames")
-        if self.report.corrupt_packets:
-            found.append(f"{self.report.corrupt_packets} corrupt packets skipped")
+        report = self.report
+        if report.truncated:
+            known = report.declared_frames > report.decoded_frames
+            declared = f" of {report.declared_frames}" if known else ""
+            found.append(f"truncated after {report.decoded_frames}{declared} frames")
+        if report.corrupt_packets:
+            found.append(f"{report.corrupt_packets} corrupt packets skipped")
+        if report.missing_frames:
+            found.append(f"about {_frames(report.missing_frames)} missing")
+        if report.corrupt_frames:
+            found.append(f"{_frames(report.corrupt_frames)} partly guessed")
         return ", ".join(found)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of a file that is sound, a sentence each."""
+        clock = (self.report.clock,) if self.report.clock else ()
+        return (*clock, *self.report.notes)
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"

@@ -76,6 +76,12 @@ def generate(
             for future in as_completed(futures):
                 rendered += future.result()
                 on_progress(future.result())
+        except OSError as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise OutputError(
+                f"{out} cannot be written ({error.strerror or error}); make room, or name another "
+                "folder."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -95,15 +101,20 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
     manifest = {"version": FORMAT_VERSION, **asdict(config), "aus": list(SYNTHETIC_AUS)}
     path = out / MANIFEST
     if path.exists():
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            done, a_shard = int(found["count"]), int(found["shard_size"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DataError(f"{path} cannot be read; use another out folder.") from error
         if {**found, "count": 0} != {**manifest, "count": 0}:
             raise DataError(
                 f"{out} holds a set made with other settings (seed {found.get('seed')}, "
                 f"{found.get('resolution')} px): use another out folder or the same settings."
             )
-        last = found["count"] // found["shard_size"]
-        if found["count"] < config.count and found["count"] % found["shard_size"]:
-            shard_path(out, last).unlink(missing_ok=True)  # it was cut short by the old count
+        if done < config.count and done % a_shard:  # the settings are ours, so not 0
+            shard_path(out, done // a_shard).unlink(
+                missing_ok=True
+            )  # it was cut short by the old count
     write_text(path, json.dumps(manifest, indent=2) + "\n")
 
 
@@ -121,7 +132,8 @@ def _render_shard(ict_folder: Path, out: Path, config: SynthConfig, shard: int) 
         sample = maker.sample(config.seed * 10_000_000 + identity, rng)
         rows.append({"index": index, "identity": identity, **_row(sample)})
     with write_whole(shard_path(out, shard)) as stream:
-        pq.write_table(pa.Table.from_pylist(rows, _schema()), stream, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, _schema()), stream, compression="zstd",
+                       write_page_checksum=True)  # fmt: skip
     return len(rows)
 
 

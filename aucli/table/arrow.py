@@ -4,6 +4,8 @@
 these do not.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +25,15 @@ def repeat_text(text: str, count: int) -> pa.Array:
     ends = np.arange(count + 1, dtype=np.int32) * len(data)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(data * count)]
     return pa.Array.from_buffers(pa.string(), count, buffers)
+
+
+def to_texts(texts: Sequence[str | None]) -> pa.Array:
+    """Texts as an array, null where one is None."""
+    data = [(text or "").encode() for text in texts]
+    ends = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    known = np.array([text is not None for text in texts], bool)
+    buffers = [_bits(known), pa.py_buffer(ends), pa.py_buffer(b"".join(data))]
+    return pa.Array.from_buffers(pa.string(), len(data), buffers)
 
 
 def _bits(flags: np.ndarray) -> pa.Buffer:

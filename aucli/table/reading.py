@@ -8,6 +8,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
@@ -19,9 +20,10 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from aucli.errors import DataError
+from aucli.errors import DataError, first_line
 from aucli.pose import angles_to_rotation, rotation_to_angles
 from aucli.table.arrow import repeat_text, to_array
+from aucli.table.delimited import read_text, split_header
 from aucli.table.schema import LANDMARKS, POSE, Columns, to_data_frame
 from aucli.table.writer import read_provenance
 
@@ -64,13 +66,19 @@ def read_table(path: Path | str) -> pd.DataFrame:
             )
         table = found.cast(pa.schema([_field(field) for field in found.schema]))
         provenance = read_provenance(file) if suffix == ".parquet" else {}
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error.strerror}); check the file.") from error
-    except (pa.ArrowException, ValueError, csv.Error) as error:
-        reason = (str(error).splitlines() or ["unknown format"])[0].rstrip(".")
-        raise DataError(f"{file} cannot be read as a table ({reason}); check the file.") from error
+    except DataError:
+        raise
+    except Exception as error:  # what readers raise for a file that is not theirs is open-ended
+        raise DataError(
+            f"{file} cannot be read as a table ({first_line(error)}); check the file."
+        ) from error
     if table["success"].null_count:
         raise DataError(f"{file} has rows without a value of success; check the file.")
+    if "quality" in names:  # a CSV tells no null from an empty text
+        known = pc.call_function("is_valid", [table["face_id"]])
+        null = pa.scalar(None, pa.string())
+        words = pc.call_function("if_else", [known, table["quality"], null])
+        table = table.set_column(names.index("quality"), "quality", words)
     if openface:
         table = _from_openface(table, file.stem)
     frame = to_data_frame(table.to_batches(), table.schema)
@@ -117,31 +125,35 @@ def _read_parquet(file: Path) -> pa.Table:
 
 
 def _read_csv(file: Path) -> pa.Table:
-    with file.open(newline="", encoding="utf-8") as stream:
-        # Older builds of OpenFace write ", " between the names.
-        names = [name.strip() for name in next(csv.reader(stream), [])]
+    separator, text = split_header(read_text(file))
+    # Older builds of OpenFace write ", " between the names.
+    names = [name.strip() for name in next(csv.reader(StringIO(text), delimiter=separator), [])]
     # OpenFace writes whole numbers as 1.00, and success as 1, pandas as True.
     types = {
         name: kind if pa.types.is_string(kind) else pa.float64()
         for name, kind in _known_types(names).items()
         if not pa.types.is_boolean(kind)
     }
+    # A spreadsheet that puts ; between columns may put a comma into numbers.
+    comma = separator != "," and re.search(rf"{separator}-?\d+,\d+\s*(?:{separator}|$)", text, re.M)
     return pyarrow.csv.read_csv(
-        file,
+        pa.BufferReader(text.encode()),
         pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=types),
+        pyarrow.csv.ParseOptions(delimiter=separator),
+        pyarrow.csv.ConvertOptions(column_types=types, decimal_point="," if comma else "."),
     )
 
 
 def _read_json_lines(file: Path) -> pa.Table:
-    with file.open(encoding="utf-8") as stream:
-        first = json.loads(stream.readline() or "{}")
+    text = read_text(file)
+    first = json.loads(text.partition("\n")[0] or "{}")
     names = list(first) if isinstance(first, dict) else []
     if not names:
         raise ValueError("its first line is no row")
     schema = pa.schema(_known_types(names))
     return pyarrow.json.read_json(
-        file, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema)
+        pa.BufferReader(text.encode()),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema),
     ).select(names)
 
 

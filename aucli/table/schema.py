@@ -5,7 +5,8 @@ measured is null, never zero: a frame without a face has null ``face_id``, ``con
 and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
 
     video, frame (1-based), timestamp (seconds from the stream start), face_id (0-based),
-    success, confidence (0-1), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
+    success, confidence (0-1), quality (words of :data:`QUALITY`, a space between two; empty where
+    nothing is wrong), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
     AU01_r ... (0-5)
 
 and, where asked for, ``AU12_raw`` (0-5, the reading before a person's baseline was subtracted),
@@ -13,20 +14,26 @@ and, where asked for, ``AU12_raw`` (0-5, the reading before a person's baseline 
 ``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
 ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
 :data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
+Pixels are those of the row's own frame, upright and square; in a call or a folder, other frames may
+have another size.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from aucli.aus import SIDES
-from aucli.table.arrow import repeat_text, to_array
+from aucli.table.arrow import repeat_text, to_array, to_texts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# What can be wrong with a face's picture; aucli/pipeline/quality.py says when.
+QUALITY = ("small", "blurred", "turned", "dark", "cut", "flat")
 
 PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls present
 
@@ -56,6 +63,7 @@ class Columns:
             pa.field("face_id", pa.int32()),
             pa.field("success", pa.bool_(), nullable=False),
             pa.field("confidence", f32),
+            pa.field("quality", pa.string()),
         ]
         fields += [pa.field(name, f32) for name in (*_BOX, *POSE)]
         fields += [pa.field(f"{au}_r", f32) for au in self.aus]
@@ -88,6 +96,7 @@ class Rows:
     NaN for a side that the model does not tell. places: (N, A, 2, 2) frame px, of L then R, twice
     the same where the model does not tell them apart. All of these float32. raw_intensities,
     raw_sides: the readings, where a person's baseline was subtracted from the other two.
+    quality: (N, 6) bool, which words of :data:`QUALITY` hold; only told in rows with a face.
     """
 
     frame_index: np.ndarray
@@ -103,6 +112,7 @@ class Rows:
     places: np.ndarray
     raw_intensities: np.ndarray | None = None
     raw_sides: np.ndarray | None = None
+    quality: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -135,6 +145,7 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
         to_array(rows.face_id, rows.face_id >= 0),
         to_array(rows.success),
         _floats(rows.confidence),
+        _quality(rows),
     ]
     arrays += [_floats(column) for group in groups for column in group.T]
     if columns.presence:
@@ -151,6 +162,15 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
 
 def _floats(values: np.ndarray) -> pa.Array:
     return to_array(values.astype(np.float32), np.isfinite(values))
+
+
+def _quality(rows: Rows) -> pa.Array:
+    """The words of each row; null in a row without a face."""
+    if rows.quality is None:
+        return pa.nulls(len(rows), pa.string())
+    faces = rows.face_id >= 0
+    words = [" ".join(compress(QUALITY, row)) for row in rows.quality]
+    return to_texts([word if face else None for word, face in zip(words, faces, strict=True)])
 
 
 def to_data_frame(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> "pd.DataFrame":

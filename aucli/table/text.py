@@ -17,7 +17,7 @@ from aucli.table.arrow import to_array
 from aucli.table.schema import LANDMARKS, POSE
 
 _OPENFACE_FIRST = ("frame", "face_id", "timestamp", "confidence", "success", *POSE, *LANDMARKS)
-_NOT_IN_OPENFACE = ("video", "face_x", "face_y", "face_w", "face_h")
+_NOT_IN_OPENFACE = ("video", "quality", "face_x", "face_y", "face_w", "face_h")
 
 
 def header(schema: pa.Schema, table_format: str) -> bytes:

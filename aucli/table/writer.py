@@ -5,6 +5,7 @@ How the rows came to be stands inside a Parquet file, and beside a text: ``clip.
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ TableFormat = Literal["parquet", "csv", "openface", "jsonl"]
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 METADATA_KEY = b"aucli"
 PARQUET_MAGIC = b"PAR1"
+TABLE_SHA256 = "table_sha256"  # key of a text table's own checksum in the file beside it
 ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
 
 
@@ -34,7 +36,8 @@ def provenance_file(table: Path) -> Path:
 def read_provenance(path: Path | str) -> dict[str, Any]:
     """How a table came to be, as the writer noted it; empty for a foreign file.
 
-    Raises OSError or ValueError where the table or its provenance is damaged.
+    That of a text counts only while the text is what was written. Raises OSError or ValueError
+    where the table or its provenance is damaged.
     """
     path = Path(path)
     with path.open("rb") as stream:
@@ -45,7 +48,13 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
     else:
         text = beside.read_bytes() if beside.exists() else b"{}"
     told = json.loads(text)
-    return told if isinstance(told, dict) else {}
+    if not isinstance(told, dict):
+        return {}
+    if expected := told.pop(TABLE_SHA256, None):
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+                raise ValueError("it was changed after it was written")
+    return told
 
 
 def _is_provenance(path: Path) -> bool:
@@ -144,10 +153,16 @@ class TableWriter:
                 self._parquet.close()
             self._stream.flush()
             if self._beside is not None:
-                # Before the table: a table that is there tells how it was made.
-                text = json.dumps(dict(self.provenance), indent=1, allow_nan=False)
-                write_text(self._beside, text + "\n")
+                # Before the table gets its name: a table that is there tells how it was made. By
+                # the checksum the two belong together, whatever comes between.
+                told = {**self.provenance, TABLE_SHA256: self._checksum()}
+                write_text(self._beside, json.dumps(told, indent=1, allow_nan=False) + "\n")
             self._file.close()
+
+    def _checksum(self) -> str:
+        """SHA-256 of the text so far."""
+        self._stream.seek(0)
+        return hashlib.file_digest(self._stream, "sha256").hexdigest()  # pyright: ignore
 
     def _write_row_group(self) -> None:
         assert self._parquet is not None

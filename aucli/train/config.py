@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from aucli.align import TEMPLATES
 from aucli.aus import POINT_SETS
+from aucli.datasets.folds import named_fold
 from aucli.datasets.names import DATASETS, SYNTHETIC
 from aucli.datasets.synthetic import RENDERED_CROP, TEMPLATE
 from aucli.errors import OptionError
@@ -13,6 +14,11 @@ from aucli.heatmaps import Convention
 from aucli.models.catalogue import NETWORKS
 from aucli.models.pixels import PIXELS
 
+# How long a run is, how closely it is watched, and where: one that goes on may have others.
+FREE = (
+    "root", "out", "steps", "minutes", "epochs", "preset", "device", "threads", "workers",
+    "allow_seen", "checkpoint_minutes", "evaluations", "evaluation_faces", "patience", "log_every",
+)  # fmt: skip
 CROP_STEP = 64  # px; what every AU network can halve down to
 
 # Each paper's recipe as settings. fan2020: Fan, Lam, Li (AAAI 2020): ADAM 5e-4, a tenth of it from
@@ -203,6 +209,13 @@ class TrainConfig:
         """Side of the AU crops; rendered faces are small."""
         usual = NETWORKS[self.model].crop_size
         return self.crop_size or (min(usual, RENDERED_CROP) if self.dataset == SYNTHETIC else usual)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide what the network becomes, JSON-ready; see :data:`FREE`."""
+        told = {name: value for name, value in self.plain().items() if name not in FREE}
+        if self.dataset != SYNTHETIC:
+            told["folds"], told["fold"], _ = named_fold(self.dataset, self.folds, self.fold)
+        return told | {"crop_size": self.px}
 
     def plain(self) -> dict[str, Any]:
         """JSON-ready: paths as text, tuples as lists."""

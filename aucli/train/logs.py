@@ -31,7 +31,8 @@ class Log:
     def __init__(self, folder: Path, step: int) -> None:
         """Lines after ``step`` are dropped: a resumed run writes them again. Raises OSError."""
         self.path = folder / "log.jsonl"
-        lines = self.path.read_text().splitlines() if self.path.exists() and step else []
+        before = self.path.read_text(errors="replace") if self.path.exists() and step else ""
+        lines = before.splitlines()
         write_text(self.path, "".join(line + "\n" for line in lines if _step(line) <= step))
 
     def write(self, entry: LogEntry) -> None:
@@ -55,10 +56,10 @@ class Log:
 
 
 def _step(line: str) -> float:
-    """Of a line of log.jsonl; infinite for one that a kill cut short."""
+    """Of a line of log.jsonl; infinite for one that a kill cut short, or that is not ours."""
     try:
-        return json.loads(line)["step"]
-    except ValueError:
+        return float(LogEntry(**json.loads(line)).step)
+    except (ValueError, TypeError, RecursionError):
         return float("inf")
 
 

@@ -1,18 +1,27 @@
 """The network of a run: built afresh, then filled from the weights it starts from."""
 
+import hashlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load as parse_tensors
 from torch import nn
 
 from aucli.errors import OptionError, WeightsError
 from aucli.models.catalogue import NETWORKS
 from aucli.models.network import AUNetwork
 from aucli.train.config import TrainConfig
-from aucli.weights.store import read_card_file
+from aucli.weights.checkpoints import read_object
+from aucli.weights.store import (
+    card_file,
+    checked_people,
+    people_of,
+    read_card_file,
+    read_checked,
+)
 
 
 def build_face_net(config: TrainConfig) -> nn.Module:
@@ -49,11 +58,11 @@ def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> AUNetwork:
 
 def _check_kind(path: Path, model: str) -> None:
     """Refuse to start a detector from another kind or the reverse: what fits, fits by chance."""
-    kind, card, given = NETWORKS[model].kind, path.with_suffix(".json"), None
+    kind, given = NETWORKS[model].kind, None
     if path.suffix == ".safetensors":
-        given = read_card_file(card)["kind"] if card.exists() else None
+        given = (_card(path) or {}).get("kind")
     elif isinstance(config := read_tensors(path).get("config"), dict):
-        made = NETWORKS.get(config.get("model", ""))
+        made = NETWORKS.get(str(config.get("model", "")))
         given = made.kind if made else None
     if given not in (None, kind) and "detector" in (given, kind):
         raise WeightsError(f"{path} holds weights of kind {given!r}; start {model} from others.")
@@ -61,15 +70,19 @@ def _check_kind(path: Path, model: str) -> None:
 
 def _start_maps(net: AUNetwork, maps: tuple[str, ...], path: Path) -> None:
     """Outputs that the given weights have under the same name start as those."""
-    card = path.with_suffix(".json")
-    if not card.exists():
+    told = _card(path)
+    if told is None:
         return
-    given, told = read_state(path), read_card_file(card)
+    given = read_state(path)
     name = next(name for name, module in net.named_modules() if module is net.head)
     weight, bias = given.get(f"{name}.weight"), given.get(f"{name}.bias")
     known = {own: k for k, own in enumerate(_counted(told.get("maps") or _both_sides(told)))}
     if weight is None or weight.shape[1:] != net.head.weight.shape[1:]:
         return
+    if len(weight) != len(known):
+        raise WeightsError(
+            f"{path} has {len(weight)} maps, but its card names {len(known)}; restore the card."
+        )
     with torch.no_grad():
         for k, own in enumerate(_counted(maps)):
             if own in known:
@@ -97,29 +110,54 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
-    """People of licensed datasets whom weights to start from have seen, as far as they tell."""
-    if weights is None:
-        return {}
-    card = weights.with_suffix(".json")
-    if weights.suffix == ".safetensors":
-        told = read_card_file(card).get("provenance", {}) if card.exists() else {}
-    else:
-        told = read_tensors(weights)
-    return {dataset: tuple(names) for dataset, names in told.get("train_subjects", {}).items()}
+    """People of licensed datasets whom weights to start from have seen, as far as they tell.
 
-
-def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """All that a .safetensors file or a PyTorch file holds; nothing in it is run.
-
-    Raises WeightsError for a file that is missing, damaged or no mapping.
+    Raises WeightsError.
     """
+    return (seen_by(weights) if weights else None) or {}
+
+
+def seen_by(weights: Path) -> dict[str, tuple[str, ...]] | None:
+    """As :func:`subjects_of`; None where the weights do not say whom they have seen."""
+    if weights.suffix == ".safetensors":
+        card = _card(weights)
+        return None if card is None else people_of(card, card_file(weights))
+    told = read_tensors(weights).get("train_subjects")
+    return None if told is None else checked_people(told, weights)
+
+
+def fingerprint(weights: Path) -> str:
+    """sha256 of a file. Raises WeightsError."""
+    return hashlib.sha256(_read(weights)).hexdigest()
+
+
+def _card(weights: Path) -> dict[str, Any] | None:
+    """The card beside a .safetensors file; None where there is none. Raises WeightsError."""
+    card = card_file(weights)
+    return read_card_file(card) if card.exists() else None
+
+
+def _read(path: Path) -> bytes:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location=device, weights_only=True)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise WeightsError(f"{path} does not exist; give the weights to start from.") from error
-    except Exception as error:  # what a damaged pickle raises is open-ended
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read as weights; give another file.") from error
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """All that a .safetensors file or a PyTorch file holds; nothing in it is run.
+
+    Checksums are compared: that of the card, where there is one, and those of a PyTorch file.
+    Raises WeightsError for a file that is missing, altered, damaged or no mapping.
+    """
+    packed = path.suffix == ".safetensors"
+    card = _card(path) if packed else None
+    blob = _read(path) if card is None else read_checked(path, card)
+    try:
+        loaded = parse_tensors(blob) if packed else read_object(BytesIO(blob), str(path))
+    except Exception as error:  # what a damaged file raises is open-ended
         raise WeightsError(f"{path} cannot be read as weights; give another file.") from error
     if not isinstance(loaded, dict):
         raise WeightsError(f"{path} holds no named tensors; give another file.")

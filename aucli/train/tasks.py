@@ -16,10 +16,11 @@ from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
 from aucli.datasets.folds import choose_fold, named_fold, refuse_shared_people
 from aucli.datasets.names import SYNTHETIC
-from aucli.datasets.prepared import PreparedFaces, count_faces
+from aucli.datasets.prepared import PreparedFaces, count_faces, shards
 from aucli.datasets.series import AUBatch, Series
 from aucli.datasets.synthetic import (
     RENDERED_CROP,
+    SHARDS,
     AUBatches,
     FaceStore,
     LandmarkBatch,
@@ -45,7 +46,7 @@ from aucli.train.losses import (
     landmark_loss,
     squares_loss,
 )
-from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
+from aucli.train.nets import build_au_net, build_face_net, read_state, seen_by, subjects_of
 from aucli.weights import cards
 
 # An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 14 px.
@@ -84,7 +85,7 @@ def make_task(config: TrainConfig) -> Task:
     """The task of a config. Raises DataError where its data are not there."""
     if config.dataset != SYNTHETIC:
         return PreparedAUTask(config)
-    if (config.root / "faces").is_dir():
+    if shards(config.root) and not any(config.root.glob(SHARDS)):
         count_faces(config.root, SYNTHETIC)  # it says what the folder was prepared from
     made = {"detector": DetectorTask, "landmarks": LandmarkTask, "au": RenderedAUTask}
     return made[NETWORKS[config.model].kind](config)
@@ -310,7 +311,13 @@ class PreparedAUTask(AUTask):
         """See :class:`Task`."""
         config, fold = self.config, self._fold
         protocol, name, published = named_fold(config.dataset, config.folds, config.fold)
-        told = [
+        told = []
+        if config.init is not None and seen_by(config.init) is None:
+            told.append(
+                f"{config.init} does not say on whom it was trained; the test holds only if none "
+                "of its people was among them."
+            )
+        told += [
             f"{config.dataset}, {protocol} {name}: training on {len(self._faces)} faces of "
             f"{_subjects(fold.train)}."
         ]

@@ -12,6 +12,7 @@ import copy
 import json
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,14 +25,21 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from aucli.datasets.crops import PreparedBatches
-from aucli.errors import AucliError, DataError, OutputError, WeightsError
-from aucli.files import write_text, write_whole
+from aucli.errors import AucliError, DataError, OptionError, OutputError, WeightsError
+from aucli.files import hold_folder, refuse_inputs, write_text, write_whole
 from aucli.models.device import resolve_device
-from aucli.train.config import TrainConfig
+from aucli.train.config import FREE, TrainConfig
 from aucli.train.logs import Log, LogEntry, OnLogEntry
-from aucli.train.nets import read_tensors
+from aucli.train.nets import fingerprint, read_tensors
 from aucli.train.tasks import Task, make_task
 from aucli.weights import cards
+from aucli.weights.store import checked_people
+
+# What a message says instead of two checksums.
+CHANGED = {
+    "data": "its faces were other ones",
+    "init": "it began with other weights",
+}
 
 
 def supports_bf16(device: torch.device) -> bool:
@@ -50,11 +58,14 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
         self.config = config
-        self.device = torch.device(resolve_device(config.device))
+        self.device = own_device(config.device)
         self.task = task or make_task(config)
         self.steps = config.steps
         # JSON-ready, and read once: the weights that the run starts from may be moved away.
         self.subjects = {dataset: list(who) for dataset, who in self.task.subjects().items()}
+        start = fingerprint(config.init) if config.init else None
+        # What must be the same in a run that goes on; ``data`` once the faces are read.
+        self.decisive = config.decisive() | {"init": start, "data": None}
         self.bf16 = supports_bf16(self.device)
         net = self.task.net().to(self.device)
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -170,39 +181,70 @@ class Trainer:
             "sums": self.sums,
             "summed": self.summed,
             "config": self.config.plain(),
+            "decisive": self.decisive,
             "train_subjects": self.subjects,
         }
         with _writing(path), write_whole(path) as stream:
-            torch.save(state, stream)
+            try:
+                torch.save(state, stream)
+            except RuntimeError as error:
+                # PyTorch says "unexpected pos" where the disk is full, or a signal came.
+                raise error.__context__ or error from None
 
     def load(self, path: Path) -> None:
-        """Continue from a checkpoint of the same network. Raises WeightsError."""
+        """Go on from a checkpoint of the same settings and data, with its people beside our own.
+
+        Raises WeightsError, of other settings one that names them.
+        """
         try:
-            state = read_tensors(path, self.device)
+            state = read_tensors(path)
         except WeightsError as error:
             raise WeightsError(
                 f"{path} is damaged; delete it to begin anew, or use another out folder."
             ) from error
         try:
-            model = state["config"]["model"]
-            if model != self.config.model:
-                raise WeightsError(
-                    f"{path} is a {model} run, not {self.config.model}; use another out folder."
-                )
+            self._refuse_others(path, state)
             self.net.load_state_dict(state["net"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["rng"].cpu())
             self.step, self.seconds = state["step"], state["seconds"]
             self.best, self.worse = state["best"], state["worse"]
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self.evaluated = state.get("evaluated", 0)
+            sums, self.summed = state.get("sums", {}), state.get("summed", 0)
+            self.sums = {name: values.to(self.device) for name, values in sums.items()}
+        except WeightsError:
+            raise
+        except Exception as error:  # what a foreign file raises is open-ended
             raise WeightsError(
                 f"{path} is no checkpoint of this network; go on with the settings of the "
                 "config.json beside it, or use another out folder."
             ) from error
-        self.evaluated = state.get("evaluated", 0)
-        self.sums, self.summed = state.get("sums", {}), state.get("summed", 0)
         self.clock = self.seconds
+        for dataset, names in checked_people(state.get("train_subjects", {}), path).items():
+            self.subjects[dataset] = sorted({*self.subjects.get(dataset, ()), *names})
+
+    def _refuse_others(self, path: Path, state: dict[str, Any]) -> None:
+        """Raise WeightsError where a checkpoint is of a run with other settings or data."""
+        before, own = state.get("decisive"), self.decisive
+        if before is None:  # aucli 0.2.0 did not note what a run learnt from
+            before, plain = state["config"], self.config.plain()
+            own = {k: v for k, v in plain.items() if k not in (*FREE, "init")}
+        model = before["model"]
+        if model != self.config.model:
+            raise WeightsError(
+                f"{path} is a {model} run, not {self.config.model}; use another out folder."
+            )
+        others = [name for name, now in own.items() if before.get(name, now) != now]
+        told = [
+            CHANGED.get(name) or f"{name} was {before[name]!r}, not {own[name]!r}"
+            for name in others
+        ]
+        if told:
+            raise WeightsError(
+                f"{path} is of another run: {', '.join(told)}; go on with what it began with, or "
+                "use another out folder."
+            )
 
     def export(self, scores: dict[str, float]) -> Path:
         """The averaged weights with their readable card, as ``aucli analyze`` takes them.
@@ -241,13 +283,15 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _folder(out: Path) -> Iterator[None]:
-    """A folder that can be written; what had to be made for it goes away if the block fails."""
+    """A folder that can be written, and that no other training writes to meanwhile; what had to be
+    made for it goes away if the block fails before anything is in it."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with _writing(out):
             out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=out).close()
-        yield
+        with hold_folder(out):
+            yield
     except BaseException:
         for folder in made:
             with contextlib.suppress(OSError):
@@ -273,7 +317,20 @@ def train(
     AucliError where the loss stops being a number; the last checkpoint stays as it was.
     """
     torch.set_num_threads(config.threads)
-    rank, world = join_processes()
+    rank, world = join_processes(config.device)
+    with _folder(config.out) if rank == 0 else contextlib.nullcontext():
+        return _run(config, resume, on_progress, on_start, rank, world)
+
+
+def _run(
+    config: TrainConfig,
+    resume: bool,
+    on_progress: OnLogEntry | None,
+    on_start: Callable[[tuple[str, ...]], None],
+    rank: int,
+    world: int,
+) -> dict[str, float]:
+    """As :func:`train`, in a folder that is ours."""
     leads = rank == 0
     checkpoint = config.out / "checkpoint.pt"
     if checkpoint.exists() and not resume:
@@ -281,35 +338,38 @@ def train(
             f"{checkpoint} exists already; go on from it (--resume, resume=True) or use another "
             "out folder."
         )
-    with _folder(config.out) if leads else contextlib.nullcontext():
-        trainer = Trainer(config)
-        task = trainer.task
-        if checkpoint.exists():
-            trainer.load(checkpoint)
-        score = task.scorer() if leads else None
-        if leads and config.patience and score is None:
-            raise DataError(
-                f"{config.root} has nobody held out to be patient for; set patience=0 "
-                "or leave out --patience."
-            )
-        batches = task.batches(trainer.step * config.accumulate, rank, world)
-        if config.epochs is not None:
-            assert isinstance(batches, PreparedBatches)  # TrainConfig has seen to it
-            passes = config.epochs * batches.per_epoch
-            trainer.steps = max(1, passes // (config.accumulate * world))
-        about = task.about()
-        log = None
-        if leads:
-            with _writing(config.out):
-                log = Log(config.out, trainer.step)
-                write_text(config.out / "config.json", json.dumps(config.plain(), indent=1))
-            on_start(about)
+    if config.init is not None:
+        refuse_inputs([config.out / "weights.safetensors"], [config.init], "network")
+    trainer = Trainer(config)
+    task = trainer.task
+    batches = task.batches(0, rank, world)
+    trainer.decisive["data"] = batches.fingerprint
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    batches.start = trainer.step * config.accumulate
+    score = task.scorer() if leads else None
+    if leads and config.patience and score is None:
+        raise DataError(
+            f"{config.root} has nobody held out to be patient for; set patience=0 "
+            "or leave out --patience."
+        )
+    if config.epochs is not None:
+        assert isinstance(batches, PreparedBatches)  # TrainConfig has seen to it
+        passes = config.epochs * batches.per_epoch
+        trainer.steps = max(1, passes // (config.accumulate * world))
+    about = task.about()
+    log = None
+    if leads:
+        with _writing(config.out):
+            log = Log(config.out, trainer.step)
+            write_text(config.out / "config.json", json.dumps(config.plain(), indent=1))
+        on_start(about)
     loader = DataLoader(
         batches,
         batch_size=None,
         num_workers=config.workers,
         prefetch_factor=6 if config.workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_alone,
     )
     scores: dict[str, float] = {}
 
@@ -348,7 +408,7 @@ def train(
                 trainer.evaluated = due
                 last = time.monotonic()  # evaluation is no training time
                 continue
-            parts = trainer.advance(*(next(stream) for _ in range(config.accumulate)))
+            parts = trainer.advance(*(_next(stream) for _ in range(config.accumulate)))
             trainer.sums = {k: trainer.sums.get(k, 0) + v for k, v in parts.items()}
             trainer.summed += 1
             now = time.monotonic()
@@ -371,10 +431,17 @@ def train(
             if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
+    except RuntimeError as error:
+        if not _of_a_loader(error):
+            raise
+        raise AucliError(
+            "a process that makes batches was stopped, mostly for want of memory; use fewer "
+            "workers, or none."
+        ) from error
     finally:
         # Also on Ctrl-C: nothing that was learnt is lost.
         if leads and sound:
-            trainer.save(checkpoint)
+            _save_last(trainer, checkpoint)
         del stream, loader
     if not _gave_up(trainer):
         examine()
@@ -382,6 +449,27 @@ def train(
         with _writing(log.path):
             log.finish()
     return scores
+
+
+def _save_last(trainer: Trainer, checkpoint: Path) -> None:
+    """Save, also where a signal comes meanwhile, or loader processes end by the same signal."""
+    stopped = None
+    while True:
+        try:
+            trainer.save(checkpoint)
+            break
+        except KeyboardInterrupt as error:
+            stopped = error
+        except RuntimeError as error:
+            if not _of_a_loader(error):
+                raise
+    if stopped is not None:
+        raise stopped
+
+
+def _of_a_loader(error: RuntimeError) -> bool:
+    """Whether PyTorch says that a loader process ended, which it may say anywhere."""
+    return "DataLoader worker" in str(error)
 
 
 def _gave_up(trainer: Trainer) -> bool:
@@ -395,15 +483,65 @@ def _gave_up(trainer: Trainer) -> bool:
     return bool(stop)
 
 
-def join_processes() -> tuple[int, int]:
-    """(rank, number) of this process among those that ``torchrun`` started; (0, 1) alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+def join_processes(device: str = "auto") -> tuple[int, int]:
+    """(rank, number) of this process among those that ``torchrun`` started; (0, 1) alone.
+
+    Raises OptionError where the environment does not say which process this is.
+    """
+    world = _environment("WORLD_SIZE", 1)
     if world == 1:
         return 0, 1
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        backend = "nccl" if own_device(device).type == "cuda" else "gloo"
+        distributed.init_process_group(backend)
     return distributed.get_rank(), world
 
 
-def _one_thread(_: int) -> None:
+def own_device(wanted: str) -> torch.device:
+    """Where the network of this process lies: of those on one machine, each has a GPU of its own.
+
+    Raises OptionError for a device that is not there, or where processes would share a GPU.
+    """
+    device = torch.device(resolve_device(wanted))
+    if device.type != "cuda" or _environment("WORLD_SIZE", 1) == 1:
+        return device
+    place, there = _environment("LOCAL_RANK", 0), torch.cuda.device_count()
+    if device.index is not None:
+        raise OptionError(f"device: several processes cannot share {wanted}; name cuda or cpu.")
+    if place >= there:
+        raise OptionError(
+            f"device: process {place + 1} of this machine finds {there} GPUs; start one process "
+            "for each GPU, or name cpu."
+        )
+    torch.cuda.set_device(place)  # of the processes' messages, too
+    return torch.device("cuda", place)
+
+
+def _environment(name: str, default: int) -> int:
+    """A number that ``torchrun`` puts into the environment. Raises OptionError."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise OptionError(f"{name} in the environment must be a number, got {text!r}.")
+    return int(text)
+
+
+def _alone(_: int) -> None:
+    """What a loader process begins with: one thread, and no signals of the terminal, which the
+    training process gets; that ends it in order."""
     torch.set_num_threads(1)
+    if hasattr(os, "setsid"):  # Windows has none
+        os.setsid()
+    # Errors of a batch go to the training process. A thread that hands over memory would tell that
+    # nobody listens any more at the end.
+    sys.excepthook = lambda *_: None
+
+
+def _next(stream: Iterator[Any]) -> Any:
+    """The next batch. Raises what a loader process raised as the one sentence that it was there."""
+    try:
+        return next(stream)
+    except AucliError as error:
+        if not str(error).startswith("Caught "):  # raised in this process
+            raise
+        sentence = str(error).strip().rpartition("\n")[2].partition(": ")[2]
+        raise type(error)(sentence) from error

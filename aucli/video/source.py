@@ -6,7 +6,9 @@ do not depend on the decoder.
 """
 
 import os
-from collections.abc import Generator, Iterator
+import stat
+from array import array
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +20,18 @@ from av.video.frame import VideoFrame
 from aucli.errors import InputError
 from aucli.records import FrameBatch, VideoInfo
 from aucli.video import demux
-from aucli.video.stills import IMAGE_SUFFIXES, image_files, read_image
+from aucli.video.clock import Clock
+from aucli.video.picture import Upright, square_pixels, turn_of
+from aucli.video.stills import (
+    IMAGE_SUFFIXES,
+    Header,
+    Picture,
+    image_files,
+    read_header,
+    read_pictures,
+)
+from aucli.video.transport import find_breaks
+from aucli.video.witness import LoggedErrors, missing_frames
 
 Decoder = Literal["auto", "decord", "pyav"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
@@ -32,8 +45,15 @@ MAX_BATCH_BYTES = 64 * 2**20
 DECORD_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 # Containers with an index, in FFmpeg's names. In a transport stream decord starts at a later frame.
 DECORD_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
-# Pixels more stretched than this are a damaged header, not a recording (anamorphic film has 2:1).
-MAX_PIXEL_ASPECT = 4
+# What is no file and no folder, and would be waited for.
+FILE_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+# Of these, the size and the look of frames change only at key frames, which are looked at before.
+DECORD_CODECS = frozenset({"h264", "hevc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +61,30 @@ class DecodeReport:
     """What came out of a source, complete once its iteration has ended.
 
     ``declared_frames`` is 0 where the file does not say. ``corrupt_packets`` counts packets (or
-    images of a folder) that could not be decoded and were skipped. ``truncated``: the file ends
-    before what it declares. ``decoder``: 'decord', 'pyav', 'pillow', or 'decord+pyav' where PyAV
-    took over in the middle.
+    images of a folder) that could not be decoded and were skipped; ``corrupt_frames`` frames that
+    the decoder could only guess in part. ``missing_frames``: about how many are lost, by a hole in
+    the times beside an error. ``truncated``: the file ends before what it declares. ``decoder``:
+    'decord', 'pyav', 'pillow', or 'decord+pyav' where PyAV took over in the middle. ``clock``: how
+    times that did not rise were mended, in one sentence; empty where none were. ``notes``:
+    what was done to the pixels of still images, a sentence each.
     """
 
     decoder: str
     declared_frames: int
     decoded_frames: int = 0
     corrupt_packets: int = 0
+    corrupt_frames: int = 0
+    missing_frames: int = 0
     truncated: bool = False
+    clock: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def damaged(self) -> bool:
-        """Whether frames are missing that the file should have held."""
-        return self.truncated or self.corrupt_packets > 0
+        """Whether frames are missing, or only guessed, that the file should have held."""
+        return bool(
+            self.truncated or self.corrupt_packets or self.corrupt_frames or self.missing_frames
+        )
 
 
 class FrameSource:
@@ -79,8 +108,11 @@ class FrameSource:
     def __iter__(self) -> Iterator[FrameBatch]:
         self.close()
         self.report = DecodeReport(self.info.decoder, self.info.declared_frames)
-        self._running = self._batches()
-        for batch in self._running:
+        running = self._running = self._batches()
+        for batch in running:
+            if self._running is not running:  # closed by another thread
+                running.close()
+                return
             decoded = self.report.decoded_frames + len(batch)
             self.report = replace(self.report, decoded_frames=decoded)
             yield batch
@@ -92,10 +124,20 @@ class FrameSource:
         self.close()
 
     def close(self) -> None:
-        """Release the file, also in the middle of an iteration."""
-        if self._running is not None:
-            self._running.close()
-            self._running = None
+        """Release the file, also in the middle of an iteration.
+
+        Where another thread is just decoding, it does so itself, before its next batch.
+        """
+        running, self._running = self._running, None
+        if running is None:
+            return
+        try:
+            running.close()
+        except ValueError as error:
+            # Another thread is just decoding. This must not take the place of what the caller is
+            # closing for, a KeyboardInterrupt among others.
+            if str(error) != "generator already executing":
+                raise
 
     def _batches(self) -> Generator[FrameBatch, None, None]:
         raise NotImplementedError
@@ -109,17 +151,20 @@ def open_video(
     decoder: Decoder = "auto",
     batch_size: int = 32,
     memory_budget: int = MEMORY_BUDGET,
+    max_pixels: int = demux.MAX_PIXELS,
 ) -> FrameSource:
     """Open a video file, a still image or a folder of images.
 
     decoder: 'auto' and 'decord' take decord for clips whose decoded frames fit into
     ``memory_budget`` bytes and whose pixels it is known to get right, else PyAV; 'pyav' takes PyAV.
-    batch_size: frames in a batch; fewer where frames are so large that they would pass 64 MB.
+    batch_size: frames in a batch; fewer where frames are so large that they would pass 64 MB, and
+    where their size changes. max_pixels: of a frame; a larger one is refused.
 
-    The timestamps of a video are presentation times in seconds from the start of its stream. A
-    still image is at 0.0; the images of a folder have no time (NaN), and their ``frame_index`` is
-    the position in natural order of the names. A damaged video may deliver a frame late; it keeps
-    its own time.
+    The timestamps of a video are presentation times in seconds from the start of its stream; they
+    always rise, and the report says where they had to be mended. A
+    still image is at 0.0, an animated one is a film; the pages of a TIFF and the images of a folder
+    have no time (NaN), and their ``frame_index`` is the position in natural order
+    of the names. A damaged video may deliver a frame late; it keeps its own time.
 
     Raises InputError where there is nothing to decode.
     """
@@ -127,89 +172,151 @@ def open_video(
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name.")
     if path.is_dir():
-        return ImageSource(path, image_files(path), batch_size)
+        return ImageSource(path, image_files(path), batch_size, max_pixels)
+    if not path.is_file():
+        kind = FILE_KINDS.get(stat.S_IFMT(path.stat().st_mode), "no file")
+        raise InputError(f"{path} is {kind}; save the video as a file and give that.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or record it again.")
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageSource(path, [path], batch_size)
-    return VideoSource(path, decoder, batch_size, memory_budget)
+        return ImageSource(path, [path], batch_size, max_pixels)
+    return VideoSource(path, decoder, batch_size, memory_budget, max_pixels)
 
 
 class ImageSource(FrameSource):
-    """Still images; a batch ends early where the size of the images changes."""
+    """Still images; a batch ends early where the size of the images changes.
 
-    unrelated = True
+    Every page of a TIFF is an image. An animated PNG, WebP or AVIF file is a film with timestamps;
+    in a folder, its frames are images as the others are. A damaged file keeps one frame index.
+    """
 
-    def __init__(self, path: Path, files: list[Path], batch_size: int) -> None:
-        height, width = read_image(files[0]).shape[:2]
+    def __init__(
+        self, path: Path, files: list[Path], batch_size: int, max_pixels: int = demux.MAX_PIXELS
+    ) -> None:
+        header, first = _first_readable(files, max_pixels)
+        self._film = len(files) == 1 and header.film
+        self.unrelated = not self._film
+        height, width = first.rgb.shape[:2]
+        declared = header.frames if len(files) == 1 else len(files)
         super().__init__(
-            VideoInfo(path, "pillow", "image", width, height, 0.0, len(files), 0.0), batch_size
+            VideoInfo(path, "pillow", "image", width, height, 0.0, declared, 0.0), batch_size
         )
         self._files = files
+        self._max_pixels = max_pixels
 
     def _batches(self) -> Generator[FrameBatch, None, None]:
-        images: list[np.ndarray] = []
+        pictures: list[Picture] = []
         indices: list[int] = []
-        for i, file in enumerate(self._files):
+        for index, picture in self._pictures():
+            shape = picture.rgb.shape
+            most = max(1, min(self.batch_size, MAX_BATCH_BYTES // picture.rgb.nbytes))
+            if pictures and (len(pictures) == most or shape != pictures[0].rgb.shape):
+                yield self._batch(pictures, indices)
+                pictures, indices = [], []
+            pictures.append(picture)
+            indices.append(index)
+        if pictures:
+            yield self._batch(pictures, indices)
+
+    def _pictures(self) -> Iterator[tuple[int, Picture]]:
+        """Each picture with its frame index; what cannot be read is counted."""
+        index = 0
+        for file in self._files:
+            before = index
             try:
-                image = read_image(file)
+                for picture in read_pictures(file, self._max_pixels):
+                    if picture.note and picture.note not in self.report.notes:
+                        notes = (*self.report.notes, picture.note)
+                        self.report = replace(self.report, notes=notes)
+                    yield index, picture
+                    index += 1
             except InputError:
                 self._count_corrupt()
-                continue
-            if images and (len(images) == self.batch_size or image.shape != images[0].shape):
-                yield self._batch(images, indices)
-                images, indices = [], []
-            images.append(image)
-            indices.append(i)
-        if images:
-            yield self._batch(images, indices)
+            index = max(index, before + 1)
 
-    def _batch(self, images: list[np.ndarray], indices: list[int]) -> FrameBatch:
-        seconds = 0.0 if len(self._files) == 1 else np.nan
-        return FrameBatch(
-            np.stack(images), np.array(indices, np.int64), np.full(len(images), seconds)
-        )
+    def _batch(self, pictures: list[Picture], indices: list[int]) -> FrameBatch:
+        seconds = np.array([picture.pts_seconds for picture in pictures])
+        if not self._film:
+            seconds[:] = 0.0 if self.info.declared_frames == 1 else np.nan
+        rgb = np.stack([picture.rgb for picture in pictures])
+        return FrameBatch(rgb, np.array(indices, np.int64), seconds)
+
+
+def _first_readable(files: list[Path], max_pixels: int) -> tuple[Header, Picture]:
+    """The first picture that can be read. Raises InputError where none can."""
+    error: InputError | None = None
+    for file in files:
+        try:
+            header = read_header(file, max_pixels)
+            return header, next(read_pictures(file, max_pixels))
+        except InputError as damage:
+            error = error or damage
+    assert error is not None
+    raise error
 
 
 class VideoSource(FrameSource):
-    """A video file, decoded by decord, PyAV, or PyAV after decord."""
+    """A video file, decoded by decord, PyAV, or PyAV after decord.
 
-    def __init__(self, path: Path, decoder: Decoder, batch_size: int, memory_budget: int) -> None:
-        with demux.open_container(path) as container:
+    A batch ends early where the size of the frames changes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        decoder: Decoder,
+        batch_size: int,
+        memory_budget: int,
+        max_pixels: int = demux.MAX_PIXELS,
+    ) -> None:
+        self._max_pixels = max_pixels
+        with demux.open_container(path, max_pixels) as container:
             container_name = container.format.name
-            stream = demux.video_stream(container, path)
+            stream = demux.video_stream(container, path, max_pixels)
             packets = demux.PacketReader(container, stream, lambda: None)
             first = next(demux.decode(packets), None)
+            if first is None and not stream.codec_context.width:
+                raise InputError(
+                    f"{path} has frames that cannot be decoded, or of more than "
+                    f"max_pixels={max_pixels} pixels; copy or convert it again."
+                )
             if first is None:
                 raise InputError(
                     f"{path} has a video stream but none of its frames can be decoded; "
                     "copy or convert it again."
                 )
-            # PyAV and np.rot90 count turns counter-clockwise.
-            self._quarter_turns = round(first.rotation / 90) % 4
-            aspect = stream.sample_aspect_ratio
-            self._unturned_size = width, height = _square_pixels(first.width, first.height, aspect)
-            turned = self._quarter_turns % 2 == 1
+            turn = turn_of(first)
+            width, height = square_pixels(first.width, first.height, stream.sample_aspect_ratio)
+            demux.check_pixels(path, width, height, max_pixels)
+            width, height = turn.size(width, height)
+            rate = demux.frame_rate(container, stream)
+            time_base = first.time_base or stream.time_base or Fraction(1, 1000)
+            self._time_base = time_base
+            # The step to a frame that carries no time itself, as in raw streams.
+            self._frame_ticks = max(1, round(1 / ((rate or 25) * time_base)))
+            start = self._clock().tick(first)
+            if first.pts is not None and stream.start_time is not None:
+                start = min(start, stream.start_time)
+            self._start_tick = start
+            # Decoding times, where there are no others, run late by what the decoder holds back.
+            stated = start if first.pts is not None else stream.start_time or 0
+            self._end_tick = demux.end_tick(container, stream)
             info = VideoInfo(
                 path=path,
                 decoder="pyav",
                 codec=stream.codec_context.codec.canonical_name,
-                width=height if turned else width,
-                height=width if turned else height,
-                fps=float(stream.average_rate or stream.guessed_rate or 0),
-                declared_frames=demux.declared_frames(container, stream),
+                width=width,
+                height=height,
+                fps=float(rate or 0),
+                declared_frames=demux.declared_frames(container, stream, path),
                 duration_seconds=demux.duration_seconds(container, stream),
-                rotation_degrees=-90 * self._quarter_turns % 360,
+                rotation_degrees=90 * turn.quarter_turns,
+                mirrored=turn.mirrored,
+                start_seconds=float(stated * time_base),
+                stream_index=stream.index,
             )
-            self._time_base = first.time_base or Fraction(1, 1000)
-            # The step to a frame that carries no time itself, as in raw streams.
-            rate = stream.average_rate or stream.guessed_rate or 25
-            self._frame_ticks = max(1, round(1 / (rate * self._time_base)))
             # decord must begin with the same picture, or it is not trusted with the rest.
             self._first_rgb = first.to_ndarray(format="rgb24", interpolation="BICUBIC")
-        first_pts = first.pts or 0
-        start = first_pts if stream.start_time is None else stream.start_time
-        self._start_pts = min(start, first_pts)
         self._sound_pts: list[int] = []
         if decoder != "pyav" and _suits_decord(container_name, info, first):
             limit = memory_budget // (info.width * info.height * 3)
@@ -217,6 +324,9 @@ class VideoSource(FrameSource):
         if self._sound_pts and _decord() is not None:
             info = replace(info, decoder="decord")
         super().__init__(info, batch_size)
+
+    def _clock(self) -> Clock:
+        return Clock(self._frame_ticks, float(1 / self._time_base))
 
     def _batches(self) -> Generator[FrameBatch, None, None]:
         done = 0
@@ -234,7 +344,7 @@ class VideoSource(FrameSource):
         shape = (self.info.height, self.info.width, 3)
         try:
             # Without fault_tol, frames that fail are silently replaced by their neighbours.
-            reader = _decord().VideoReader(str(self.info.path), fault_tol=1)
+            reader = _decord().VideoReader(str(self.info.path.absolute()), fault_tol=1)
             if len(reader) != len(self._sound_pts):
                 return
             for i in range(0, len(self._sound_pts), self.batch_size):
@@ -248,41 +358,67 @@ class VideoSource(FrameSource):
             # decord raises bare Exceptions of several kinds; PyAV goes on from here in any case.
             return
 
-    def _pyav_batches(self, index: int, after_pts: int | None) -> Iterator[FrameBatch]:
-        """Frames later than ``after_pts`` (None: all), numbered from ``index``."""
-        width, height = self._unturned_size
+    def _pyav_batches(self, index: int, after: int | None) -> Iterator[FrameBatch]:
+        """Frames later than the tick ``after`` (None: all), numbered from ``index``."""
         frames: list[np.ndarray] = []
-        pts: list[int] = []
-        current = self._start_pts - self._frame_ticks
-        with demux.open_container(self.info.path) as container:
-            stream = demux.video_stream(container, self.info.path)
+        ticks = array("q")  # of all frames so far
+        errors: list[int] = []  # how many frames had come out at each error
+        clock = self._clock()
+        path = self.info.path
+        with (
+            LoggedErrors() as logged,
+            demux.open_container(path, self._max_pixels) as container,
+        ):
+            stream = demux.video_stream(container, path, self._max_pixels)
             stream.thread_type = "AUTO"
+            upright = Upright(stream)
             packets = demux.PacketReader(container, stream, self._count_corrupt)
-            for frame in demux.decode(packets):
-                current = current + self._frame_ticks if frame.pts is None else frame.pts
-                if after_pts is not None and current <= after_pts:
-                    continue
-                # The size is given because pixels may not be square, and because a stream may
-                # change it on the way. Bicubic as in
-                # decord; formats at half the chroma resolution in both directions need neither.
-                rgb = frame.to_ndarray(
-                    format="rgb24", width=width, height=height, interpolation="BICUBIC"
-                )
-                frames.append(np.rot90(rgb, self._quarter_turns))
-                pts.append(current)
-                if len(frames) == self.batch_size:
-                    yield self._batch(np.stack(frames), index, pts)
-                    index += len(frames)
-                    frames, pts = [], []
-            truncated = packets.ended_early(self.info.path, self.info.declared_frames)
-            self.report = replace(self.report, truncated=truncated)
+            if container.format.name == "mpegts":
+                packets.breaks = find_breaks(path, stream.id)
+            noticed = 0
+            try:
+                for frame in demux.decode(packets):
+                    if (found := logged.count + packets.suspects) > noticed:
+                        noticed = found
+                        errors.append(len(ticks))
+                    ticks.append(clock.tick(frame))
+                    if frame.is_corrupt:
+                        corrupt = self.report.corrupt_frames + 1
+                        self.report = replace(self.report, corrupt_frames=corrupt)
+                    if after is not None and ticks[-1] <= after:
+                        continue
+                    rgb = upright.rgb(frame)
+                    full = len(frames) == self._fitting(rgb)
+                    if frames and (full or rgb.shape != frames[0].shape):
+                        yield self._batch(np.stack(frames), index, ticks[-1 - len(frames) : -1])
+                        index += len(frames)
+                        frames = []
+                    frames.append(rgb)
+                unread = packets.breaks.positions[packets.suspects :]
+                if logged.count + packets.suspects > noticed or unread:
+                    errors.append(len(ticks))
+            finally:
+                # A thread of the decoder that logs needs the lock which freeing it would hold.
+                stream.codec_context.flush_buffers()
+            self.report = replace(
+                self.report,
+                truncated=packets.ended_early(path, self.info.declared_frames, bool(errors)),
+                missing_frames=missing_frames(
+                    ticks, errors, self._start_tick, None if clock.restarts else self._end_tick
+                ),
+                clock=clock.note(),
+            )
         if frames:
-            yield self._batch(np.stack(frames), index, pts)
+            yield self._batch(np.stack(frames), index, ticks[-len(frames) :])
 
-    def _batch(self, frames: np.ndarray, index: int, pts: list[int]) -> FrameBatch:
-        seconds = [float((p - self._start_pts) * self._time_base) for p in pts]
+    def _fitting(self, rgb: np.ndarray) -> int:
+        """How many frames of this size make a batch."""
+        return min(self.batch_size, max(1, MAX_BATCH_BYTES // rgb.nbytes))
+
+    def _batch(self, frames: np.ndarray, index: int, ticks: Sequence[int]) -> FrameBatch:
+        seconds = [float((tick - self._start_tick) * self._time_base) for tick in ticks]
         return FrameBatch(
-            frames, np.arange(index, index + len(pts), dtype=np.int64), np.array(seconds)
+            frames, np.arange(index, index + len(ticks), dtype=np.int64), np.array(seconds)
         )
 
 
@@ -290,22 +426,13 @@ def _suits_decord(container: str, info: VideoInfo, first: VideoFrame) -> bool:
     """Whether decord is known to give this video's pixels exactly."""
     return (
         container in DECORD_CONTAINERS
+        and info.codec in DECORD_CODECS
         and first.format.name in DECORD_PIXELS
         and info.width % 2 == info.height % 2 == 0
         and info.rotation_degrees == 0
+        and not info.mirrored
         and (info.width, info.height) == (first.width, first.height)
     )
-
-
-def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """(width, height) px with square pixels, none of them lost: one side grows, none shrinks.
-
-    aspect: width of a stored pixel over its height, as DV tapes and anamorphic lenses need it; None
-    and impossible ones count as square.
-    """
-    if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
-        return width, height
-    return round(width * max(aspect, 1)), round(height / min(aspect, 1))
 
 
 def _decord() -> Any:

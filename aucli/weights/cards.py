@@ -19,7 +19,7 @@ from safetensors.torch import save as pack_tensors
 from torch import Tensor, nn
 
 from aucli.align import TEMPLATES
-from aucli.errors import WeightsError
+from aucli.errors import AucliError, WeightsError
 from aucli.files import write_whole
 from aucli.heatmaps import STRIDE, place_windows
 from aucli.models.blocks import fold_batch_norm
@@ -153,18 +153,25 @@ def load_weights(name_or_path: str | os.PathLike[str], kind: str | None = None) 
         state = parse_tensors(blob)
     except SafetensorError as error:
         raise WeightsError(f"weights file {path} is not a safetensors file ({error})") from error
+    row = find_architecture(card["architecture"], card["config"])
+    assert row is not None  # read_card has seen to it
     try:
-        row = find_architecture(card["architecture"], card["config"])
-        assert row is not None  # read_card has seen to it
-        net = row.load().from_config(card["config"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        with torch.device("meta"):  # no memory is taken before the tensors are known to fit
+            net = row.load().from_config(card["config"])
+    except AucliError:
+        raise
+    except Exception as error:  # what a class makes of a foreign config is open-ended
         raise WeightsError(
             f"card {card_file(path)} has an unusable config ({error}); restore it"
         ) from error
     check_fit(f"weights file {path}", card["architecture"], net.state_dict(), state)
-    net.load_state_dict(
-        {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
-    )
+    for key, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(
+                f"weights file {path} has values that are not finite in {key}; use other weights"
+            )
+    floats = {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+    net.load_state_dict(floats, assign=True)
     return LoadedWeights(net.eval(), card, card["sha256"], path.stem)
 
 
@@ -185,6 +192,8 @@ def check_fit(
             raise WeightsError(
                 lead + f"{key} is {tuple(found[key].shape)}, expected {tuple(tensor.shape)}"
             )
+        if found[key].is_floating_point() != tensor.is_floating_point():
+            raise WeightsError(lead + f"{key} is of type {found[key].dtype}")
 
 
 def load_au_model(name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL) -> AUModel:
@@ -206,7 +215,9 @@ def au_model(
     try:
         if card["template"] not in TEMPLATES:
             raise ValueError(f"unknown template {card['template']!r}")
-        size, readout, windows = int(card["crop_size"]), card.get("readout", {}), None
+        size, readout, windows = card["crop_size"], card.get("readout", {}), None
+        if size < STRIDE or size % STRIDE:
+            raise ValueError(f"crop_size is {size}")
         if readout:
             places = torch.tensor(readout["places"], dtype=torch.float32)  # (A, S, 2)
             windows = place_windows(places, float(readout["radius_px"]), size // STRIDE)
@@ -228,7 +239,7 @@ def au_model(
             name=name,
             sha256=sha256,
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # what a foreign card leads to is open-ended
         raise WeightsError(
             f"the card of weights {name!r} cannot be used ({error}); restore it"
         ) from error

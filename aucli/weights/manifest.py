@@ -10,10 +10,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from aucli.errors import WeightsError
+from aucli.errors import OptionError, WeightsError
 from aucli.weights.store import weights_dir
 
 MANIFEST = weights_dir() / "manifest.json"
+
+
+class UnknownNetwork(WeightsError, OptionError):
+    """A name that is no network's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,10 @@ def read_manifest() -> dict[str, Published]:
 
 
 def published(name: str) -> Published:
-    """The entry of a name. Raises WeightsError for one that the manifest does not have."""
+    """The entry of a name. Raises UnknownNetwork for one that the manifest does not have."""
     entries = read_manifest()
     if name not in entries:
-        raise WeightsError(f"no published weights are named {name!r}; known: {', '.join(entries)}")
+        raise UnknownNetwork(
+            f"no published weights are named {name!r}; known: {', '.join(entries)}"
+        )
     return entries[name]

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from aucli.errors import OptionError, WeightsError
-from aucli.weights.manifest import Published, read_manifest
+from aucli.errors import WeightsError
+from aucli.weights.manifest import Published, UnknownNetwork, read_manifest
 from aucli.weights.store import (
     card_file,
     find,
@@ -17,10 +17,6 @@ from aucli.weights.store import (
 KINDS = {"au": "AU network", "detector": "face detector", "landmarks": "landmark network"}
 # What the name 'builtin' means.
 BUILTIN = {"au": "scc-small", "detector": "builtin-detector", "landmarks": "builtin-landmarks"}
-
-
-class UnknownNetwork(WeightsError, OptionError):
-    """A name that is no network's."""
 
 
 class AbsentNetwork(WeightsError):

@@ -7,6 +7,7 @@ Nothing here needs torch, so that listing and verifying answer at once.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,63 @@ from aucli.errors import WeightsError
 
 PACKAGE = Path(__file__).resolve().parents[1]  # aucli/
 MAX_FILE_BYTES = 2 << 30  # that is read from elsewhere; the largest published file has 0.2 GB
+MAX_CARD_BYTES = 1 << 20
+LARGEST = 4096  # of the numbers in a config: widths, maps, sizes in px
 CACHE_VARIABLE = "AUCLI_WEIGHTS"  # of the environment: a folder that takes the cache's place
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _count(value: Any, largest: int = LARGEST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
+
+
+def _setting(value: Any) -> bool:
+    """Whether a value may stand in a config: numbers that no machine could build are refused."""
+    if isinstance(value, list):
+        return len(value) <= 16 and all(map(_setting, value))
+    return value is None or isinstance(value, bool | str) or _count(value)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9  # NaN is not
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_finite, value))
+
+
+# What the values of a card must be, and how a message says it.
+_NEEDED = ("kind", "config", "sha256", "bytes")
+_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "kind": (_text, "a text"),
+    "config": (
+        lambda told: isinstance(told, dict) and all(map(_setting, told.values())),
+        f"an object of texts and of whole numbers up to {LARGEST}",
+    ),
+    "sha256": (_text, "a text"),
+    "bytes": (lambda told: _count(told, MAX_FILE_BYTES), "a number of bytes"),
+    "architecture": (_text, "a text"),
+    "template": (_text, "a text"),
+    "normalisation": (_text, "a text"),
+    "aus": (_texts, "a list of AUs"),
+    "maps": (_texts, "a list of names"),
+    "sides": (lambda told: isinstance(told, bool), "true or false"),
+    "crop_size": (_count, f"a whole number up to {LARGEST}"),
+    "mean": (lambda told: _numbers(told) and len(told) == 3, "3 numbers"),
+    "std": (lambda told: _numbers(told) and len(told) == 3 and 0 not in told, "3 numbers but 0"),
+    "scale": (_numbers, "a list of numbers"),
+    "offset": (_numbers, "a list of numbers"),
+    "heatmap_scale": (lambda told: _finite(told) and told > 0, "a number above 0"),
+    "threshold": (_finite, "a number"),
+    "readout": (lambda told: isinstance(told, dict), "an object"),
+}
 
 
 def weights_dir() -> Path:
@@ -67,20 +124,34 @@ def card_file(path: Path) -> Path:
 def read_card_file(path: Path) -> dict[str, Any]:
     """A card that names its tensors' sha256 and bytes. Raises WeightsError."""
     try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise WeightsError(f"card {path} is too large for a card; restore it")
         card = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise WeightsError(
+            f"card {path} cannot be read ({error.strerror or error}); restore it"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"card {path} is not valid JSON; restore it") from error
     if not isinstance(card, dict):
         raise WeightsError(f"card {path} is not a JSON object; restore it")
-    missing = [key for key in ("kind", "config", "sha256", "bytes") if key not in card]
+    missing = [key for key in _KEYS if key not in card and key in _NEEDED]
     if missing:
         raise WeightsError(f"card {path} lacks {', '.join(missing)}; restore it")
+    for key, (is_right, what) in _KEYS.items():
+        if key in card and not is_right(card[key]):
+            raise WeightsError(f"card {path}: {key} is not {what}; restore it")
     return card
 
 
 def read_checked(path: Path, card: dict[str, Any]) -> bytes:
     """The bytes of a tensors file that is the one its card describes. Raises WeightsError."""
-    blob = path.read_bytes()
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"weights file {path} cannot be read ({error.strerror or error}); copy it again"
+        ) from error
     if len(blob) < card["bytes"]:
         raise WeightsError(
             f"weights file {path} is truncated: {len(blob)} of {card['bytes']} bytes; copy it again"
@@ -92,6 +163,30 @@ def read_checked(path: Path, card: dict[str, Any]) -> bytes:
             f"expected {card['sha256'][:12]}...); copy both files again"
         )
     return blob
+
+
+def checked_people(told: Any, where: object) -> dict[str, tuple[str, ...]]:
+    """``train_subjects`` of a card or checkpoint: dataset -> subjects. Raises WeightsError."""
+    sound = isinstance(told, dict) and all(
+        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+        for names in told.values()
+    )
+    if not sound:
+        raise WeightsError(
+            f"{where} does not say in a readable way on whom the network was trained; restore it"
+        )
+    return {str(dataset): tuple(names) for dataset, names in told.items()}
+
+
+def people_of(card: dict[str, Any], where: object) -> dict[str, tuple[str, ...]] | None:
+    """On whom a network was trained, as its card tells: dataset -> subjects.
+
+    None where the card does not say. where: what a message calls the card. Raises WeightsError.
+    """
+    provenance = card.get("provenance")
+    if not isinstance(provenance, dict) or "train_subjects" not in provenance:
+        return None
+    return checked_people(provenance["train_subjects"], where)
 
 
 def check(stem: Path) -> None:

@@ -1,0 +1,111 @@
+"""Is there still a face? What a followed face must pass once it may be gone.
+
+A landmark network that follows a face puts landmarks on whatever takes its place, and on nothing:
+it calls a black crop a face with a probability of .51, and a name on a video call's tile with up to
+.95. So a crop without contrast is no face, and a face of which the network is not sure must be seen
+by the detector now and then.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from aucli.faces.boxes import overlaps
+from aucli.faces.protocols import Detector
+
+# Least standard deviation, in gray levels of 255, of the cells of a crop; a cell is a sixteenth of
+# the crop's width, wide enough to level out a sensor's noise. Faces darkened to 1.5 % of their
+# light, too dark to be seen on a screen, have .5 or more; lens caps with noise of two levels .24.
+MIN_CONTRAST = 0.4
+CELLS = 16
+
+# Rows in doubt, one after the other, up to the look that decides.
+DOUBTFUL_ROWS = 6
+
+# The detector sees a square of this many longer sides of the face, its gray levels stretched from
+# the darkest to the brightest. It scores .38 or more on faces sampled from seven clips, also half
+# behind a hand and at 1.5 % of their light, and .07 at most on black, gray, noise and text.
+WINDOW = 3.0
+WINDOW_OVERLAP = 0.4
+_DARKEST, _BRIGHTEST = 1, 99  # percentiles
+
+
+def is_flat(crops: torch.Tensor) -> torch.Tensor:
+    """Whether crops show nothing at all, not even in bad light.
+
+    crops: (n, 3, S, S) uint8, S a multiple of 16. Returns (n,) bool.
+    """
+    cells = F.avg_pool2d(crops.float(), crops.shape[-1] // CELLS).mean(1)  # (n, 16, 16)
+    return cells.flatten(1).std(1) < MIN_CONTRAST
+
+
+def are_seen(detector: Detector, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Whether the detector has a candidate where followed faces should be.
+
+    frame: (H, W, 3) uint8 RGB. boxes: (n, 4) xyxy px. Returns (n,) bool.
+    """
+    seen = np.zeros(len(boxes), bool)
+    windows, corners, where = [], [], []
+    for i, box in enumerate(boxes):
+        half = WINDOW / 2 * (box[2:] - box[:2]).max()
+        centre = (box[:2] + box[2:]) / 2
+        x0, y0 = np.maximum(np.floor(centre - half), 0).astype(int)
+        x1, y1 = np.maximum(np.ceil(centre + half) + 1, 0).astype(int)
+        window = frame[y0:y1, x0:x1]
+        if window.size:
+            windows.append(_stretched(window))
+            corners.append((x0, y0, x0, y0))
+            where.append(i)
+    found = detector.detect(windows) if windows else []
+    for i, corner, (candidates, _) in zip(where, corners, found, strict=True):
+        own = (boxes[i] - np.array(corner))[None]
+        seen[i] = bool((overlaps(candidates, own)[0] >= WINDOW_OVERLAP).any())
+    return seen
+
+
+def _stretched(window: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 with its gray levels spread over 0-255."""
+    low, high = np.percentile(window[::4, ::4], (_DARKEST, _BRIGHTEST))
+    levels = (np.arange(256) - low) * (255 / max(high - low, 1.0))
+    return np.rint(levels.clip(0, 255)).astype(np.uint8)[window]
+
+
+class Doubts:
+    """Counts the rows of followed faces in doubt; :meth:`reset` before another video.
+
+    sure_confidence: from it on a face is beyond doubt; 0 doubts none.
+    """
+
+    def __init__(self, detector: Detector, sure_confidence: float) -> None:
+        self.detector = detector
+        self.sure_confidence = sure_confidence
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the video so far."""
+        self._rows: dict[int, int] = {}
+
+    def confirmed(
+        self, frame: np.ndarray, track_ids: Sequence[int], boxes: np.ndarray, confidence: np.ndarray
+    ) -> np.ndarray:
+        """Whether the faces followed into this frame may still be faces.
+
+        track_ids: n of them. boxes: (n, 4) xyxy px. confidence: (n,). Returns (n,) bool: False
+        where the detector had to look and saw nothing.
+        """
+        doubtful = confidence < self.sure_confidence
+        # A face that is not followed here was detected, or is gone.
+        self._rows = {
+            track_id: self._rows.get(track_id, 0) + 1
+            for track_id, doubt in zip(track_ids, doubtful, strict=True)
+            if doubt
+        }
+        due = np.array([self._rows.get(i, 0) >= DOUBTFUL_ROWS for i in track_ids], bool)
+        answer = np.ones(len(track_ids), bool)
+        if due.any():
+            answer[due] = are_seen(self.detector, frame, boxes[due])
+            for i in np.flatnonzero(due).tolist():
+                del self._rows[track_ids[i]]
+        return answer
