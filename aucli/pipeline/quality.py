@@ -38,7 +38,7 @@ def judge(face: Face, crop: np.ndarray, frame_shape: tuple[int, ...]) -> np.ndar
     width, height = max(x1 - x0, 1e-6), max(y1 - y0, 1e-6)
     inside = max(min(x1, frame_shape[1] - 1) - max(x0, 0), 0) / width
     inside *= max(min(y1, frame_shape[0] - 1) - max(y0, 0), 0) / height
-    gray = crop @ _LUMA  # (S, S)
+    gray = (crop.reshape(-1, 3).astype(np.float32) @ _LUMA).reshape(crop.shape[:2])  # (S, S)
     brightness, spread = float(gray.mean()), float(gray.std())
     small = width < MIN_WIDTH_PX
     turn = max(abs(float(angle)) for angle in face.pose_radians[:2])  # a tilt is turned back
