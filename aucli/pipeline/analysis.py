@@ -17,6 +17,7 @@ from aucli.errors import InputError
 from aucli.files import shown
 from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
 from aucli.pipeline.loading import Networks
+from aucli.pipeline.memory import Memory
 from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import Original
 from aucli.pipeline.rows import Totals, rows_in_order
@@ -123,7 +124,7 @@ class Analysis:
             )
         start = time.perf_counter()
         reading = 0.0  # spent by our reader, between two rows
-        totals, levels = Totals(), Levels(self.columns.aus)
+        totals, levels, memory = Totals(), Levels(self.columns.aus), Memory()
         finder = self.networks.faces.finder(self._source.unrelated)
         with ExitStack() as stack:
             stack.enter_context(torch_threads(self.options.threads))
@@ -138,6 +139,7 @@ class Analysis:
             for rows in self.calibrator.rows(measured) if self.calibrator else measured:
                 totals.add(rows)
                 levels.add(rows.frame_index, rows.pts_seconds, rows.intensities)
+                memory.after(len(rows.frame_index))
                 batch = to_record_batch(self.columns, self.label, rows)
                 left = time.perf_counter()
                 if self._on_rows is not None:
