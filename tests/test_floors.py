@@ -18,7 +18,7 @@ FLOORS = (
     {"weights"},
     {"faces"},
     {"datasets", "pipeline"},
-    {"analyzer"},
+    {"analyzer", "report"},
     {"bench", "estimate", "evaluation", "worker"},
     {"train"},
     {"cli"},
