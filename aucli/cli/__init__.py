@@ -19,6 +19,7 @@ from aucli.cli import (
     info,
     prepare,
     stopping,
+    summarize,
     synth,
     train,
     weights,
@@ -80,6 +81,7 @@ def _options(
 
 
 app.command()(analyze.analyze)
+app.command()(summarize.summarize)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)

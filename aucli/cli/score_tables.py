@@ -53,6 +53,15 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
         console.print(_grid(PUBLISHED_COLUMNS, published_cells(rows), texts))
 
 
+def show_grid(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int] = (0,)
+) -> None:
+    """A title and a plain table. texts: columns to the left."""
+    console = _stdout()
+    console.print(title, markup=False, style="bold")
+    console.print(_grid(columns, rows, texts))
+
+
 def _stdout() -> Console:
     # A pipe or a file has no width: lines stay whole there.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH

@@ -77,16 +77,8 @@ def parse_calibration(text: str, faces: str = "largest") -> Calibration:
     if source == "median":
         return Calibration(text, one_person)
     if source and source != text:
-        frames, seconds = _FRAMES.fullmatch(source), _SECONDS.fullmatch(source)
-        if match := frames or seconds:
-            first = float(match[1])
-            last = float(match[2] or first)
-            if last < first or (frames and first < 1):
-                raise OptionError(
-                    f"calibrate: '{text}' names no frame; frames count from 1, and a segment "
-                    "ends after it begins."
-                )
-            return Calibration(text, one_person, first, last, seconds=frames is None)
+        if segment := parse_segment(source):
+            return Calibration(text, one_person, *segment)
         if Path(source).exists():
             if not one_person:
                 raise OptionError(
@@ -98,6 +90,23 @@ def parse_calibration(text: str, faces: str = "largest") -> Calibration:
         f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
         "(10-40 or 1.0-2.5s) or a video that exists."
     )
+
+
+def parse_segment(text: str) -> tuple[float, float, bool] | None:
+    """First and last frame of ``120`` or ``10-40``, or second of ``1.0-2.5s``, and whether they are
+    seconds; None where it is no segment. Raises OptionError where no frame can be in it."""
+    frames, seconds = _FRAMES.fullmatch(text), _SECONDS.fullmatch(text)
+    match = frames or seconds
+    if match is None:
+        return None
+    first = float(match[1])
+    last = float(match[2] or first)
+    if last < first or (frames and first < 1):
+        raise OptionError(
+            f"calibrate: 'neutral={text}' names no frame; frames count from 1, and a segment "
+            "ends after it begins."
+        )
+    return first, last, frames is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no one truth
