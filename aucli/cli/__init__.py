@@ -15,8 +15,11 @@ import aucli
 from aucli.cli import (
     analyze,
     bench,
+    convert,
     evaluate,
+    events,
     info,
+    plot,
     prepare,
     stopping,
     summarize,
@@ -82,6 +85,9 @@ def _options(
 
 app.command()(analyze.analyze)
 app.command()(summarize.summarize)
+app.command()(events.events)
+app.command()(convert.convert)
+app.command()(plot.plot)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)

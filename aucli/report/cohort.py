@@ -20,6 +20,8 @@ from aucli.files import shown
 from aucli.report.participants import Neutral, Participants, Person, same_video
 from aucli.report.study import FaceSeries, read_faces
 
+_NAMED = 5  # names in a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -48,7 +50,9 @@ class Cohort:
         participants file does not fit the tables.
         """
         baselines = self._baselines()
-        without: set[str] = set()
+        unknown: dict[str, None] = {}  # videos of nobody
+        without: dict[str, None] = {}  # participants
+        found: set[str] = set()
         videos: dict[tuple[str, int | None], tuple[str, str]] = {}
         for face in self._read():
             person = self._person(face)
@@ -60,18 +64,34 @@ class Cohort:
                         "write it with its folder."
                     )
             if self.participants is not None and person is None:
-                self._note(f"{shown(face.video)} belongs to no participant of the file.")
+                unknown.setdefault(shown(face.video))
             told = _told_baseline(face)
-            if person is not None and baselines:
-                if (baseline := baselines.get(person.participant)) is not None:
+            if person is not None:
+                found.add(person.participant)
+                if baseline := baselines.get(person.participant):
                     face, told = baseline.subtracted(face), f"neutral {baseline.text}"
-                elif person.participant not in without:
-                    without.add(person.participant)
-                    self._note(
-                        f"{shown(person.participant)} has no neutral; the intensities stay as "
-                        "they are in the tables."
-                    )
+                elif baselines:
+                    without.setdefault(shown(person.participant))
             yield Member(face, person, told)
+        if self.participants is not None:
+            used = [name for name in unknown if not self._is_neutral(name)]
+            self._note_some("Of no participant of the file", used)
+            people = dict.fromkeys(person.participant for person in self.participants.people)
+            absent = [shown(name) for name in people if name not in found]
+            self._note_some("Participants without a video among the tables", absent)
+        self._note_some(
+            "Participants without a neutral, whose intensities stay as they are in the tables",
+            [*without],
+        )
+
+    def _is_neutral(self, video: str) -> bool:
+        neutrals = self.participants.neutrals.values() if self.participants else ()
+        return any(same_video(n.video, video, Path(video)) for n in neutrals if n.video)
+
+    def _note_some(self, what: str, names: Sequence[str]) -> None:
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self._note(f"{what}: {', '.join(names[:_NAMED])}{more}.")
 
     def _person(self, face: FaceSeries) -> Person | None:
         if self.participants is None:

@@ -7,6 +7,7 @@ cell, in .sav a system-missing value.
 import contextlib
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from aucli.table.schema import QUALITY
 if TYPE_CHECKING:
     import pandas as pd
 
+STDOUT = Path("-")  # as a target: CSV on the standard output
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".sav", ".parquet", ".jsonl")
 EXTRA = "pip install 'aucli[sheets]'"
 XLSX_ROWS = 1_048_576  # of a sheet, with the header
@@ -77,6 +79,8 @@ def check_sheet(target: Path, overwrite: bool) -> None:
     """Raise what :func:`write_sheet` would raise before a long calculation: OptionError for a
     suffix that is none of SUFFIXES, OutputExists, LibraryError."""
     suffix = target.suffix.lower()
+    if target == STDOUT:
+        return
     if suffix not in SUFFIXES:
         raise OptionError(
             f"{shown(target)} has no suffix that is known; end it in {', '.join(SUFFIXES[:-1])} or "
@@ -95,12 +99,19 @@ def write_sheet(
     labels: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a data frame; the suffix decides how. The file appears whole or not at all.
+    """Write a data frame; the suffix decides how, and STDOUT is CSV.
+
+    The file appears whole or not at all.
 
     labels: column -> what it holds, which .sav shows. Raises as :func:`check_sheet`, and
     OutputError where a format has no room for the rows, or the disk or the folder refuses.
     """
     check_sheet(target, overwrite)
+    if target == STDOUT:
+        with writing(target):
+            _WRITERS[".csv"](frame, sys.stdout.buffer, {}, "")
+            sys.stdout.flush()
+        return
     write = _WRITERS[target.suffix.lower()]
     with writing(target), write_whole(target, overwrite) as stream:
         write(frame, stream, labels or {}, shown(target))
@@ -135,9 +146,7 @@ def _delimited(separator: str, missing: str = "") -> Writer:
         for column in whole.columns:
             if whole[column].dtype == bool:  # readers of OpenFace files filter success == 1
                 whole[column] = whole[column].astype(int)
-        text = whole.to_csv(
-            index=False, sep=separator, na_rep=missing, float_format="%.6g", lineterminator="\n"
-        )
+        text = whole.to_csv(index=False, sep=separator, na_rep=missing, lineterminator="\n")
         stream.write(text.encode("utf-8", "backslashreplace"))
 
     return write
@@ -198,7 +207,7 @@ def _sav(frame: "pd.DataFrame", stream: BinaryIO, labels: Mapping[str, str], nam
     values: dict[str, dict[float, str]] = {}
     formats: dict[str, str] = {}
     for column, given in zip(names, frame.columns, strict=True):
-        series = frame[given]
+        series = cast("pd.Series", frame[given])
         if series.dtype == bool:
             values[column] = {0.0: "no", 1.0: "yes"}
         if _is_text(series):
@@ -263,7 +272,7 @@ def _plain_rows(frame: "pd.DataFrame") -> Iterator[list[Any]]:
     """Rows as texts, numbers, bools and None; numbers of float32 keep their short form."""
     columns = []
     for name in frame.columns:
-        series = frame[name]
+        series = cast("pd.Series", frame[name])
         if series.dtype == np.float32:
             columns.append([_number(float(str(value))) for value in series.to_numpy()])
         elif _is_text(series):

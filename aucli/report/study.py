@@ -129,7 +129,7 @@ def read_faces(path: Path | str) -> list[FaceSeries]:
     """
     file = Path(path)
     rows = read_table(file)
-    provenance, notes = _told(file, rows)
+    provenance, notes = provenance_of(file, rows)
     faces = []
     for video, own in rows.groupby("video", sort=False):
         faces += _faces(file, str(video), own, provenance, notes)
@@ -169,8 +169,8 @@ def _may_be_table(file: Path) -> bool:
     return not names or ("success" in names and bool(au_names(names)))
 
 
-def _told(file: Path, rows: "pd.DataFrame") -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The provenance, and what is to be said of it."""
+def provenance_of(file: Path, rows: "pd.DataFrame") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """How a table of ``read_table`` came to be, and sentences on why that is not known."""
     if provenance := rows.attrs.get("provenance"):
         return provenance, ()
     try:
