@@ -14,7 +14,6 @@ from test_table import make_rows
 from aucli.datasets import synthetic
 from aucli.evaluation import rendered
 from aucli.synth.backgrounds import BackgroundPool
-from aucli.table.reading import read_table
 from aucli.table.schema import Columns, Rows, to_record_batch
 from aucli.table.writer import FORMATS, TableWriter
 
@@ -92,46 +91,8 @@ def test_read_table_of_pictures(tmp_path, monkeypatch, capsys):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_plot_aus_beside_the_table(tables, kind, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-    assert run_script(monkeypatch, "plot_aus.py", tables[kind]) == 0
-    image = tables[kind].with_suffix(".png")
-    assert capsys.readouterr().out == f"{image}\n"
-    assert image.read_bytes().startswith(b"\x89PNG")
-
-
-def plotted(table: Path, aus: tuple[str, ...] = ("AU06", "AU12")):
-    pytest.importorskip("matplotlib")
-    plot = runpy.run_path(str(EXAMPLES / "plot_aus.py"))["plot"]
-    return plot(read_table(table), aus)
-
-
-def test_plot_aus_has_a_line_for_each_face_with_gaps(tables):
-    figure = plotted(tables["openface"])
-    panels = figure.get_axes()
-    assert [panel.get_ylabel() for panel in panels] == [
-        "AU06\ncheek raiser", "AU12\nlip corner\npuller",
-    ]  # fmt: skip
-    first, second = panels[0].get_lines()
-    assert list(first.get_xdata()) == pytest.approx([0, 0.04, 0.08, 0.12])
-    assert list(np.isnan(first.get_ydata())) == [False, True, False, False]
-    assert list(np.isnan(second.get_ydata())) == [True, True, False, True]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["face 0", "face 1"]
-    assert panels[-1].get_xlabel() == "time in the video, seconds"
-
-
-def test_plot_aus_of_pictures_is_over_their_number(tmp_path):
-    figure = plotted(pictures_table(tmp_path))
-    panel = figure.get_axes()[-1]
-    assert panel.get_xlabel() == "frame" and figure.legends == []
-    (points,) = panel.get_lines()
-    assert list(points.get_xdata()) == [1, 2, 3] and points.get_marker() == "o"
-
-
-@pytest.mark.parametrize("script", ["read_table.py", "plot_aus.py"])
-def test_what_is_wrong_is_one_sentence(script, tables, tmp_path, monkeypatch, capsys):
-    name = script.removesuffix(".py")
+def test_what_is_wrong_is_one_sentence(tables, tmp_path, monkeypatch, capsys):
+    script, name = "read_table.py", "read_table"
     other = tmp_path / "a.csv"
     other.write_text("a,b\n1,2\n")
     for words, sentence in (
@@ -143,33 +104,6 @@ def test_what_is_wrong_is_one_sentence(script, tables, tmp_path, monkeypatch, ca
         assert run_script(monkeypatch, script, *words) == 1
         assert capsys.readouterr().err == f"{name}: {sentence}\n"
     assert run_script(monkeypatch, script) == 2  # usage
-
-
-def test_plot_aus_says_what_it_lacks(tables, tmp_path, monkeypatch, capsys):
-    image = tmp_path / "none" / "a.png"
-    assert run_script(monkeypatch, "plot_aus.py", tables["csv"], "-o", image) == 1
-    assert capsys.readouterr().err == (
-        f"plot_aus: {image} cannot be written (No such file or directory); choose another --out.\n"
-    )
-    assert run_script(monkeypatch, "plot_aus.py", tables["csv"], "-o", tmp_path / "a.xyz") == 1
-    assert "(Format 'xyz' is not supported" in capsys.readouterr().err
-    empty = tmp_path / "empty.csv"
-    empty.write_text("".join(tables["csv"].read_text().splitlines(keepends=True)[:1]))
-    assert run_script(monkeypatch, "plot_aus.py", empty) == 1
-    assert capsys.readouterr().err == (
-        f"plot_aus: {empty} has no row with a face; there is nothing to plot.\n"
-    )
-    twice = tmp_path / "twice.csv"
-    twice.write_text(tables["csv"].read_text() + tables["csv"].read_text().partition("\n")[2])
-    assert run_script(monkeypatch, "plot_aus.py", twice) == 1
-    assert capsys.readouterr().err == (
-        f"plot_aus: {twice} has two videos of the same name; give each its own table.\n"
-    )
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert run_script(monkeypatch, "plot_aus.py", tables["csv"]) == 1
-    assert capsys.readouterr().err == (
-        "plot_aus: matplotlib is missing; pip install 'aucli[report]'\n"
-    )
 
 
 def test_heads_compared(tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ from aucli.cli import (
     evaluate,
     events,
     info,
+    methods,
     plot,
     prepare,
     stopping,
@@ -88,6 +89,7 @@ app.command()(summarize.summarize)
 app.command()(events.events)
 app.command()(convert.convert)
 app.command()(plot.plot)
+app.command()(methods.methods)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)

@@ -29,7 +29,9 @@ def format_of(target: Path, asked: SheetFormat | None) -> SheetFormat:
     another one than the format's."""
     suffix = target.suffix.lower()
     if asked is None:
-        fits = [name for name, end in SUFFIX_OF.items() if end == suffix and name != "openface"]
+        fits: list[SheetFormat] = [
+            name for name, end in SUFFIX_OF.items() if end == suffix and name != "openface"
+        ]
         if not fits:
             raise OptionError(
                 f"{shown(target)} has no suffix that is known; end it in "

@@ -1,0 +1,195 @@
+"""A methods section out of the provenance of tables: what was done, its limits, whom to cite."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aucli.errors import DataError, WeightsError
+from aucli.files import shown
+from aucli.report import references
+from aucli.report.study import FaceSeries
+from aucli.weights import store
+from aucli.weights.manifest import read_manifest
+
+_KINDS = (("detector", "faces were found with"), ("landmarks", "landmarks with"),
+          ("model", "intensities with"))  # fmt: skip
+_SHORT = 12  # digits of a checksum, which tell networks apart
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """paragraphs: one for each way in which tables were made. limits: sentences. bibtex: entries,
+    each once."""
+
+    paragraphs: tuple[str, ...]
+    limits: tuple[str, ...]
+    bibtex: tuple[str, ...]
+
+
+def describe(faces: Sequence[FaceSeries]) -> Methods:
+    """The methods section of the tables of these faces; those without provenance must not be among
+    them.
+
+    Raises DataError where the provenance lacks what it has to say.
+    """
+    ways: dict[str, list[FaceSeries]] = {}
+    for face in faces:
+        ways.setdefault(_way(face), []).append(face)
+    paragraphs, limits, entries = [], {}, {references.FACS: None}
+    for own in ways.values():
+        told = own[0].provenance
+        try:
+            paragraphs.append(_paragraph(own, told))
+            for sentence, cited in _networks(told):
+                limits.setdefault(sentence)
+                entries |= dict.fromkeys(cited)
+            entries.setdefault(references.AUCLI.format(version=told["aucli"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{shown(own[0].table)} does not tell enough of how it was made ({error} is "
+                "missing); analyze the video again."
+            ) from error
+    limits.setdefault(
+        "AU intensities measure movement of the face; they do not measure emotion, intent or "
+        "identity. They are least sure in profile, behind hands and masks, and in hard light."
+    )
+    return Methods(tuple(paragraphs), tuple(limits), tuple(entries))
+
+
+def _way(face: FaceSeries) -> str:
+    """What a table shares with the others that were made in the same way."""
+    own = {"input", "frames", "face_frames", "calibration"}
+    return json.dumps(
+        [{k: v for k, v in face.provenance.items() if k not in own}, face.aus], sort_keys=True
+    )
+
+
+def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
+    options = told["options"]
+    videos = {(face.table, face.video): face for face in faces}
+    frames = sum(len(face) for face in videos.values())
+    found: dict[Any, Any] = {}
+    for face in faces:
+        key = face.table, face.video
+        found[key] = found[key] | face.success if key in found else face.success
+    with_face = sum(int(face.sum()) for face in found.values())
+    names = [f"{words} {told[kind]['name']}" + _checksum(told[kind]) for kind, words in _KINDS]
+    sentences = [
+        f"The intensities of {len(faces[0].aus)} facial Action Units "
+        f"({', '.join(_number(au) for au in faces[0].aus)}) of the Facial Action Coding System "
+        f"were measured with aucli {told['aucli']}, on a scale from 0 (absent) to 5.",
+        f"In each frame, {names[0]}, {names[1]}, and {names[2]}.",
+        _frames_taken(options) + " " + _faces_kept(options),
+    ]
+    if baseline := _baseline(options):
+        sentences.append(baseline)
+    share = f"{100 * with_face / frames:.1f} %" if frames else "none"
+    what = "1 input" if len(videos) == 1 else f"{len(videos)} inputs"
+    decoders = sorted({_input(face).get("decoder", "") for face in videos.values()} - {""})
+    by = f", decoded with {', '.join(decoders)}" if decoders else ""
+    sentences.append(
+        f"There were {frames} frames of {what}{by}; a face was measured in {share} of them."
+    )
+    damaged = sum(bool(_input(face).get("damage")) for face in videos.values())
+    if damaged:
+        whose = "1 input was" if damaged == 1 else f"{damaged} inputs were"
+        sentences.append(f"{whose} damaged; the frames that could be decoded were kept.")
+    return " ".join(sentences)
+
+
+def _checksum(network: Mapping[str, Any]) -> str:
+    digits = str(network.get("sha256") or "")[:_SHORT]
+    return f" (SHA-256 {digits}...)" if digits else ""
+
+
+def _number(au: str) -> str:
+    return str(int(au.removeprefix("AU")))
+
+
+def _frames_taken(options: Mapping[str, Any]) -> str:
+    if options.get("fps"):
+        taken = f"{options['fps']:g} frames of each second were analysed"
+    elif options.get("every", 1) > 1:
+        taken = f"Every {options['every']}th frame was analysed"
+    else:
+        taken = "Every frame was analysed"
+    start, end = options.get("start"), options.get("end")
+    if start is not None or end is not None:
+        first = f"from {start:g} s" if start is not None else "from the start"
+        taken += f", {first}" + (f" to {end:g} s" if end is not None else " to the end")
+    return taken + "."
+
+
+def _faces_kept(options: Mapping[str, Any]) -> str:
+    kept = str(options["faces"])
+    if kept == "all":
+        return "All faces of a frame were kept."
+    if kept in ("largest", "1"):
+        return "The largest face of a frame was kept."
+    return f"The {kept} largest faces of a frame were kept."
+
+
+def _baseline(options: Mapping[str, Any]) -> str:
+    told = options.get("calibrate")
+    if not told:
+        return ""
+    source = str(told).removeprefix("neutral=")
+    where = (
+        "over the whole video"
+        if source == "median"
+        else f"over the neutral face ({shown(source.replace(chr(92), '/').rpartition('/')[2])})"
+    )
+    return (
+        f"The median reading of the person {where} was subtracted from each AU, and the result "
+        "kept within 0-5."
+    )
+
+
+def _input(face: FaceSeries) -> Mapping[str, Any]:
+    told = face.provenance.get("input")
+    return told if isinstance(told, dict) else {}
+
+
+def _networks(told: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """For each network: a sentence on its limits, and whom to cite."""
+    known = read_manifest()
+    embedded = store.list_embedded()  # all of these are the project's own
+    found: dict[str, list[str]] = {}
+    for kind, _ in _KINDS:
+        network = told[kind]
+        name = str(network["name"])
+        if name in known:
+            entry = known[name]
+            sentence = f"{name} has its authors' published weights ({entry.paper}); "
+            sentence += "this project could not measure it." if kind == "model" else "cite them."
+            found[sentence] = [*filter(None, [references.of_paper(entry.paper)])]
+            continue
+        card = _card(name, network.get("sha256"))
+        training = (card.get("provenance") or {}).get("training") or {}
+        rendered = training.get("dataset") == "synthetic" or (card and name in embedded)
+        if not training:
+            found[f"How {name} was trained is not known on this computer."] = []
+        elif rendered:
+            if kind == "model":
+                found[
+                    f"{name} was trained only on rendered faces and was never measured on faces "
+                    "that were coded by people: read its values as a scale of movement in "
+                    "arbitrary units near the levels A-E, compare them within a person, and "
+                    "validate them on your own material."
+                ] = [references.ICT_FACEKIT, references.SCC, references.HEATMAPS]
+            else:
+                found[f"{name} was trained only on rendered faces."] = [references.ICT_FACEKIT]
+        else:
+            found[f"{name} was trained on {training.get('dataset')}."] = []
+    return [*found.items()]
+
+
+def _card(name: str, sha256: object) -> dict[str, Any]:
+    """The card of a network on this computer, where it is the one that made the table."""
+    try:
+        stem = store.find(name)
+        card = store.read_card_file(store.card_file(stem)) if stem is not None else {}
+    except WeightsError:
+        return {}
+    return card if card.get("sha256") == sha256 else {}
