@@ -82,7 +82,7 @@ class Participants:
             if not any(cells):
                 continue
             where = f"{name}, line {line}"
-            if len(cells) > len(header):
+            if any(cells[len(header) :]):
                 raise DataError(f"{where}, has more cells than the header; correct it.")
             if not (participant := cells[id_at]):
                 raise DataError(f"{where}, names no participant; fill it in.")
