@@ -22,6 +22,7 @@ from aucli.cli import (
     methods,
     plot,
     prepare,
+    report,
     stopping,
     summarize,
     synth,
@@ -90,6 +91,7 @@ app.command()(events.events)
 app.command()(convert.convert)
 app.command()(plot.plot)
 app.command()(methods.methods)
+app.command()(report.report)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)

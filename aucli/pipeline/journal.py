@@ -62,6 +62,10 @@ class Journal:
         """What was noted last of a table."""
         return self._latest.get(self.name_of(target))
 
+    def entries(self) -> list[Entry]:
+        """What was noted last of each table, in the order of the first notes."""
+        return [*self._latest.values()]
+
     def given(self) -> dict[str, Path]:
         """Absolute path of each input -> the table that it was given."""
         return {entry.input: self.folder / entry.table for entry in self._latest.values()}

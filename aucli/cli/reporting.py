@@ -1,0 +1,49 @@
+"""Writes a report with a bar, and says what came of it; for ``report`` and ``analyze --report``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aucli.cli import stopping
+
+if TYPE_CHECKING:
+    from aucli.report.page import ReportOptions
+    from aucli.report.study import FoundTables
+
+
+def write(
+    found: "FoundTables",
+    page: Path,
+    options: "ReportOptions",
+    folders: Sequence[Path],
+    overwrite: bool,
+    quiet: bool,
+) -> int:
+    """Write the page; returns the exit code, 1 where a table could not be read."""
+    from aucli.cli.console import note, progress_bar, warn
+    from aucli.files import refuse_inputs
+    from aucli.report.page import write_report
+
+    for sentence in found.problems.values():
+        note(f"aucli: {sentence}")
+    refuse_inputs([page], found.tables, "page")
+    with progress_bar("report", len(found.tables), quiet) as bar:
+
+        def on_table(done: int) -> None:
+            stopping.check()
+            bar.move(done, len(found.tables), f"{done} of {len(found.tables)}")
+
+        written = write_report(found.tables, page, options, folders, overwrite, on_table)
+    for sentence in written.problems.values():
+        note(f"aucli: {sentence}")
+    lacking = [*written.without_pictures.items()]
+    if lacking and not quiet:
+        more = f" ({len(lacking)} videos without pictures)" if len(lacking) > 1 else ""
+        warn(f"no pictures of {lacking[0][0]}: {lacking[0][1]}{more}.")
+    if not quiet:
+        rows = "1 row" if written.rows == 1 else f"{written.rows} rows"
+        beside = f", details in {written.beside}" if written.beside else ""
+        note(f"{rows} -> {page}{beside}")
+        if options.pictures and not options.blur and written.pictured:
+            note("It shows faces, which are biometric data; --blur or --no-pictures hides them.")
+    return 1 if found.problems or written.problems else 0
