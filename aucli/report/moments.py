@@ -96,7 +96,7 @@ class Videos:
             return place, ""
         if other:
             return None, f"{name} is not the file any more that was measured"
-        return None, f"{name} was not found beside the table"
+        return None, f"{name} was not found beside the table; --videos names its folder"
 
     def _places(self, face: FaceSeries, name: str) -> list[Path]:
         table = face.table

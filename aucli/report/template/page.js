@@ -203,12 +203,11 @@
   function square(au, row) {
     const p95 = row.p95?.[au], strong = row.strong?.[au];
     if (p95 === undefined || p95 === NOTHING) return h("td", { class: "heat", "data-au": au.replace("AU", "") }, h("div"), h("div"));
-    const above = mix(p95 / LEVEL / 5), share = strong ? strong[1] / 100 : 0, below = mix(share);
-    const time = strong && strong[0] !== null ? strong[0] : null;
-    const short = time === null ? (strong ? `${strong[1]}%` : "") : time >= 99.5 ? `${Math.round(time / 60)}m` : time >= 9.95 ? String(Math.round(time)) : time ? time.toFixed(1) : "";
+    const time = strong?.[0] ?? null, above = mix(p95 / LEVEL / 5), share = strong && (time !== null || row.frames > 1) ? strong[1] / 100 : 0, below = mix(share);
+    const short = time === null ? (strong?.[1] && row.frames > 1 ? String(strong[1]) : "") : time >= 99.5 ? `${Math.round(time / 60)}m` : time >= 9.95 ? String(Math.round(time)) : time ? time.toFixed(1) : "";
     const told = `${au} ${study.names[au]}: 95th percentile ${(p95 / LEVEL).toFixed(1)}; at 2 or more ${time === null ? "" : `for ${long(time)}, `}${strong ? strong[1] : 0} % of the time`;
     return h("td", { class: "heat", "data-au": au.replace("AU", ""), title: told },
-      h("div", { style: { background: rgb(above), color: inkOn(above) } }, (p95 / LEVEL).toFixed(1)),
+      h("div", { class: p95 / LEVEL < 0.5 ? "low" : null, style: { background: rgb(above), color: inkOn(above) } }, (p95 / LEVEL).toFixed(1)),
       h("div", { style: { background: rgb(below), color: inkOn(below) } }, short));
   }
   function flagList(flags) { return h("ul", { class: "flags" }, ...flags.map(([, heft, text]) => h("li", { class: heft, title: QUALITY_NOTE[heft] }, text))); }
@@ -216,7 +215,7 @@
     const file = row.video.slice(row.video.lastIndexOf("/") + 1), folder = folderOf(row);
     const name = row.state === "done" ? h("a", { href: `#v${row.index}` }, file) : h("strong", {}, file);
     const below = [row.person, folder].filter(Boolean).join(" · ");
-    const icon = row.icon ? h("img", { src: row.icon, alt: "", width: 38, height: 38, loading: "lazy" }) : study.pictured ? h("span", { class: "none" }) : null;
+    const icon = row.icon ? h("img", { src: row.icon, alt: "", width: 38, height: 38, decoding: "async" }) : study.pictured ? h("span", { class: "none" }) : null;
     const id = h("td", { class: "wide" }, h("div", { class: "id" }, icon, h("div", {}, name, below ? h("small", {}, below) : null)));
     if (row.state !== "done") return h("tr", { "data-row": row.index }, id, h("td", { colspan: columns.length - 1, class: "wide" }, flagList(row.flags)));
     const poor = Object.entries(row.poor).map(([word, share]) => `${WORDS[word]} ${share} %`).join(", ");
@@ -292,9 +291,9 @@
     const sides = data.left ? { left: data.left.map(real), right: data.right.map(real) } : null;
     const levels = data.levels.map(real);
     const rank = data.aus.map((au, i) => [row.strong[au]?.[1] ?? 0, data.p95[i], i]).sort((a, b) => b[0] - a[0] || b[1] - a[1]);
-    const chosen = rank.slice(0, 3).map((each) => each[2]).sort((a, b) => a - b);
     const first = data.t[0] ?? 0, last = Math.max(data.t.at(-1) ?? 0, first + 1);
     const strongest = data.events.reduce((best, event) => (!best || event[4] > best[4] ? event : best), null);
+    const chosen = [...new Set([...(strongest ? [strongest[0]] : []), ...rank.map((each) => each[2])])].slice(0, 3).sort((a, b) => a - b);
     return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? first, allEvents: false };
   }
   const axisTime = (t) => (open.data.timed ? t / 1000 : t);
@@ -308,12 +307,16 @@
 
   function drawDetail() {
     if (!open?.data) return;
+    const still = open.data.t.length < 2; // one picture has no curves
+    $("sheet").classList.toggle("still", still);
+    document.querySelector(".time").hidden = $("cursor").parentElement.hidden = still;
     drawAus(); drawCurves(); drawSides(); drawEvents();
     const cursor = $("cursor");
     cursor.min = 0; cursor.max = open.data.t.length - 1;
     $("origins").replaceChildren(...open.data.origins.map((text) => h("li", {}, text)));
     const notes = [];
     if (!open.sides) notes.push("Left and right are not in this table; analyze --sides adds them.");
+    if (open.data.gaps.length) notes.push(open.row.person ? "Grey: this face is not seen." : "Grey: no face.");
     if (open.data.timed && open.data.events.length === 0) notes.push("No event was found.");
     $("curvesnote").textContent = notes.join(" ");
     move(open.at);
@@ -336,6 +339,7 @@
 
   // The curves: one figure of Plotly, panels below each other with one time axis.
   function drawCurves() {
+    if (open.data.t.length < 2) return;
     const { data, levels, sides, chosen, Plotly } = open;
     const narrow = innerWidth < 700;
     const x = data.t.map(axisTime);
@@ -364,13 +368,12 @@
     layout.xaxis.anchor = last;
     const map = layout.yaxis;
     Object.assign(map, { autorange: false, range: [data.aus.length - 0.5, -0.5], tickvals: data.aus.map((_, i) => i), ticktext: data.aus, showgrid: false, tickfont: { size: narrow ? 10 : 11 } });
-    if (x.length > 1) traces.push({ type: "heatmap", x, y: data.aus.map((_, i) => i), z: levels, zmin: 0, zmax: 5, colorscale: plotlyScale(), showscale: false, ygap: 1.5, hoverinfo: "skip", yaxis: "y" });
-    else traces.push({ type: "scatter", x, y: [null], yaxis: "y" });
+    traces.push({ type: "heatmap", x, y: data.aus.map((_, i) => i), z: levels, zmin: 0, zmax: 5, colorscale: plotlyScale(), showscale: false, ygap: 1.5, hoverinfo: "skip", yaxis: "y" });
     const bars = { x: [], y: [] };
-    for (const [au, onset, , offset] of data.events) { bars.x.push(onset / 1000, offset / 1000, null); bars.y.push(au + 0.36, au + 0.36, null); }
+    for (const [au, onset, , offset] of data.events) { bars.x.push(onset / 1000, offset / 1000, null); bars.y.push(au + 0.32, au + 0.32, null); }
     const mark = isDark() ? "#ffffff" : "#1b1f24";
     traces.push({ type: "scatter", mode: "lines", x: bars.x, y: bars.y, line: { color: mark, width: 2 }, hoverinfo: "skip", yaxis: "y" });
-    traces.push({ type: "scatter", mode: "markers", x: data.events.map((event) => event[2] / 1000), y: data.events.map((event) => event[0] + 0.36), marker: { color: mark, size: 5, line: { color: css("--paper"), width: 1 } }, hoverinfo: "skip", yaxis: "y" });
+    traces.push({ type: "scatter", mode: "markers", x: data.events.map((event) => event[2] / 1000), y: data.events.map((event) => event[0] + 0.32), marker: { color: mark, size: 5, line: { color: css("--paper"), width: 1 } }, hoverinfo: "skip", yaxis: "y" });
     Object.assign(layout[`yaxis${axes.lines.slice(1)}`], { range: [0, 5.1], tickvals: [0, 1, 2, 3, 4, 5], ticktext: ["0", "1 A", "2 B", "3 C", "4 D", "5 E"] });
     chosen.forEach((i, place) => traces.push({ type: "scatter", mode: "lines", name: data.aus[i], x, y: levels[i], line: { ...styleOf(place), width: 1.7 }, connectgaps: false, yaxis: axes.lines, hovertemplate: `${data.aus[i]} %{y:.1f}<extra></extra>` }));
     if (sides) {
@@ -473,9 +476,11 @@
   $("cursor").addEventListener("input", () => move(open.data.t[Number($("cursor").value)]));
   function place() {
     const { data } = open, k = nearest(data.t, open.at);
-    const axis = $("curves")._fullLayout.xaxis, px = axis.l2p(axisTime(open.at));
-    $("line").hidden = px < 0 || px > axis._length;
-    $("line").style.left = `${px + axis._offset}px`;
+    if (data.t.length > 1) {
+      const axis = $("curves")._fullLayout.xaxis, px = axis.l2p(axisTime(open.at));
+      $("line").hidden = px < 0 || px > axis._length;
+      $("line").style.left = `${px + axis._offset}px`;
+    }
     if (document.activeElement !== $("cursor")) $("cursor").value = k;
     $("cursor").setAttribute("aria-valuetext", said(open.at));
     const m = data.moments.length ? nearest(data.moments.map((moment) => moment.t), open.at) : null;
@@ -489,7 +494,8 @@
     const strong = data.aus.map((au, i) => [open.levels[i][k] ?? 0, au]).filter((each) => each[0] >= 1).sort((a, b) => b[0] - a[0]).slice(0, 4);
     const frame = data.frames[k], there = open.levels.some((curve) => curve[k] !== null);
     $("moment").replaceChildren(h("b", {}, data.timed ? `${clock(data.t[k])}, frame ${frame}` : `picture ${frame}`), h("br"),
-      !there ? "no face here" : strong.length ? strong.map(([value, au]) => `${au} ${value.toFixed(1)}`).join(" · ") : "no AU at 1 or more");
+      !there ? "no face here" : strong.length ? strong.map(([value, au]) => `${au} ${value.toFixed(1)}`).join(" · ") : "no AU at 1 or more",
+      moment && data.timed && Math.abs(moment.t - data.t[k]) > 100 && (data.sprite || data.placed) ? h("span", { class: "quiet" }, ` (above: ${clock(moment.t)})`) : "");
   }
   const SVG = "http://www.w3.org/2000/svg";
   function s(tag, told, text) {
@@ -515,7 +521,7 @@
       }
       dots.sort((a, b) => a.value - b.value);
       for (const dot of dots) {
-        const circle = s("circle", { class: "dot", cx: dot.px, cy: dot.py, r: 9 + 5.5 * dot.value, fill: rgb(RAMPS.dark[0] && scaleOnFace(dot.value / 5)) });
+        const circle = s("circle", { class: "dot", cx: dot.px, cy: dot.py, r: 9 + 5.5 * dot.value, fill: rgb(scaleOnFace(dot.value / 5)) });
         circle.append(s("title", {}, `${dot.au} ${dot.side} ${dot.value.toFixed(1)}`));
         made.push(circle);
       }
@@ -539,9 +545,9 @@
   // Left against right at the cursor.
   function drawSides() {
     const { data, Plotly } = open, both = Boolean(open.sides), soft = css("--soft");
-    $("sideshead").textContent = both ? "Right and left, as in the picture" : "Intensity at this moment";
+    $("sideshead").textContent = both ? "Right and left" : "Intensity";
     const notes = [];
-    if (both) notes.push("Thin marks: 95th percentile of the whole video.");
+    if (data.t.length > 1) notes.push("Thin marks: 95th percentile of the whole video.");
     if (!data.placed) notes.push("No map of the face: this table has no places. analyze --places --sides adds them.");
     else if (!data.sprite) notes.push(study.wanted_pictures ? "The video was not found, so there are dots without a picture." : "The page was made without pictures.");
     $("sidesnote").textContent = notes.join(" ");
