@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,6 +87,15 @@ def analyze(
     landmarks_xy: Annotated[
         bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: 68 landmarks, in frame px.")
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write a page to look at: report.html in the folder of the tables, or "
+            "clip.html beside clip.parquet. Adds --places and --sides. Shows faces; see aucli "
+            "report for more choices.",
+        ),
+    ] = False,
     heatmaps: Annotated[
         Path | None,
         typer.Option(
@@ -158,6 +168,9 @@ def analyze(
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
     if resume and out == "-":
         raise typer.BadParameter("the standard output keeps no tables.", param_hint="--resume")
+    if report and out == "-":
+        raise typer.BadParameter("the standard output keeps no tables.", param_hint="--report")
+    places, sides = places or report, sides or report
     found, problems, passed_over = find_inputs(inputs, sys.stdin)
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
@@ -190,6 +203,7 @@ def analyze(
     alone = len(jobs) + len(problems) == 1 and out is None and not resume
     if alone or out == "-" or targets == [Path(out or "")]:
         journal = None
+    page = _page(journal, targets, resume or overwrite) if report else None
     settings = TableSettings(table_format(format_, out), overwrite or resume)
     if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
@@ -225,7 +239,37 @@ def analyze(
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]
                 reporter.show(outcome)
         reporter.close_with_summary()
-    raise typer.Exit(reporter.exit_code)
+        code = reporter.exit_code
+        if page is not None:
+            code = max(code, _write_report(page, journal, jobs, quiet))
+    raise typer.Exit(code)
+
+
+def _page(journal: "Journal | None", targets: "Iterable[Path | None]", replace: bool) -> Path:
+    """Where the page of ``--report`` goes. Raises AucliError where it cannot be written."""
+    from aucli.files import refuse_existing
+    from aucli.report.page import check_libraries, is_report
+
+    check_libraries()
+    table = next(filter(None, targets), Path())
+    page = table.with_suffix(".html") if journal is None else journal.folder / "report.html"
+    refuse_existing(page, replace and is_report(page))
+    return page
+
+
+def _write_report(page: Path, journal: "Journal | None", jobs: "list[Job]", quiet: bool) -> int:
+    """Write the page of the tables that are there; returns the exit code."""
+    from aucli.cli.reporting import write
+    from aucli.report.page import ReportOptions
+    from aucli.report.study import find_tables
+
+    folders = [] if journal is None else [journal.folder]
+    videos = {os.path.abspath(job.target): job.input.path for job in jobs if job.target}
+    found = find_tables(folders or [table for table in videos if Path(table).exists()])
+    if not found.tables:
+        return 1
+    options = ReportOptions(inputs=videos)
+    return write(found, page, options, folders, overwrite=True, quiet=quiet)
 
 
 def _without_mistakes(

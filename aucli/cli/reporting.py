@@ -38,8 +38,9 @@ def write(
         note(f"aucli: {sentence}")
     lacking = [*written.without_pictures.items()]
     if lacking and not quiet:
-        more = f" ({len(lacking)} videos without pictures)" if len(lacking) > 1 else ""
-        warn(f"no pictures of {lacking[0][0]}: {lacking[0][1]}{more}.")
+        more = f", and of {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        why = lacking[0][1].rstrip(".")
+        warn(f"no pictures of {lacking[0][0]}{more}: {why}; --videos names their folder.")
     if not quiet:
         rows = "1 row" if written.rows == 1 else f"{written.rows} rows"
         beside = f", details in {written.beside}" if written.beside else ""

@@ -6,7 +6,8 @@ square around the face box; a place of an AU is told in thousandths of that squa
 
 import base64
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,11 +75,12 @@ def in_square(points: np.ndarray, square: Square) -> np.ndarray:
 class Videos:
     """Finds the video of a table: by the journal of its folder, or beside it.
 
-    folder: searched first, where the user named one.
+    folder: searched first, where the user named one. known: absolute path of a table -> its video.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None, known: Mapping[str, Path]) -> None:
         self._folder = folder
+        self._known = known
         self._inputs: dict[Path, dict[str, str]] = {}  # folder of a journal -> table -> input
 
     def find(self, face: FaceSeries) -> tuple[Path | None, str]:
@@ -96,15 +98,16 @@ class Videos:
             return place, ""
         if other:
             return None, f"{name} is not the file any more that was measured"
-        return None, f"{name} was not found beside the table; --videos names its folder"
+        return None, f"{name} was not found beside the table"
 
     def _places(self, face: FaceSeries, name: str) -> list[Path]:
         table = face.table
-        places = []
+        here = os.path.abspath(table)
+        places = [self._known[here]] if here in self._known else []
         if self._folder is not None:
             places += [self._folder / face.video, self._folder / name]
-        for folder in list(table.absolute().parents)[:4]:
-            if found := self._noted(folder).get(str(table.absolute())):
+        for folder in Path(here).parents:
+            if found := self._noted(folder).get(here):
                 places.append(Path(found))
                 break
         return [*places, table.parent / name, Path(face.video)]
@@ -112,7 +115,7 @@ class Videos:
     def _noted(self, folder: Path) -> dict[str, str]:
         if folder not in self._inputs:
             given = Journal(folder).given() if (folder / JOURNAL).is_file() else {}
-            self._inputs[folder] = {str(table): source for source, table in given.items()}
+            self._inputs[folder] = {os.path.abspath(table): path for path, table in given.items()}
         return self._inputs[folder]
 
 

@@ -57,12 +57,14 @@ OnTable = Callable[[int], None]  # tables read so far
 class ReportOptions:
     """title: of the page. pictures: whether faces are shown, where their videos are found. blur:
     whether they are made unrecognisable. videos: a folder that is searched for the videos first.
-    names, person: see :mod:`aucli.report.people`."""
+    inputs: absolute path of a table -> its video, where the caller knows. names, person: see
+    :mod:`aucli.report.people`."""
 
     title: str = "Facial movement"
     pictures: bool = True
     blur: bool = False
     videos: Path | None = None
+    inputs: Mapping[str, Path] = field(default_factory=dict)
     names: Names = field(default_factory=dict)
     person: str | int | None = None
 
@@ -177,7 +179,7 @@ class _Study:
         self.calibrated = self.placed = self.pictured = self.sided = False
         self.seconds = 0.0
         self.passed_over = 0
-        self._videos = Videos(options.videos)
+        self._videos = Videos(options.videos, options.inputs)
 
     def add(self, table: Path) -> None:
         """Take in a table."""
@@ -347,6 +349,20 @@ def _plainness(face: FaceSeries, row: int) -> tuple[bool, float]:
     return face.quality[row] == "", -turn
 
 
+def check_libraries() -> None:
+    """Raise LibraryError where the extra is not installed."""
+    _libraries()
+
+
+def is_report(page: Path) -> bool:
+    """Whether a file is a page that was written here."""
+    try:
+        with page.open("rb") as stream:
+            return f'content="{MARK}'.encode() in stream.read(2000)
+    except OSError:
+        return False
+
+
 def _libraries() -> tuple[Any, str]:
     """The page's template, and plotly.js."""
     try:
@@ -382,7 +398,9 @@ def _refuse_strange(beside: Path, overwrite: bool) -> None:
             f"{shown(beside)} is there and is not of a report; name another place for the page."
         )
     if not overwrite:
-        raise OutputExists(f"{shown(beside)} exists already; --overwrite replaces it.")
+        raise OutputExists(
+            f"{shown(beside)} exists already; --overwrite (overwrite=True) replaces it."
+        )
 
 
 def _write_beside(beside: Path, parts: Mapping[str, str]) -> None:
