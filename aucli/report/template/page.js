@@ -449,6 +449,7 @@
   function drawStrip() {
     const strip = $("strip"), axis = $("curves")._fullLayout.xaxis;
     strip.hidden = !open.data.sprite;
+    strip.replaceChildren();
     if (strip.hidden) return;
     const made = [];
     let free = -Infinity;
@@ -485,8 +486,9 @@
     $("cursor").setAttribute("aria-valuetext", said(open.at));
     const m = data.moments.length ? nearest(data.moments.map((moment) => moment.t), open.at) : null;
     const moment = m === null ? null : data.moments[m];
-    document.querySelectorAll("#strip .now").forEach((button) => button.classList.remove("now"));
-    if (m !== null) $("strip").querySelector(`[data-moment="${m}"]`)?.classList.add("now");
+    const faces = [...$("strip").children], times = faces.map((face) => data.moments[face.dataset.moment].t);
+    const nearestFace = faces[nearest(times, open.at)];
+    faces.forEach((face) => face.classList.toggle("now", face === nearestFace));
     drawFace(moment);
     const cell = (value) => (value === null || value === undefined ? null : value);
     if (open.sides) updateSides(data.aus.map((_, i) => cell(open.sides.right[i][k])), data.aus.map((_, i) => cell(open.sides.left[i][k])));
