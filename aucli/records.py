@@ -1,6 +1,7 @@
 """Frozen records that pass between the rooms; units are in the field names."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ class VideoInfo:
     ``rotation_degrees``. Both are done already; width and height are those of the first frame after
     it, in square pixels, and later frames may have others. ``start_seconds``: where the first frame
     is in the file's own clock, in which sound may begin earlier. ``stream_index``: which stream of
-    the container was read, from 0.
+    the container was read, from 0. ``time_base``: seconds of a tick, of which all times are
+    multiples.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class VideoInfo:
     mirrored: bool = False
     start_seconds: float = 0.0
     stream_index: int = 0
+    time_base: Fraction = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

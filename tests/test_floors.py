@@ -13,9 +13,9 @@ ROOT = Path(aucli.__file__).parent
 # A room stands one floor above the highest one that it imports.
 FLOORS = (
     {"align", "aus", "errors", "mean_shape", "metrics", "records"},
-    {"__init__", "augment", "files", "heatmaps", "pose"},
+    {"__init__", "augment", "colours", "files", "heatmaps", "pose"},
     {"models", "synth", "table", "video"},
-    {"weights"},
+    {"report", "weights"},
     {"faces"},
     {"datasets", "pipeline"},
     {"analyzer", "report"},

@@ -21,6 +21,7 @@ from aucli.cli import (
     info,
     methods,
     plot,
+    overlay,
     prepare,
     report,
     stopping,
@@ -92,6 +93,7 @@ app.command()(convert.convert)
 app.command()(plot.plot)
 app.command()(methods.methods)
 app.command()(report.report)
+app.command(epilog=overlay.EXAMPLES)(overlay.overlay)
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command("eval")(evaluate.evaluate)

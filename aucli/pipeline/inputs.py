@@ -15,7 +15,7 @@ from aucli.errors import InputError, OptionError
 from aucli.files import PART, refuse_inputs, shown
 from aucli.pipeline.journal import JOURNAL
 from aucli.table.writer import FORMATS
-from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture
+from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture, is_overlay
 
 VIDEO_SUFFIXES = {
     ".264", ".265", ".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v",
@@ -219,7 +219,9 @@ def _search(
         # A link to nothing is kept: it names a recording that is not there.
         elif not entry.is_file() and not (entry.is_symlink() and not path.exists()):
             found.passed_over[suffix or "no suffix"] += 1
-        elif suffix in IMAGE_SUFFIXES and not is_map_picture(path):
+        elif is_map_picture(path) or is_overlay(path):
+            found.passed_over[suffix] += 1
+        elif suffix in IMAGE_SUFFIXES:
             pictures = True
         elif suffix in VIDEO_SUFFIXES and (suffix not in UNSURE_SUFFIXES or _shows(path)):
             videos.append(path)

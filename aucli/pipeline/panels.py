@@ -1,7 +1,6 @@
 """One picture of all AU maps of a face: each map over the face, with the AU's name and intensity.
 
-The colours are one scale from 0 to 5 in every tile of every picture. It is viridis (van der Walt
-and Smith 2015), which gets lighter from end to end for every kind of colour vision.
+The colours are one scale from 0 to 5 in every tile of every picture, see :mod:`aucli.colours`.
 """
 
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aucli.align import apply_matrices, face_boxes, invert_matrices, square_matrices, warp_crops
 from aucli.aus import MAX_INTENSITY, NAMES
+from aucli.colours import of_intensities
 from aucli.heatmaps import sample_heatmaps
 
 TILE = 232  # px
@@ -29,11 +29,6 @@ MARKED_FROM = 1.0  # level A of FACS: the place of a side is ringed
 OUTSIDE = 225  # gray beyond the frame
 INK, FAINT, PAPER = (28, 28, 30), (142, 142, 147), (255, 255, 255)
 LEVELS = ("0", "1 A", "2 B", "3 C", "4 D", "5 E")
-# Viridis at eight equal steps.
-_VIRIDIS = np.array(
-    [(68, 1, 84), (70, 50, 126), (54, 92, 141), (39, 127, 142),
-     (31, 161, 135), (74, 193, 109), (160, 218, 57), (253, 231, 37)], np.float32,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,19 +104,13 @@ def _over_tile(face: FaceMaps, pixels: np.ndarray) -> np.ndarray:
     return values.clamp(0, MAX_INTENSITY).numpy()
 
 
-def _colours(values: np.ndarray) -> np.ndarray:
-    """Intensities (...,) to RGB (..., 3) float, 0-255."""
-    steps = np.linspace(0, MAX_INTENSITY, len(_VIRIDIS))
-    return np.stack([np.interp(values, steps, channel) for channel in _VIRIDIS.T], -1)
-
-
 def _blend(colour: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Intensities (h, w) over a picture (h, w, 3) uint8, which turns gray under them."""
     gray = colour.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     gray = (40 + 0.75 * gray)[..., None]  # flatter, so that the colours tell more than the face
     share = (values - SHOWN_FROM) / (SOLID_FROM - SHOWN_FROM)
     opacity = MOST_OPAQUE * share.clip(0, 1)[..., None]
-    return (gray * (1 - opacity) + _colours(values) * opacity).round().astype(np.uint8)
+    return (gray * (1 - opacity) + of_intensities(values) * opacity).round().astype(np.uint8)
 
 
 def _ring(tile: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -141,7 +130,7 @@ def _label(
     filled = round(TILE * intensity / MAX_INTENSITY)
     pen.rectangle((x, y + 4, x + TILE - 1, y + 7), (229, 229, 234))
     if filled:
-        shade = tuple(_colours(np.array(intensity)).astype(int).tolist())
+        shade = tuple(of_intensities(np.array(intensity)).astype(int).tolist())
         pen.rectangle((x, y + 4, x + filled - 1, y + 7), shade)
     ink = INK if round(intensity, 1) >= MARKED_FROM else FAINT
     pen.text((x, y + 12), au, ink, _font(19))

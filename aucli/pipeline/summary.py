@@ -101,26 +101,10 @@ class Summary:
     @property
     def damage(self) -> str:
         """What is missing of the file in a few words; empty where nothing is."""
-        found = []
-        report = self.report
-        if report.truncated:
-            known = report.declared_frames > report.decoded_frames
-            declared = f" of {report.declared_frames}" if known else ""
-            found.append(f"truncated after {report.decoded_frames}{declared} frames")
-        if report.corrupt_packets:
-            found.append(f"{report.corrupt_packets} corrupt packets skipped")
-        if report.missing_frames:
-            found.append(f"about {_frames(report.missing_frames)} missing")
-        if report.corrupt_frames:
-            found.append(f"{_frames(report.corrupt_frames)} partly guessed")
-        return ", ".join(found)
+        return self.report.damage
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of a file that is sound, a sentence each."""
         clock = (self.report.clock,) if self.report.clock else ()
         return (*clock, *self.report.notes)
-
-
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"

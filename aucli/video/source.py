@@ -86,6 +86,26 @@ class DecodeReport:
             self.truncated or self.corrupt_packets or self.corrupt_frames or self.missing_frames
         )
 
+    @property
+    def damage(self) -> str:
+        """What is missing of the file in a few words; empty where nothing is."""
+        found = []
+        if self.truncated:
+            known = self.declared_frames > self.decoded_frames
+            declared = f" of {self.declared_frames}" if known else ""
+            found.append(f"truncated after {self.decoded_frames}{declared} frames")
+        if self.corrupt_packets:
+            found.append(f"{self.corrupt_packets} corrupt packets skipped")
+        if self.missing_frames:
+            found.append(f"about {_frames(self.missing_frames)} missing")
+        if self.corrupt_frames:
+            found.append(f"{_frames(self.corrupt_frames)} partly guessed")
+        return ", ".join(found)
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
+
 
 class FrameSource:
     """A source of frames: iterate for :class:`FrameBatch`, then read :attr:`report`.
@@ -314,6 +334,7 @@ class VideoSource(FrameSource):
                 mirrored=turn.mirrored,
                 start_seconds=float(stated * time_base),
                 stream_index=stream.index,
+                time_base=time_base,
             )
             # decord must begin with the same picture, or it is not trusted with the rest.
             self._first_rgb = first.to_ndarray(format="rgb24", interpolation="BICUBIC")

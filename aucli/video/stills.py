@@ -1,6 +1,7 @@
 """Still images: which files are images, in which order, and as which pixels."""
 
 import contextlib
+import glob
 import io
 import re
 import warnings
@@ -22,6 +23,9 @@ IMAGE_SUFFIXES = frozenset({
     ".tga", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 
+# End the names of what aucli draws of a video and of a picture.
+FILM_SUFFIX, PICTURE_SUFFIX = ".overlay.mp4", ".overlay.png"
+
 # In Pillow's names: formats whose files hold several pictures of equal rank. The others in a
 # photo (JPEG, HEIC) are previews, depths and brightness gains.
 _PAGES, _FILMS = {"TIFF"}, {"PNG", "WEBP", "AVIF"}
@@ -39,6 +43,21 @@ def is_map_picture(path: Path) -> bool:
     return re.search(r"_frame\d{6,}_face-?\d+\.png$", path.name) is not None
 
 
+def is_overlay(path: Path) -> bool:
+    """Whether a file is named as aucli names overlays: no input of a search."""
+    return path.name.lower().endswith((FILM_SUFFIX, PICTURE_SUFFIX))
+
+
+def overlay_files(stem: Path) -> Iterator[Path]:
+    """The overlays that are there. stem: their folder and the start of their names."""
+    for suffix in (FILM_SUFFIX, PICTURE_SUFFIX):
+        if (file := stem.with_name(stem.name + suffix)).exists():
+            yield file
+    for path in stem.parent.glob(f"{glob.escape(stem.name)}_frame*{PICTURE_SUFFIX}"):
+        if re.fullmatch(r"_frame\d{6,}", path.name[len(stem.name) : -len(PICTURE_SUFFIX)]):
+            yield path
+
+
 def natural_key(path: Path) -> list[tuple[bool, int, str]]:
     """Sort key that puts ``frame2.png`` before ``frame10.png``."""
     parts = re.split(r"(\d+)", path.name.lower())
@@ -46,13 +65,17 @@ def natural_key(path: Path) -> list[tuple[bool, int, str]]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images directly inside a folder, in natural order, without aucli's pictures of maps.
+    """The images directly inside a folder, in natural order, without those that aucli drew.
 
     Raises InputError where there are none.
     """
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
     # Copies made by some systems leave "._name.jpg" companions that are no images.
-    files = [p for p in files if not p.name.startswith(".") and not is_map_picture(p)]
+    files = [
+        p
+        for p in files
+        if not p.name.startswith(".") and not is_map_picture(p) and not is_overlay(p)
+    ]
     if not files:
         raise InputError(
             f"{shown(folder)} is a folder without images (.jpg, .png, .tif and others); "

@@ -1,0 +1,240 @@
+"""``aucli overlay``: a video with what its table says drawn into it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aucli.cli import options as shared
+from aucli.errors import DataError
+
+if TYPE_CHECKING:
+    from aucli.report.overlay import Made
+
+VOICE = "A voice identifies a person as a face does; --no-sound leaves it out."
+EXAMPLES = """\b
+Examples:
+  aucli analyze clip.mp4 --places --sides
+  aucli overlay clip.mp4 clip.parquet
+  aucli overlay clip.mp4 clip.parquet --aus 6,12,25 -o smile.mp4
+  aucli overlay clip.mp4 clip.parquet --anonymise --alone --no-sound
+"""
+
+
+def overlay(
+    video: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="A video, a picture or a folder of pictures.")
+    ],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="Its table, as aucli analyze wrote it.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A film that ends in .mp4, or a folder. Default: VIDEO's name with .overlay.mp4, "
+            "in the current folder; of a picture with .overlay.png.",
+        ),
+    ] = None,
+    aus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AU,AU...",
+            help="Whose bars are shown: 6,12,25, or all. Default: the eight strongest.",
+        ),
+    ] = None,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ID", min=0, help="Whose bars are shown. Default: the face that is there most."
+        ),
+    ] = None,
+    landmarks: Annotated[
+        bool,
+        typer.Option("--landmarks", help="Draw the 68 landmarks of a table with --landmarks-xy."),
+    ] = False,
+    anonymise: Annotated[
+        bool,
+        typer.Option(
+            "--anonymise",
+            "--anonymize",
+            help="Hide the heads for good. Where a face is lost, its last place is hidden for 1 s, "
+            "then the whole frame. The table must have --faces all.",
+        ),
+    ] = False,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone",
+            help="With --anonymise: nobody but the people in the table is to be seen.",
+        ),
+    ] = False,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
+    start: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", parser=shared.seconds, help="Begin at this time: 90 or 1:30."),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", parser=shared.seconds, help="End at this time."),
+    ] = None,
+    other_copy: Annotated[
+        bool,
+        typer.Option(
+            "--other-copy",
+            help="VIDEO is a smaller or converted copy of the one that was analyzed: find the rows "
+            "by their times.",
+        ),
+    ] = False,
+    decoder: shared.Decoder = "auto",
+    overwrite: shared.Overwrite = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Draw a table into its video: faces, where their AUs act, bars, and the last seconds.
+
+    The film is an MP4 with the times and the sound of the video, as far as the table goes. Nothing
+    else of the file is copied: no title, no place, no date. Dots and places need a table of
+    'aucli analyze --places --sides'. In the bars, the person's left stands over the right.
+    """
+    from aucli.cli.console import note, progress_bar, warn
+    from aucli.files import refuse_inputs, shown
+    from aucli.report import overlay as engine
+    from aucli.report.readings import to_readings
+    from aucli.table.reading import choose_aus, read_table
+
+    _check(anonymise, alone, landmarks, start, end)
+    target, is_file = _target(video, out)
+    rows = engine.rows_of(read_table(table), video, table)
+    told = _provenance(table)
+    source = engine.source_of(told, video)
+    if anonymise and not alone:
+        _require_all_faces(told, table)
+    if not other_copy and not engine.is_source(source, video):
+        raise DataError(
+            f"{shown(video)} is not the file that {shown(table)} was made of; give that one, or "
+            "say --other-copy where it is a copy of it."
+        )
+    readings = to_readings(rows)
+    named: tuple[str, ...] = ()
+    if aus is not None:
+        wanted = [] if aus.strip().lower() == "all" else aus.replace(" ", "").split(",")
+        named = choose_aus(readings.aus, wanted, table)
+    options = engine.OverlayOptions(
+        bars=named,
+        face=face,
+        landmarks=landmarks,
+        anonymise=anonymise,
+        sound=not no_sound,
+        start=start,
+        end=end,
+        by_time=other_copy,
+        decoder=decoder,
+    )
+    refuse_inputs(engine.possible_files(target, is_file), [video, table], "film")
+    if readings.places_px is None and not quiet:
+        warn(
+            f"{shown(table)} has no places, so no dots are drawn; analyze with --places --sides "
+            "for them."
+        )
+    if landmarks and readings.landmarks_px is None and not quiet:
+        warn(f"{shown(table)} has no landmarks; analyze with --landmarks-xy for them.")
+    size = (source["width"], source["height"]) if {"width", "height"} <= set(source) else None
+    with progress_bar(shown(video.name), quiet=quiet) as bar:
+        from aucli.cli import stopping
+
+        def on_frames(done: int, declared: int) -> None:
+            stopping.check()
+            bar.move(done, declared or None, f"frame {done}")
+
+        made = engine.write_overlay(
+            video,
+            readings,
+            target,
+            options,
+            is_file=is_file,
+            size_wh=size,
+            overwrite=overwrite,
+            on_frames=on_frames,
+        )
+    _tell(made, video, anonymise and made.sound, quiet)
+    if made.damage:
+        note(f"aucli: {shown(video)}: {made.damage}; the film has what could be decoded.")
+        raise typer.Exit(1)
+
+
+def _check(
+    anonymise: bool, alone: bool, landmarks: bool, start: float | None, end: float | None
+) -> None:
+    if alone and not anonymise:
+        raise typer.BadParameter("it goes with --anonymise.", param_hint="--alone")
+    if anonymise and landmarks:
+        raise typer.BadParameter(
+            "they show the form of the face, which --anonymise hides.", param_hint="--landmarks"
+        )
+    if end is not None and end <= (start or 0):
+        raise typer.BadParameter(
+            f"{end:g} s is not after the start, {start or 0:g} s.", param_hint="--end"
+        )
+
+
+def _target(video: Path, out: str | None) -> tuple[Path, bool]:
+    """Folder and start of the film's name, or its whole name, and which of them."""
+    name = Path(os.path.abspath(video)).name
+    stem = name if video.is_dir() else Path(name).stem
+    if out == "":
+        raise typer.BadParameter("an empty name; name a film or a folder.", param_hint="--out")
+    if out is None:
+        return Path(stem), False
+    path = Path(out)
+    if out.endswith(("/", os.sep)) or path.is_dir():
+        return path / stem, False
+    if path.suffix.lower() not in (".mp4", ".png"):
+        raise typer.BadParameter(
+            f"{out!r}: end the name of a film in .mp4, or of a folder in /.", param_hint="--out"
+        )
+    return path, True
+
+
+def _provenance(table: Path) -> dict[str, Any]:
+    """How the table came to be; empty for a text that was changed since."""
+    from aucli.table.writer import read_provenance
+
+    try:
+        return read_provenance(table)
+    except (OSError, ValueError):
+        return {}
+
+
+def _require_all_faces(told: dict[str, Any], table: Path) -> None:
+    from aucli.files import shown
+
+    faces = told.get("options", {}).get("faces")
+    if faces == "all":
+        return
+    has = f"was made with --faces {faces}" if faces else "does not tell whose faces it has"
+    raise typer.BadParameter(
+        f"{shown(table)} {has}, so other people would stay visible; analyze with --faces all, or "
+        "say --alone where nobody else is to be seen.",
+        param_hint="--anonymise",
+    )
+
+
+def _tell(made: "Made", video: Path, voice: bool, quiet: bool) -> None:
+    from aucli.cli.console import note, warn
+    from aucli.files import shown
+
+    if voice:
+        warn(VOICE)
+    if quiet:
+        return
+    for sentence in made.notes:
+        note(f"{shown(video.name)}: {sentence}")
+    frames = "1 frame" if made.frames == 1 else f"{made.frames} frames"
+    hidden = f", {made.hidden_whole} of them hidden as a whole" if made.hidden_whole else ""
+    where = made.files[0] if len(made.files) == 1 else f"{len(made.files)} pictures in "
+    if len(made.files) != 1:
+        where = f"{len(made.files)} pictures in {made.files[0].parent}"
+    note(f"{shown(video.name)}: {frames}{hidden} -> {where}")
