@@ -4,9 +4,10 @@ A decoder may crash or never come back, on one damaged file in thousands. Here i
 alone: the process is started again, with its networks, for the next one. The batch itself
 (:func:`aucli.pipeline.batch.run_batch`), its tables and its messages stay with us.
 
-Between the two run pickled messages over the standard streams: (Job) there, and back
-('ready', columns, recipe), then per job ('frames', done, declared), ('alive',), ('rows', batch),
-and at last ('done', (outcome, provenance)) or ('error', exception).
+Between the two run pickled messages over the standard streams: ('rows', job) or ('draw', job)
+there, and back ('ready', columns, recipe), then per job ('frames', done, declared), ('alive',),
+('rows', batch), and at last ('done', (outcome, provenance)), of an overlay ('done', files), or
+('error', exception).
 """
 
 import contextlib
@@ -18,8 +19,11 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import pyarrow as pa
 
 import aucli.errors
 from aucli.errors import AucliError, InputError, as_memory_lack
@@ -70,11 +74,37 @@ class Worker:
 
         Raises InputError where the process dies over the job or stalls.
         """
+        asked = self._asked("rows", job, on_frames)
+        try:
+            while True:
+                yield next(asked)
+        except StopIteration as end:
+            return end.value
+        finally:
+            asked.close()
+
+    def draw(self, job: Job, on_frames: OnFrames | None = None) -> tuple[Path, ...]:
+        """Draw the overlay of a job whose table is there; returns its files.
+
+        Raises what :func:`aucli.report.overlay.overlay_of_table` raises, and InputError as
+        :meth:`rows`.
+        """
+        asked = self._asked("draw", job, on_frames)
+        try:
+            next(asked)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("an overlay has no rows")
+
+    def _asked(
+        self, what: str, job: Job, on_frames: OnFrames | None
+    ) -> Generator[pa.RecordBatch, None, Any]:
+        """The rows that come of a job, and at the end its result."""
         if self._process is None:
             self._start()
         finished = False
         try:
-            self._send(job)
+            self._send((what, job))
             for message in self._until_done(job):
                 match message:
                     case "rows", batch:
@@ -179,19 +209,43 @@ def main() -> None:
         return
     send("ready", analyzer.columns, analyzer.recipe)
     while True:
-        job = received.get()
-        rows = analyzer.rows(
-            job,
-            on_frames=lambda done, declared: send("frames", done, declared),
-            on_batch=lambda: send("alive"),
-        )
+        what, job = received.get()
+
+        def on_frames(done: int, declared: int) -> None:
+            send("frames", done, declared)
+
+        def on_batch() -> None:
+            send("alive")
+
         try:
+            if what == "draw":
+                send("done", draw(job, on_frames, on_batch))
+                continue
+            rows = analyzer.rows(job, on_frames=on_frames, on_batch=on_batch)
             while True:
                 send("rows", next(rows))
         except StopIteration as end:
             send("done", end.value)
         except Exception as error:
             send("error", _portable(error))
+
+
+def draw(
+    job: Job, on_frames: OnFrames, on_batch: Callable[[], None] = lambda: None
+) -> tuple[Path, ...]:
+    """Draw the overlay of a job out of its table; see
+    :func:`aucli.report.overlay.overlay_of_table`."""
+    from aucli.report.overlay import overlay_of_table
+
+    assert job.target is not None and job.overlay is not None
+    return overlay_of_table(
+        job.input.path,
+        job.target,
+        job.overlay,
+        overwrite=True,  # what was not to be replaced was refused before
+        on_frames=on_frames,
+        on_batch=on_batch,
+    )
 
 
 def _read_stdin(received: "queue.SimpleQueue[Any]") -> None:

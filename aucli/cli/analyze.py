@@ -108,6 +108,14 @@ def analyze(
         str | None,
         typer.Option(metavar="N,N...", help="Which frames to draw, numbered as in the table."),
     ] = None,
+    overlay: Annotated[
+        bool,
+        typer.Option(
+            "--overlay",
+            help="Draw each table into its video, as clip.overlay.mp4 beside the table. Adds the "
+            "columns of --places and --sides.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -147,12 +155,14 @@ def analyze(
     A frame without a face has a row, too: success is false and the intensities are empty. A damaged
     file keeps the rows that could be decoded and counts as failed.
     """
+    from aucli import worker
     from aucli.cli.console import log_to, note
     from aucli.cli.progress import Reporter
     from aucli.files import refuse_inputs
     from aucli.pipeline.batch import Job, TableSettings, run_batch
     from aucli.pipeline.inputs import (
         find_inputs,
+        overlay_stem,
         passed_over_words,
         plan_pictures,
         plan_targets,
@@ -162,7 +172,7 @@ def analyze(
     from aucli.pipeline.options import AnalyzeOptions
     from aucli.pipeline.resume import Resume
     from aucli.table.writer import provenance_file
-    from aucli.worker import Worker
+    from aucli.video.stills import overlay_files
 
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
@@ -171,6 +181,8 @@ def analyze(
     if report and out == "-":
         raise typer.BadParameter("the standard output keeps no tables.", param_hint="--report")
     places, sides = places or report, sides or report
+    if overlay and out == "-":
+        raise typer.BadParameter("it is drawn from a table; name a file.", param_hint="--overlay")
     found, problems, passed_over = find_inputs(inputs, sys.stdin)
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
@@ -186,9 +198,13 @@ def analyze(
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
     openface = format_ == "openface"  # always has presences and landmarks
     presence, landmarks_xy = presence or openface, landmarks_xy or openface
+    sides, places = sides or overlay, places or overlay
     options = shared.option_words(locals())
     reads = AnalyzeOptions.of(options).reads()
     refuse_inputs(filter(None, targets), reads, "table")
+    overlays = [overlay_stem(table) if overlay and table else None for table in targets]
+    drawn = (file for stem in overlays if stem for file in overlay_files(stem))
+    refuse_inputs(drawn, [*(item.path for item in found), *reads], "film")
     if log is not None:
         read = [*(item.path for item in found), *reads]
         tables = [file for table in targets if table for file in (table, provenance_file(table))]
@@ -196,8 +212,8 @@ def analyze(
         if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
             raise typer.BadParameter("a table or the journal is there.", param_hint="--log")
     jobs = [
-        Job(item, target, stem, frames)
-        for item, target, stem in zip(found, targets, stems, strict=True)
+        Job(item, target, stem, frames, film)
+        for item, target, stem, film in zip(found, targets, stems, overlays, strict=True)
     ]
     # One input alone leaves nothing beside its table, unless a folder was named for it.
     alone = len(jobs) + len(problems) == 1 and out is None and not resume
@@ -224,8 +240,10 @@ def analyze(
             from aucli.analyzer import Analyzer
 
             engine = Analyzer(**options)
+            draw = worker.draw
         else:
-            engine = stack.enter_context(Worker(options, stall_timeout))
+            engine = stack.enter_context(worker.Worker(options, stall_timeout))
+            draw = engine.draw
         earlier = None
         if resume:
             earlier = Resume(engine.recipe, journal, retry_failed)
@@ -233,7 +251,14 @@ def analyze(
                 earlier.check(job.target for job in jobs if job.target is not None)
         with reporter:
             for outcome in run_batch(
-                engine.rows, jobs, engine.columns, settings, reporter.begin, journal, earlier
+                engine.rows,
+                jobs,
+                engine.columns,
+                settings,
+                reporter.begin,
+                journal,
+                earlier,
+                lambda job: draw(job, reporter.begin_overlay(job)),
             ):
                 if reporter.total == 1 and outcome.is_bug:
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]

@@ -69,6 +69,18 @@ class Reporter:
 
         return on_frames
 
+    def begin_overlay(self, job: Job) -> OnFrames:
+        """Start the bar of an overlay; returns what moves it."""
+        stopping.check()
+        self._bar.begin(f"{job.input.label}: overlay")
+
+        def on_frames(done: int, declared: int) -> None:
+            stopping.check()
+            self._bar.move(done, declared or None, f"frame {done}")
+            self._say_plainly(f"{job.input.label}: overlay, frame {done}")
+
+        return on_frames
+
     def failed(self, label: str, sentence: str) -> None:
         """Tell why an input was not begun."""
         self._told.append((label, sentence))
@@ -85,15 +97,17 @@ class Reporter:
         label = outcome.job.input.label
         self._outcomes.append(outcome)
         self._move_batch(0.0)
-        if outcome.earlier is not None:
+        if outcome.earlier is not None and outcome.error is None:
             if not outcome.ok:
                 self._failed(f"{label}: {outcome.state} in an earlier run: {outcome.reason}")
             elif self.total == 1 and not self.quiet:
                 note(f"{label}: done by an earlier run -> {outcome.job.target}")
+            self._overlay(label, outcome)
             return
         if outcome.summary is not None:
             self._done(label, str(outcome.job.target or "stdout"), outcome.summary)
             self._calibrated(label, outcome.uncalibrated)
+            self._overlay(label, outcome)
         if outcome.error is None:
             if outcome.job.pictures is not None:
                 self._drawn(label, outcome)
@@ -161,6 +175,12 @@ class Reporter:
             count = len(outcome.pictures)
             pictures = "1 picture" if count == 1 else f"{count} pictures"
             note(f"{label}: {pictures} of the maps -> {outcome.pictures[0].parent}")
+
+    def _overlay(self, label: str, outcome: Outcome) -> None:
+        if outcome.overlay and not self.quiet:
+            count = len(outcome.overlay)
+            first = outcome.overlay[0]
+            note(f"{label}: overlay -> {first if count == 1 else f'{count} pictures, {first} ...'}")
 
     def close_with_summary(self) -> None:
         """Print the AUs, a row for each input of a batch, the speed and the count of failures."""

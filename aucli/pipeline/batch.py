@@ -22,6 +22,7 @@ from aucli.pipeline.resume import Resume
 from aucli.pipeline.summary import OnFrames, Summary
 from aucli.table.schema import Columns
 from aucli.table.writer import TableWriter
+from aucli.video.stills import overlay_files
 
 
 class Bug(Exception):
@@ -40,12 +41,14 @@ class TableSettings:
 class Job:
     """One input. target: its table; None writes into the one stream of the standard output.
     pictures: folder and start of the names of its pictures of AU maps; None draws none.
-    picture_frames: 0-based, whose maps are drawn; empty draws the strongest moments."""
+    picture_frames: 0-based, whose maps are drawn; empty draws the strongest moments. overlay:
+    folder and start of the name of its overlay; None draws none."""
 
     input: Input
     target: Path | None
     pictures: Path | None = None
     picture_frames: tuple[int, ...] = ()
+    overlay: Path | None = None
 
     def check(self, overwrite: bool) -> None:
         """Raise InputError or OutputExists for a mistake that needs no network to be seen."""
@@ -56,6 +59,16 @@ class Job:
         if self.pictures is not None:
             for picture in map_pictures(self.pictures):
                 refuse_existing(picture, overwrite)
+        if self.overlay is not None:
+            for file in overlay_files(self.overlay):
+                refuse_existing(file, overwrite)
+
+    def lacks_overlay(self) -> bool:
+        """Whether an overlay is to be drawn that is not there, or is older than its table."""
+        if self.overlay is None or self.target is None:
+            return False
+        drawn = [file.stat().st_mtime_ns for file in overlay_files(self.overlay)]
+        return not drawn or min(drawn) < self.target.stat().st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +77,8 @@ class Outcome:
 
     error: why it failed: an AucliError, or a bug. summary: None where no table was made.
     uncalibrated: face_id -> rows without a baseline. pictures: of the maps. without_face: frames
-    (0-based) that were to be drawn and have no face. earlier: what an earlier run made of it; this
-    one did not read it again.
+    (0-based) that were to be drawn and have no face. overlay: what was drawn. earlier: what an
+    earlier run made of it; this one did not analyse it again.
     """
 
     job: Job
@@ -74,27 +87,28 @@ class Outcome:
     uncalibrated: dict[int, int] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
     without_face: tuple[int, ...] = ()
+    overlay: tuple[Path, ...] = ()
     earlier: Entry | None = None
 
     @property
     def state(self) -> State:
         """'done', 'damaged' (the table has the rows that could be decoded), 'failed' (the input
         cannot be read) or 'stopped' (something else stood in the way)."""
-        if self.earlier is not None:
-            return self.earlier.state
         if self.error is not None:
             return "failed" if isinstance(self.error, InputError) else "stopped"
+        if self.earlier is not None:
+            return self.earlier.state
         return "damaged" if self.summary is not None and self.summary.damage else "done"
 
     @property
     def reason(self) -> str:
         """Why it is not done, as a sentence; empty where it is."""
-        if self.earlier is not None:
-            return self.earlier.reason
         if self.is_bug:
             return f"{self.job.input.label}: failed by a bug in aucli."
         if self.error is not None:
             return str(self.error)
+        if self.earlier is not None:
+            return self.earlier.reason
         return self.summary.damage if self.summary is not None else ""
 
     @property
@@ -120,6 +134,10 @@ class Rows(Protocol):
     def __call__(self, job: Job, on_frames: OnFrames | None = None) -> RowStream: ...
 
 
+# Draws the overlay of a job whose table is there, and returns its files.
+Draw = Callable[[Job], tuple[Path, ...]]
+
+
 def run_batch(
     rows: Rows,
     jobs: Iterable[Job],
@@ -128,11 +146,13 @@ def run_batch(
     on_begin: Callable[[Job], OnFrames | None] = lambda job: None,
     journal: Journal | None = None,
     resume: Resume | None = None,
+    draw: Draw | None = None,
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table, in order.
 
     on_begin: called before each; what it returns is called with the frames done. journal: notes
-    every outcome. resume: tells which inputs an earlier run has done; these are not read again.
+    every outcome. resume: tells which inputs an earlier run has done; these are not analysed
+    again. draw: makes the overlays that the jobs ask for.
     Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
     where the reader of the standard output is gone; every other error becomes an outcome.
     """
@@ -150,7 +170,7 @@ def run_batch(
                 if resume is not None and (
                     earlier := resume.done_before(job.input.path, job.target, job.pictures)
                 ):
-                    yield Outcome(job, earlier=earlier)
+                    yield _with_overlay(Outcome(job, earlier=earlier), draw)
                     continue
                 outcome, provenance = _run(rows, job, stream, schema, settings, on_begin(job))
             except BrokenPipeError:
@@ -159,6 +179,7 @@ def run_batch(
                 outcome = Outcome(job, as_memory_lack(error) or error)
             if job.target is None and provenance:
                 told.append(provenance)
+            outcome = _with_overlay(outcome, draw)
             yield noted(journal, outcome, before, provenance.get("input", {}).get("sha256"))
         if stream is not None:
             stream.provenance = told[0] if len(told) == 1 else {"inputs": told}
@@ -182,6 +203,18 @@ def _run(
         outcome, provenance = _written(rows(job, on_frames), writer)
         writer.provenance = provenance
     return outcome, provenance
+
+
+def _with_overlay(outcome: Outcome, draw: Draw | None) -> Outcome:
+    """The outcome, with its overlay drawn where it lacks one; the table is good nevertheless."""
+    job = outcome.job
+    there = job.target is not None and job.target.exists() and outcome.error is None
+    if draw is None or not there or not job.lacks_overlay():
+        return outcome
+    try:
+        return replace(outcome, overlay=draw(job))
+    except Exception as error:
+        return replace(outcome, error=as_memory_lack(error) or error)
 
 
 def _written(found: RowStream, writer: TableWriter) -> tuple[Outcome, dict[str, Any]]:

@@ -320,6 +320,11 @@ def plan_pictures(
     return stems
 
 
+def overlay_stem(table: Path) -> Path:
+    """Folder and start of the name of an overlay: beside the table, and named as it is."""
+    return table.with_name(table.stem)
+
+
 def map_pictures(stem: Path) -> Iterator[Path]:
     """The pictures of maps that are there. stem: their folder and the start of their names."""
     for path in stem.parent.glob(f"{glob.escape(stem.name)}_*.png"):

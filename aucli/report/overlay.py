@@ -1,6 +1,5 @@
 """A video with what its table says drawn into it: a film, or a picture for each picture."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,11 +11,13 @@ from PIL import Image
 
 from aucli.errors import DataError, InputError, OptionError, OutputError
 from aucli.files import refuse_existing, shown, write_whole
+from aucli.pipeline.original import checksum
 from aucli.records import FrameBatch, VideoInfo
 from aucli.report.drawing import Overlay, Style, strongest
 from aucli.report.film import Film, Sound, require_encoder
 from aucli.report.hiding import Hiding, hide
-from aucli.report.readings import Moments, Readings
+from aucli.report.readings import Moments, Readings, to_readings
+from aucli.table.reading import read_table
 from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import Decoder, FrameSource, open_video
 from aucli.video.stills import FILM_SUFFIX, PICTURE_SUFFIX, overlay_files
@@ -93,11 +94,35 @@ def source_of(provenance: Mapping[str, Any], video: Path) -> dict[str, Any]:
 
 
 def is_source(told: Mapping[str, Any], video: Path) -> bool:
-    """Whether a video may be the one that a table was made of, by its checksum."""
-    if not told.get("sha256") or not video.is_file():
-        return True  # nothing is known; the frames' times tell later
-    with video.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == told["sha256"]
+    """Whether a video may be the one that a table was made of, by its checksum.
+
+    Raises InputError where the video cannot be read.
+    """
+    # Where nothing is known, the frames' times tell later.
+    return not told.get("sha256") or checksum(video) == told["sha256"]
+
+
+def overlay_of_table(
+    video: Path,
+    table: Path,
+    stem: Path,
+    *,
+    overwrite: bool = False,
+    on_frames: OnFrames = lambda done, declared: None,
+    on_batch: Callable[[], None] = lambda: None,
+) -> tuple[Path, ...]:
+    """Draw a table that was just made of a video; returns the files. See :func:`write_overlay`,
+    also for stem, its target, and for what is raised."""
+    made = write_overlay(
+        video,
+        to_readings(rows_of(read_table(table), video, table)),
+        stem,
+        OverlayOptions(),
+        overwrite=overwrite,
+        on_frames=on_frames,
+        on_batch=on_batch,
+    )
+    return made.files
 
 
 def write_overlay(
