@@ -334,7 +334,7 @@ def test_plot_has_a_line_for_each_face_with_gaps(tmp_path):
     (panel,) = figure.get_axes()
     assert panel.get_ylabel() == "AU12\nlip corner\npuller" and len(panel.patches) == 1
     first, second = panel.get_lines()
-    assert list(first.get_ydata()) == SMILE
+    assert np.asarray(first.get_ydata()).tolist() == SMILE
     assert np.isfinite(second.get_ydata()).tolist() == [i == 3 for i in range(10)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["face 0", "face 1"]
     assert panel.get_xlabel() == "time in the video, seconds"

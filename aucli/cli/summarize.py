@@ -86,7 +86,7 @@ def summarize(
                     note(f"{len(made)} rows -> {file}")
         if out is None:
             _show(rows)
-    else:
+    elif not bad:
         note("aucli: There is nothing to summarize; name tables with rows.")
     raise typer.Exit(1 if bad or not rows else 0)
 

@@ -130,6 +130,7 @@ def read_faces(path: Path | str) -> list[FaceSeries]:
     file = Path(path)
     rows = read_table(file)
     provenance, notes = provenance_of(file, rows)
+    rows.attrs = {}  # pandas copies it for every column that is taken out
     faces = []
     for video, own in rows.groupby("video", sort=False):
         faces += _faces(file, str(video), own, provenance, notes)
@@ -278,7 +279,9 @@ class _Arrays:
         return self._rows[name].astype(object).where(self._rows[name].notna(), "").to_numpy()
 
     def group(self, names: Sequence[str]) -> np.ndarray:
-        return np.stack([self.one(name) for name in names], 1)
+        if not self._names >= {*names}:
+            return np.stack([self.one(name) for name in names], 1)
+        return self._rows[list(names)].to_numpy(np.float32, na_value=np.nan)
 
     def levels(self, pattern: str) -> np.ndarray | None:
         return self._if_all([pattern.format(au) for au in self._aus])

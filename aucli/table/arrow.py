@@ -19,6 +19,17 @@ def to_array(values: np.ndarray, known: np.ndarray | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
+def text_reader(text: str) -> pa.BufferReader:
+    """A text as a file for Arrow's readers, in memory of Arrow's own.
+
+    They read ahead in threads, which may drop the last part when Python is ending: to give bytes
+    back to Python would then abort the process.
+    """
+    sink = pa.BufferOutputStream()
+    sink.write(text.encode())
+    return pa.BufferReader(sink.getvalue())
+
+
 def repeat_text(text: str, count: int) -> pa.Array:
     """The same text `count` times."""
     data = text.encode()

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from aucli.errors import DataError, first_line
 from aucli.pose import angles_to_rotation, rotation_to_angles
-from aucli.table.arrow import repeat_text, to_array
+from aucli.table.arrow import repeat_text, text_reader, to_array
 from aucli.table.delimited import read_text, split_header
 from aucli.table.schema import LANDMARKS, POSE, Columns, to_data_frame
 from aucli.table.writer import read_provenance
@@ -137,7 +137,7 @@ def _read_csv(file: Path) -> pa.Table:
     # A spreadsheet that puts ; between columns may put a comma into numbers.
     comma = separator != "," and re.search(rf"{separator}-?\d+,\d+\s*(?:{separator}|$)", text, re.M)
     return pyarrow.csv.read_csv(
-        pa.BufferReader(text.encode()),
+        text_reader(text),
         pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
         pyarrow.csv.ParseOptions(delimiter=separator),
         pyarrow.csv.ConvertOptions(column_types=types, decimal_point="," if comma else "."),
@@ -152,7 +152,7 @@ def _read_json_lines(file: Path) -> pa.Table:
         raise ValueError("its first line is no row")
     schema = pa.schema(_known_types(names))
     return pyarrow.json.read_json(
-        pa.BufferReader(text.encode()),
+        text_reader(text),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=schema),
     ).select(names)
 
