@@ -77,3 +77,14 @@ def test_two_runs_give_the_same_bits(clips):
     told = read_provenance("a.parquet")
     assert told["model"]["name"] == "scc-small"
     assert len(told["detector"]["sha256"]) == len(told["input"]["sha256"]) == 64
+
+
+def test_the_events_of_a_clip_open_in_elan(clips):
+    elan = pytest.importorskip("pympi.Elan")
+    assert analyze(clips / "emotions.mp4", "-o", "emotions.parquet").exit_code == 0
+    made = CliRunner().invoke(app, ["events", "emotions.parquet", "-o", "emotions.eaf"])
+    assert made.exit_code == 0, made.output
+    smiles = elan.Eaf("emotions.eaf").get_annotation_data_for_tier("AU12")
+    # Laughter fills the second half of the clip, of 19.7 s, to its end.
+    begin, end, value = smiles[-1]
+    assert 9000 < begin < 10500 and end == pytest.approx(19686, abs=50) and value[0] in "DE"
