@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from aucli import analyzer, worker
 from aucli.cli import app
-from aucli.errors import OptionError, WeightsError
+from aucli.errors import OptionError, OutputError, WeightsError
 from aucli.pipeline import rows
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
 from aucli.pipeline.journal import JOURNAL
@@ -330,3 +330,55 @@ def test_tables_are_written_without_pandas(tmp_path, name):
     assert run.returncode == 0, run.stderr
     imported = {line.split("|")[-1].strip() for line in run.stderr.splitlines()}
     assert "pyarrow" in imported and "pandas" not in imported
+
+
+def test_overlays_are_drawn_beside_the_tables(clips, here):
+    result = analyze(clips, "-o", "out", "--overlay")
+    assert result.exit_code == 1
+    assert tables(here / "out") == [
+        "cut.overlay.mp4", "cut.parquet", "face.overlay.mp4", "face.parquet", "none.overlay.mp4",
+        "none.parquet", "sub/face.overlay.mp4", "sub/face.parquet",
+    ]  # fmt: skip
+    assert "face.mp4: overlay -> out/face.overlay.mp4\n" in result.stderr
+    frame = pd.read_parquet(here / "out" / "face.parquet")
+    assert {"AU12_L", "AU12_x"} <= set(frame.columns)
+    # They are no inputs of a search, and are not drawn again where they are done.
+    found, _, passed_over = find_inputs([str(here / "out")])
+    assert found == [] and passed_over == {".mp4": 4}
+    before = (here / "out" / "none.overlay.mp4").stat().st_mtime_ns
+    (here / "out" / "face.overlay.mp4").unlink()
+    again = analyze(clips, "-o", "out", "--overlay", "--resume")
+    assert "face.mp4: overlay -> out/face.overlay.mp4\n" in again.stderr
+    assert "none.mp4: overlay" not in again.stderr
+    assert (here / "out" / "none.overlay.mp4").stat().st_mtime_ns == before
+    for parquet in (here / "out").glob("*.parquet"):
+        parquet.unlink()
+    refused = analyze(clips / "face.mp4", "-o", "out/", "--overlay")
+    assert "aucli: out/face.overlay.mp4 exists already; --overwrite" in refused.stderr
+    assert analyze(clips / "face.mp4", "-o", "out/", "--overlay", "--overwrite").exit_code == 0
+
+
+def test_an_overlay_of_one_input_and_what_it_never_replaces(clips, here):
+    result = analyze(clips / "face.mp4", "-o", "t.csv", "--overlay")
+    assert result.exit_code == 0
+    assert tables(here) == ["t.csv", "t.overlay.mp4"]
+    film = (clips / "face.mp4").read_bytes()
+    for name in ("x.mp4", "x.overlay.mp4"):
+        (here / name).write_bytes(film)
+    result = analyze("x.mp4", "x.overlay.mp4", "-o", ".", "--overlay", "--overwrite")
+    assert result.exit_code == 2
+    assert "x.overlay.mp4 is an input; a film never takes its place" in result.stderr
+    assert (here / "x.overlay.mp4").read_bytes() == film
+    result = analyze(clips / "face.mp4", "-o", "-", "--overlay")
+    assert result.exit_code == 2 and "it is drawn from a table; name a file." in result.stderr
+
+
+def test_an_overlay_that_fails_keeps_its_table(clips, here, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("Cannot write x; choose another place.")
+
+    monkeypatch.setattr("aucli.report.overlay.write_overlay", fail)
+    result = analyze(clips / "face.mp4", "-o", "t.parquet", "--overlay")
+    assert result.exit_code == 1
+    assert result.stderr.count("aucli: Cannot write x; choose another place.\n") == 1
+    assert tables(here) == ["t.parquet"]

@@ -63,6 +63,45 @@ def write_clip(
     return path
 
 
+def write_talk(
+    path: Path,
+    sound: str = "aac",
+    ticks: Any = range(30),
+    sound_from: float = 0.0,
+    codec: str = "libx264",
+    rate: int = 48000,
+) -> Path:
+    """A clip with a frame at each of ``ticks`` (1/30 s) and a second of a tone that swells."""
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream(codec, rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.time_base = Fraction(1, RATE)
+        if codec == "mpeg4":
+            video.bit_rate = 2_000_000
+        audio: Any = container.add_stream(sound, rate=rate, layout="mono")
+        kind = audio.codec_context.codec.audio_formats[0].name
+        if sound == "vorbis":  # FFmpeg's own encoder is not called finished
+            audio.codec_context.options = {"strict": "-2"}
+            audio.codec_context.layout = "stereo"
+        container.metadata["title"] = "Anna, 3rd visit"
+        container.metadata["location"] = "+48.1+011.5/"
+        for i, tick in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(picture(i, 64, 48), "rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, RATE)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        time = np.arange(rate) / rate
+        tone = (np.sin(2 * np.pi * 440 * time) * time * 20000).astype(np.int16)[None]
+        heard = av.AudioFrame.from_ndarray(tone, "s16", "mono")
+        heard.sample_rate, heard.time_base = rate, Fraction(1, rate)
+        heard.pts = round(sound_from * rate)
+        layout = "stereo" if sound == "vorbis" else "mono"
+        for part in av.AudioResampler(kind, layout, rate).resample(heard):
+            container.mux(audio.encode(part))
+        container.mux(audio.encode())
+    return path
+
+
 def read(path: Path, decoder: Any = "auto", batch_size: int = 7) -> SimpleNamespace:
     with open_video(path, decoder, batch_size) as source:
         batches = list(source)

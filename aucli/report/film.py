@@ -38,6 +38,8 @@ COPIED = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_BITS_PER_SECOND = 128_000
 LOST = "parts of the sound are missing"
+# Decoders need packets before the first one that is heard; MP4 tells players to leave them out.
+WARM_UP_SECONDS = 0.05
 MAX_ERRORS = 100  # in a row, after which the sound is given up
 
 
@@ -222,7 +224,7 @@ class Sound:
                     tick = last + length
                 tick = max(tick, last + 1)
             last = tick
-            if (tick + length) * time_base <= 0:
+            if (tick + length) * time_base < -WARM_UP_SECONDS:
                 continue
             if self._end is not None and tick * time_base >= self._end:
                 return

@@ -156,22 +156,24 @@ def write_overlay(
         moments = Moments(readings, options.by_time)
         style = Style(bars, options.face, options.landmarks)
         work = _Work(source, moments, style, options, size_wh, on_frames, on_batch)
+        if source.unrelated and is_file and source.info.declared_frames != 1:
+            raise OptionError(
+                f"out: {shown(video)} holds several pictures; name a folder, and end it in /."
+            )
+        suffix = PICTURE_SUFFIX if source.unrelated else FILM_SUFFIX
+        file = target if is_file else _named(target, suffix)
+        if file.suffix.lower() != Path(suffix).suffix:
+            what = "picture" if source.unrelated else "film"
+            raise OptionError(
+                f"out: {shown(file)} would be a {what}; end its name in {Path(suffix).suffix}."
+            )
         try:
             if source.unrelated:
-                if is_file and source.info.declared_frames != 1:
-                    raise OptionError(
-                        f"out: {shown(video)} holds several pictures; name a folder, and end it "
-                        "in /."
-                    )
-                file = target if is_file else _named(target, PICTURE_SUFFIX)
-                _check_suffix(file, ".png")
                 return work.pictures(target, file, overwrite)
-            file = target if is_file else _named(target, FILM_SUFFIX)
-            _check_suffix(file, ".mp4")
             return work.film(file, overwrite)
         except OSError as error:
             raise OutputError(
-                f"Cannot write {shown(target)}: {error.strerror or error}; choose another place "
+                f"Cannot write {shown(file)}: {error.strerror or error}; choose another place "
                 "or free some space."
             ) from error
 
@@ -195,12 +197,6 @@ def possible_files(target: Path, is_file: bool) -> list[Path]:
 
 def _named(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
-
-
-def _check_suffix(file: Path, suffix: str) -> None:
-    if file.suffix.lower() != suffix:
-        what = "film" if suffix == ".mp4" else "picture"
-        raise OptionError(f"out: {shown(file)} would be a {what}; end its name in {suffix}.")
 
 
 class _Work:

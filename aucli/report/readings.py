@@ -180,13 +180,14 @@ class Moments:
             return None
         if self.frame_index[moment] == frame_index and not self._by_time:
             return moment
+        most = MOST_STEPS if moment + 1 < len(self) else 1 - 1e-6  # of a last row, one step
         since = pts_seconds - float(self.pts_seconds[moment])
         if self.step_frames == 1 and not self._by_time:
             return None  # every frame has its row; rows were taken out of the table here
         if math.isfinite(since):
-            return moment if since < MOST_STEPS * self.step_seconds else None
+            return moment if since < most * self.step_seconds else None
         behind = frame_index - int(self.frame_index[moment])
-        return moment if behind < MOST_STEPS * self.step_frames else None
+        return moment if behind < most * self.step_frames else None
 
     def is_before(self, frame_index: int, pts_seconds: float) -> bool:
         """Whether a frame of the video comes before all that the table has."""

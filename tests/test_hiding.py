@@ -1,0 +1,230 @@
+"""Faces are hidden for good, also where they are not found; what is not known is hidden whole."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from made_tables import made_rows, write_table
+from typer.testing import CliRunner
+from video_clips import read
+
+from aucli.cli import app
+from aucli.report.hiding import CELLS, Hiding, hide, widened
+from aucli.report.readings import Moments, to_readings
+from aucli.table.reading import read_table
+
+SIZE = (640, 480)
+FPS = 10
+# The face is a chessboard of these, which nothing else has; together they are grey.
+CHECKS = np.array([[10, 240, 20], [240, 10, 220]])
+
+
+def hiding(tmp_path: Path, faces: dict[int, dict[int, tuple[int, int]]], frames: int) -> Hiding:
+    """faces: id -> frame -> (x, y) of a face of 60 x 80 px; a frame without any has a row too."""
+    index, ids, boxes = [], [], []
+    for frame in range(frames):
+        own = [(i, at[frame]) for i, at in faces.items() if frame in at]
+        for i, (x, y) in own or [(-1, (0, 0))]:
+            index.append(frame)
+            ids.append(i)
+            boxes.append([x, y, x + 60, y + 80] if i >= 0 else [np.nan] * 4)
+    levels = [np.nan if i < 0 else 1.0 for i in ids]
+    rows = made_rows({"AU12": levels}, frames=index, times=[i / FPS for i in index], face_id=ids)
+    rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
+    table = read_table(write_table(tmp_path / "t.parquet", rows))
+    return Hiding(Moments(to_readings(table)), SIZE)
+
+
+def covers(areas: list[np.ndarray] | None, x: float, y: float) -> bool:
+    """Whether a face of 60 x 80 px at (x, y) is hidden with all of its pixels."""
+    if areas is None:
+        return True
+    return any(a[0] <= x and a[1] <= y and a[2] >= x + 60 and a[3] >= y + 80 for a in areas)
+
+
+def test_a_found_face_is_hidden_with_its_head(tmp_path):
+    found = hiding(tmp_path, {0: {i: (200, 200) for i in range(5)}}, 5)
+    (area,) = found.areas(2, 0.2) or []
+    np.testing.assert_allclose(area, [176, 160, 284, 304])
+
+
+def test_before_the_first_face_the_whole_frame_is_hidden(tmp_path):
+    found = hiding(tmp_path, {0: {i: (200, 200) for i in range(5, 9)}}, 9)
+    assert [found.areas(i, i / FPS) is None for i in range(9)] == [True] * 5 + [False] * 4
+
+
+def test_a_short_gap_is_bridged_and_a_long_one_hidden_whole(tmp_path):
+    """A face that moves by 20 px a frame is covered also where it is not found."""
+    path = {i: (40 + 20 * i, 200) for i in range(25)}
+    short = {i: at for i, at in path.items() if not 5 < i < 14}
+    found = hiding(tmp_path, {0: short}, 25)
+    for i in range(25):
+        areas = found.areas(i, i / FPS)
+        assert areas is not None and covers(areas, *path[i])
+    long = {i: (200, 200) for i in (*range(5), *range(20, 25))}
+    found = hiding(tmp_path, {0: long}, 25)
+    whole = [i for i in range(25) if found.areas(i, i / FPS) is None]
+    assert whole == [*range(15, 20)]  # found at 0.4 s; the last place until 1.4 s
+    assert all(covers(found.areas(i, i / FPS), 200, 200) for i in range(25))
+    grown = [found.areas(i, i / FPS) for i in (4, 5, 9, 14)]
+    sizes = [areas[0][2] - areas[0][0] for areas in grown if areas]
+    assert sizes == sorted(sizes) and sizes[-1] > 2 * sizes[0]
+
+
+def test_a_lost_face_is_awaited_although_another_is_there(tmp_path):
+    stays = {i: (500, 200) for i in range(40)}
+    gone = {i: (200, 200) for i in range(10)}
+    found = hiding(tmp_path, {0: stays, 1: gone}, 40)
+    assert [i for i in range(40) if found.areas(i, i / FPS) is None] == [*range(20, 40)]
+    # Found again under another id, near by.
+    found = hiding(tmp_path, {0: stays, 1: gone, 2: {i: (240, 210) for i in range(30, 40)}}, 40)
+    assert [i for i in range(40) if found.areas(i, i / FPS) is None] == [*range(20, 30)]
+    # A face far away is another one.
+    found = hiding(tmp_path, {0: stays, 1: gone, 2: {i: (20, 20) for i in range(30, 40)}}, 40)
+    assert [i for i in range(40) if found.areas(i, i / FPS) is None] == [*range(20, 40)]
+
+
+def test_who_left_over_the_edge_is_not_awaited(tmp_path):
+    stays = {i: (500, 200) for i in range(40)}
+    leaves = {i: (200 - 30 * i, 200) for i in range(8)}
+    found = hiding(tmp_path, {0: stays, 1: leaves}, 40)
+    assert all(found.areas(i, i / FPS) is not None for i in range(40))
+    alone = hiding(tmp_path, {0: leaves}, 40)
+    assert [i for i in range(40) if alone.areas(i, i / FPS) is None] == [*range(18, 40)]
+
+
+def test_a_further_face_is_hidden_before_it_is_found(tmp_path):
+    stays = {i: (500, 200) for i in range(40)}
+    comes = {i: (100, 200) for i in range(20, 40)}
+    found = hiding(tmp_path, {0: stays, 1: comes}, 40)
+    assert [covers(found.areas(i, i / FPS), 100, 200) for i in (9, 11, 19, 20)] == [
+        False, True, True, True,
+    ]  # fmt: skip
+
+
+def test_between_analysed_frames_both_places_are_hidden(tmp_path):
+    rows = made_rows({"AU12": [1.0] * 4}, frames=[0, 5, 10, 15], fps=FPS)
+    boxes = [[100 + 60 * i, 200, 160 + 60 * i, 280] for i in range(4)]
+    rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
+    table = read_table(write_table(tmp_path / "t.csv", rows))
+    found = Hiding(Moments(to_readings(table)), SIZE)
+    for i in range(16):
+        assert covers(found.areas(None, i / FPS), 100 + 12 * i, 200)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_of_what_is_hidden_only_a_few_colours_are_left(whole):
+    """Two faces whose cells have the same means become the same pixels."""
+    rng = np.random.default_rng(0)
+    box = np.array([100, 60, 180, 160])
+    area = widened(box)
+    frames = [np.full((400, 400, 3), 90, np.uint8) for _ in range(2)]
+    for frame in frames:
+        noise = rng.integers(0, 256, (80, 60, 3))
+        frame[70:150, 110:170] = noise - noise.mean((0, 1)).astype(int) + 120 & 255
+        hide(frame, None if whole else [area])
+    x0, y0, x1, y1 = (0, 0, 400, 400) if whole else area.astype(int).tolist()
+    inside = [frame[y0:y1, x0:x1].astype(float) for frame in frames]
+    for frame in inside:
+        steps = np.abs(np.diff(frame, axis=1)).max()
+        assert steps <= 255 * CELLS / 100  # smooth: nothing smaller than a cell
+        values = frame[:: max(1, (y1 - y0) // CELLS), :: max(1, (x1 - x0) // CELLS)]
+        assert values.shape[0] <= CELLS + 2
+    assert np.abs(inside[0] - inside[1]).max() < 30
+    outside = frames[0].copy()
+    outside[y0 : y1 + 1, x0 : x1 + 1] = 90
+    assert (outside == 90).all()
+
+
+def test_a_frame_that_is_cut_by_its_edge_has_no_finer_cells():
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    hide(frame, [np.array([-80.0, 0, 20, 100])])  # a fifth of the head is inside
+    assert len(np.unique(frame[50, :20], axis=0)) == 1
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> tuple[Path, list[tuple[int, int]]]:
+    """A film with a face, and where it is in each frame."""
+    path, where = tmp_path / "film.mp4", []
+    background = np.random.default_rng(1).integers(60, 190, (48, 64, 1)).repeat(3, 2)
+    background = np.kron(background, np.ones((10, 10, 1))).astype(np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv444p"  # pyright: ignore
+        for i in range(50):
+            x, y = 60 + 8 * i, 180 + (i % 5)
+            where.append((x, y))
+            rgb = background.copy()
+            squares = np.add.outer(np.arange(80) // 10, np.arange(60) // 10) % 2
+            rgb[y : y + 80, x : x + 60] = CHECKS[squares]
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            container.mux(stream.encode(frame))  # pyright: ignore
+        container.mux(stream.encode())  # pyright: ignore
+    return path, where
+
+
+def seen(frame: np.ndarray) -> int:
+    """Pixels (H, W, 3) in the colours of the face."""
+    away = np.abs(frame[:, :, None].astype(int) - CHECKS).max(3)  # (H, W, 2)
+    return int((away < 60).any(2).sum())
+
+
+# Before the first finding, a moment, and too long.
+LOST = {*range(4), *range(12, 16), *range(22, 40)}
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_no_pixel_of_a_face_is_seen_in_any_frame(film, tmp_path, monkeypatch, every):
+    monkeypatch.chdir(tmp_path)
+    path, where = film
+    assert all(seen(frame) > 4000 for frame in read(path).frames)
+    index = list(range(0, 50, every))
+    boxes = [
+        [np.nan] * 4 if i in LOST else [*where[i], where[i][0] + 60, where[i][1] + 80]
+        for i in index
+    ]
+    levels = [np.nan if i in LOST else 1.0 for i in index]
+    rows = made_rows({"AU12": levels}, frames=index, times=[i / FPS for i in index])
+    rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
+    told = {"options": {"faces": "all"}}
+    table = write_table(tmp_path / "film.parquet", rows, provenance=told)
+    result = CliRunner().invoke(app, ["overlay", str(path), str(table), "--anonymise"])
+    assert result.exit_code == 0, result.output
+    hidden = read(tmp_path / "film.overlay.mp4").frames
+    assert len(hidden) >= 48
+    for frame in hidden:
+        assert seen(frame) == 0
+    assert "of them hidden as a whole" in result.stderr
+    assert "A voice" not in result.stderr  # there is none
+
+
+def test_a_table_without_boxes_hides_nothing_and_is_refused(film, tmp_path):
+    path, _ = film
+    rows = made_rows({"AU12": [1.0] * 50}, fps=FPS)
+    rows = replace(rows, bbox_xyxy_px=np.full((50, 4), np.nan, np.float32))
+    table = write_table(tmp_path / "t.csv", rows)
+    result = CliRunner().invoke(
+        app,
+        ["overlay", str(path), str(table), "--anonymise", "--alone", "-o", str(tmp_path / "x.mp4")],
+    )
+    assert result.exit_code == 1
+    assert "The table has no face boxes, so no face can be hidden by it." in result.stderr
+
+
+def test_a_voice_is_told(tmp_path, monkeypatch):
+    from video_clips import write_talk
+
+    monkeypatch.chdir(tmp_path)
+    clip = write_talk(tmp_path / "talk.mp4")
+    rows = made_rows({"AU12": [1.0] * 30}, fps=30)
+    table = write_table(tmp_path / "talk.csv", rows)
+    arguments = ["overlay", str(clip), str(table), "--anonymise", "--alone"]
+    warned = "warning: A voice identifies a person as a face does; --no-sound leaves it out.\n"
+    assert warned in CliRunner().invoke(app, arguments).stderr
+    silent = CliRunner().invoke(app, [*arguments, "--no-sound", "--overwrite"])
+    assert silent.exit_code == 0 and "A voice" not in silent.stderr
