@@ -32,7 +32,7 @@
   };
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid", "dash", "dot"];
   let printing = false;
-  const isDark = () => !printing && document.documentElement.dataset.theme === "dark";
+  const isDark = () => document.documentElement.dataset.theme === "dark";
   const ramp = () => RAMPS[isDark() ? "dark" : "light"];
   function mix(share) {
     const stops = ramp(), at = Math.min(Math.max(share, 0), 1) * (stops.length - 1), i = Math.min(Math.floor(at), stops.length - 2);
@@ -60,7 +60,7 @@
   let chosen = null;
   try { chosen = localStorage.getItem("aucli-theme"); } catch { /* a file may have no storage */ }
   function theme() {
-    document.documentElement.dataset.theme = chosen || (system.matches ? "dark" : "light");
+    document.documentElement.dataset.theme = printing ? "light" : chosen || (system.matches ? "dark" : "light");
     document.documentElement.style.colorScheme = document.documentElement.dataset.theme;
     document.querySelectorAll(".ramp").forEach((ramp) => { ramp.style.background = `linear-gradient(90deg, ${RAMPS[isDark() ? "dark" : "light"].map(rgb)})`; });
   }
@@ -70,14 +70,14 @@
     try { localStorage.setItem("aucli-theme", chosen); } catch { /* it is lost with the page */ }
     theme(); redraw();
   });
-  function redraw() { drawRows(); if (open) drawDetail(); }
+  let open = null; // the row that is shown in detail: its data, chosen AUs, moment and range of time
+  function redraw() { drawRows(); drawDetail(); }
   $("print").addEventListener("click", () => print());
   addEventListener("beforeprint", () => {
-    const was = document.documentElement.dataset.theme;
-    printing = true; document.documentElement.dataset.theme = "light";
-    if (!$("overview").hidden) { shown = order.length; drawRows(); } else if (open) drawDetail();
-    addEventListener("afterprint", () => { printing = false; document.documentElement.dataset.theme = was; redraw(); }, { once: true });
+    printing = true; theme();
+    if (open?.data) { drawDetail(); place(); } else { shown = order.length; drawRows(); }
   });
+  addEventListener("afterprint", () => { printing = false; theme(); redraw(); });
 
   // Packed parts: in the page, or in files beside it.
   const waiting = new Map(), packed = new Map();
@@ -244,7 +244,6 @@
   }, { rootMargin: "1200px" }).observe($("more"));
 
   // One row in detail.
-  let open = null; // what is shown: row, data, chosen AUs, cursor, range
   async function route() {
     const match = /^#v(\d+)$/.exec(location.hash), row = match && rows[Number(match[1])];
     if (!row || row.state !== "done") {
@@ -290,9 +289,12 @@
   function prepare(row, data) {
     const sides = data.left ? { left: data.left.map(real), right: data.right.map(real) } : null;
     const levels = data.levels.map(real);
-    const rank = data.aus.map((au, i) => [row.strong[au]?.[1] ?? 0, data.p95[i], i]).sort((a, b) => b[0] - a[0] || b[1] - a[1]);
     const first = data.t[0] ?? 0, last = Math.max(data.t.at(-1) ?? 0, first + 1);
-    const strongest = data.events.reduce((best, event) => (!best || event[4] > best[4] ? event : best), null);
+    // A page opens at what fills the most of its curves; blinks are many and seldom what is asked for.
+    const blink = (i) => data.aus[i] === "AU45" || data.aus[i] === "AU43";
+    const rank = data.aus.map((au, i) => [row.strong[au]?.[1] ?? 0, data.p95[i], i]).sort((a, b) => blink(a[2]) - blink(b[2]) || b[0] - a[0] || b[1] - a[1]);
+    const size = (event) => event[5] * (event[3] - event[1]) * (blink(event[0]) ? 0 : 1);
+    const strongest = data.events.reduce((best, event) => (!best || size(event) > size(best) ? event : best), null);
     const chosen = [...new Set([...(strongest ? [strongest[0]] : []), ...rank.map((each) => each[2])])].slice(0, 3).sort((a, b) => a - b);
     return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? first, allEvents: false };
   }
@@ -523,7 +525,7 @@
       }
       dots.sort((a, b) => a.value - b.value);
       for (const dot of dots) {
-        const circle = s("circle", { class: "dot", cx: dot.px, cy: dot.py, r: 9 + 5.5 * dot.value, fill: rgb(scaleOnFace(dot.value / 5)) });
+        const circle = s("circle", { class: "dot", cx: dot.px, cy: dot.py, r: 8 + 4 * dot.value, fill: rgb(scaleOnFace(dot.value / 5)) });
         circle.append(s("title", {}, `${dot.au} ${dot.side} ${dot.value.toFixed(1)}`));
         made.push(circle);
       }
@@ -532,7 +534,7 @@
         if (dot.value < 1.5 || named.length >= 6 || named.some((other) => other.au === dot.au || (Math.abs(other.px - dot.px) < 130 && Math.abs(other.py - dot.py) < 42))) continue;
         named.push(dot);
         const right = dot.px > 500;
-        made.push(s("text", { x: dot.px + (right ? 44 : -44), y: dot.py + 13, "text-anchor": right ? "start" : "end" }, dot.au.replace("AU", "").replace(/^0/, "")));
+        made.push(s("text", { x: dot.px + (right ? 36 : -36), y: dot.py + 13, "text-anchor": right ? "start" : "end" }, dot.au.replace("AU", "").replace(/^0/, "")));
       }
     }
     $("dots").replaceChildren(...made);
