@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aucli.cli import options as shared
-from aucli.errors import AucliError
+from aucli.errors import AucliError, OutputError
 
 if TYPE_CHECKING:
     from aucli.cli.progress import Reporter
@@ -272,13 +272,18 @@ def analyze(
 
 def _page(journal: "Journal | None", targets: "Iterable[Path | None]", replace: bool) -> Path:
     """Where the page of ``--report`` goes. Raises AucliError where it cannot be written."""
-    from aucli.files import refuse_existing
+    from aucli.files import refuse_existing, shown
     from aucli.report.page import check_libraries, is_report
 
     check_libraries()
     table = next(filter(None, targets), Path())
     page = table.with_suffix(".html") if journal is None else journal.folder / "report.html"
-    refuse_existing(page, replace and is_report(page))
+    refuse_existing(page, overwrite=replace)
+    if page.exists() and not is_report(page):
+        raise OutputError(
+            f"{shown(page)} is there and is no page of aucli; rename it, or name another place for "
+            "the tables with --out."
+        )
     return page
 
 
