@@ -15,7 +15,7 @@ FLOORS = (
     {"align", "aus", "errors", "mean_shape", "metrics", "records"},
     {"__init__", "augment", "colours", "files", "heatmaps", "pose"},
     {"models", "synth", "table", "video"},
-    {"report", "weights"},
+    {"weights"},
     {"faces"},
     {"datasets", "pipeline"},
     {"analyzer", "report"},
