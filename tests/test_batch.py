@@ -386,6 +386,18 @@ def test_levels_are_those_of_the_rows():
     assert (found := stills.of_each_au()) and found["AU12"].strong_seconds is None
 
 
+@pytest.mark.parametrize(
+    ("options", "fps", "step"),
+    [({"fps": 0.5}, 25.0, 2.0), ({"every": 75}, 25.0, 3.0), ({}, 0.2, 5.0), ({}, 0.0, 1.0)],
+)
+def test_frames_that_are_seconds_apart_stand_for_all_of_their_time(options, fps, step):
+    usual = Selection(AnalyzeOptions(**options)).usual_step_seconds(fps)
+    levels = Levels(("AU12",), usual)
+    levels.add(np.arange(10), np.arange(10) * step, np.full((10, 1), 3.0))
+    told = levels.of_each_au()
+    assert told is not None and told["AU12"].strong_seconds == pytest.approx(10 * step)
+
+
 def test_a_dry_run_writes_nothing_and_estimates(study):
     (study / "words.mp4").write_text("no video")
     result = analyze(study, "-o", "out", "--dry-run")

@@ -124,12 +124,13 @@ class Analysis:
             )
         start = time.perf_counter()
         reading = 0.0  # spent by our reader, between two rows
-        totals, levels, memory = Totals(), Levels(self.columns.aus), Memory()
+        selection, totals, memory = Selection(self.options), Totals(), Memory()
+        levels = Levels(self.columns.aus, selection.usual_step_seconds(self.info.fps))
         finder = self.networks.faces.finder(self._source.unrelated)
         with ExitStack() as stack:
             stack.enter_context(torch_threads(self.options.threads))
             stack.enter_context(self._source)
-            frames = _selected(self._source, Selection(self.options), self._on_batch)
+            frames = _selected(self._source, selection, self._on_batch)
             decode = stack.enter_context(Stage("decode", frames, BATCHES_AHEAD))
             found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
             stack.enter_context(found)

@@ -37,6 +37,12 @@ class Selection:
                 self._slot = max(self._slot, slot)
         return keep
 
+    def usual_step_seconds(self, frames_per_second: float) -> float:
+        """From one analysed frame to the next in a video of so many frames a second (0: unknown)."""
+        if self._fps is None:
+            return self._every / frames_per_second if frames_per_second else 0.0
+        return max(1 / self._fps, 1 / frames_per_second if frames_per_second else 0.0)
+
     def is_over(self, pts_seconds: np.ndarray) -> bool:
         """Whether no frame after these can be chosen."""
         return bool(len(pts_seconds) and pts_seconds[-1] >= self._end)

@@ -11,8 +11,10 @@ from aucli.video.source import DecodeReport
 OnFrames = Callable[[int, int], None]  # frames of the video done, frames declared (0: unknown)
 
 STRONG = 2.0  # level B of FACS: slight, and plain to see
-# A frame stands for the time until the next one, but not for more than this of a gap.
+# A frame stands for the time until the next one, but not for more than this of a gap; where frames
+# are seconds apart, for so many usual steps.
 LONGEST_STEP_SECONDS = 1.0
+LONGEST_STEPS = 1.5
 BINS = 100  # of the histograms, for each intensity level
 
 
@@ -26,11 +28,20 @@ class Level:
     strong_seconds: float | None
 
 
-class Levels:
-    """Gathers the :class:`Level` of each AU while the rows pass, in memory that does not grow."""
+def longest_step_seconds(usual_step_seconds: float) -> float:
+    """The longest time for which a frame stands where frames are usually so far apart."""
+    return max(LONGEST_STEP_SECONDS, LONGEST_STEPS * usual_step_seconds)
 
-    def __init__(self, aus: tuple[str, ...]) -> None:
+
+class Levels:
+    """Gathers the :class:`Level` of each AU while the rows pass, in memory that does not grow.
+
+    usual_step_seconds: from one frame to the next; 0 where it is not known.
+    """
+
+    def __init__(self, aus: tuple[str, ...], usual_step_seconds: float = 0.0) -> None:
         self.aus = aus
+        self._longest_step = longest_step_seconds(usual_step_seconds)
         self._counts = np.zeros((len(aus), round(MAX_INTENSITY * BINS) + 1), np.int64)
         self._strong_seconds = np.zeros(len(aus))
         self._strong = np.zeros(len(aus))  # faces of the last frame at STRONG or more
@@ -57,7 +68,7 @@ class Levels:
         self._strong += strong[: begins[0]].sum(0)
         frames = np.vstack([self._strong, np.add.reduceat(strong, begins)])  # (1 + F, A)
         pts = np.append(self._pts, pts_seconds[begins])
-        steps = np.diff(pts).clip(0, LONGEST_STEP_SECONDS)
+        steps = np.diff(pts).clip(0, self._longest_step)
         self._strong_seconds += (frames[:-1] * np.nan_to_num(steps)[:, None]).sum(0)
         if np.isfinite(steps[-1]):
             self._step = float(steps[-1])

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from aucli.pipeline.summary import LONGEST_STEP_SECONDS
-
-# A step this many times the usual one is a gap, where the usual one is itself a second or more.
-LONGEST_STEPS = 1.5
+from aucli.pipeline.summary import longest_step_seconds
 
 
 def frame_seconds(pts_seconds: np.ndarray) -> np.ndarray:
@@ -21,6 +18,5 @@ def frame_seconds(pts_seconds: np.ndarray) -> np.ndarray:
     if len(pts_seconds) < 2:
         return pts_seconds * 0.0
     steps = np.diff(pts_seconds)
-    longest = max(LONGEST_STEP_SECONDS, LONGEST_STEPS * float(np.median(steps)))
-    steps = steps.clip(0, longest)
+    steps = steps.clip(0, longest_step_seconds(float(np.median(steps))))
     return np.append(steps, steps[-1])
