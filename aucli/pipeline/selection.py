@@ -38,7 +38,7 @@ class Selection:
         return keep
 
     def usual_step_seconds(self, frames_per_second: float) -> float:
-        """From one analysed frame to the next in a video of so many frames a second (0: unknown)."""
+        """Between two analysed frames of a video of so many frames a second (0: unknown)."""
         if self._fps is None:
             return self._every / frames_per_second if frames_per_second else 0.0
         return max(1 / self._fps, 1 / frames_per_second if frames_per_second else 0.0)
