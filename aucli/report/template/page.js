@@ -458,8 +458,9 @@
     open.data.moments.forEach((moment, k) => {
       if (moment.picture === null || moment.picture === undefined) return;
       const px = axis.l2p(axisTime(moment.t)) + axis._offset;
-      if (px < axis._offset - 1 || px > axis._offset + axis._length + 1 || px - 27 < free) return;
+      if (px < axis._offset - 1 || px > axis._offset + axis._length + 1) return;
       const at = Math.min(Math.max(px, 28), strip.clientWidth - 28);
+      if (at - 27 < free) return;
       free = at + 29;
       const button = h("button", { type: "button", "data-moment": k, "aria-label": `Face at ${said(moment.t)}`, title: said(moment.t), style: { left: `${at}px` }, onclick: () => move(moment.t), onmouseenter: () => move(moment.t) });
       sprite(button, moment, 50);
