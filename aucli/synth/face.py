@@ -13,14 +13,11 @@ from aucli.synth.facs import (
     sample_expression,
     shape_weights,
 )
+from aucli.synth.families import BROW_TO_CHIN, HEAD_CENTRE
 from aucli.synth.glasses import fit_glasses
-from aucli.synth.ict import LANDMARK_VERTICES
-from aucli.synth.people import Person, sample_light, sample_person
+from aucli.synth.people import Person, sample_light
 from aucli.synth.renderer import Renderer
 
-# The camera turns the head about a point between the ears, in model units.
-HEAD_CENTRE = np.array([0.0, 0.0, 7.0])
-BROW_TO_CHIN = 14.0
 # A landmark counts as seen when no surface is more than this in front of it (model units).
 VISIBLE_DEPTH = 0.6
 INNER_LIPS_ABOVE, INNER_LIPS_BELOW = (61, 62, 63), (67, 66, 65)
@@ -75,6 +72,8 @@ class FaceSample:
     """rgba: (R, R, 4) uint8 premultiplied. landmarks: (68, 2) float32 px, centres at integers.
 
     visible: (68,) bool. intensities: (A, 2) float32 0-5 in the order of SYNTHETIC_AUS, L and R.
+    pose_radians: (3,) of :class:`Camera`. gaze_radians: (2,) of :class:`Expression`.
+    family, age: of the person.
     """
 
     rgba: np.ndarray
@@ -83,6 +82,8 @@ class FaceSample:
     intensities: np.ndarray
     pose_radians: np.ndarray
     gaze_radians: np.ndarray
+    family: str
+    age: str
 
 
 def sample_camera(rng: np.random.Generator) -> Camera:
@@ -106,8 +107,6 @@ class FaceMaker:
         self.renderer = renderer
         self.model = renderer.mesh.model
         self.names = self.model.expression_names
-        self._identities = self.model.identities.reshape(len(self.model.identities), -1)
-        self._expressions = self.model.expressions.reshape(len(self.names), -1)
         # AU25 is measured on the mouth as the jaw and lips open it, before they roll inwards.
         self._rolls = [
             i for i, n in enumerate(self.names) if n.startswith(("mouthRoll", "mouthClose"))
@@ -115,7 +114,7 @@ class FaceMaker:
 
     def sample(self, identity: int, rng: np.random.Generator) -> FaceSample:
         """A random face of one person: light, expression, camera and hair vary with ``rng``."""
-        person = sample_person(np.random.default_rng((7, identity)))
+        person = self.model.sample_person(np.random.default_rng((7, identity)))
         person.uniforms.update(sample_light(rng, person.uniforms["skin"]))
         return self.render(person, sample_expression(rng), sample_camera(rng), rng)
 
@@ -126,17 +125,16 @@ class FaceMaker:
         camera: Camera,
         rng: np.random.Generator,
     ) -> FaceSample:
-        weights = shape_weights(expression, self.names, person.resting_shapes)
-        identity = person.identity @ self._identities
-        offsets = identity + weights @ self._expressions
-        vertices = self.model.vertices + offsets.reshape(-1, 3)  # (V, 3)
+        model = self.model
+        weights = shape_weights(expression, self.names, person.resting_shapes, model.shapes)
+        vertices = model.posed(person, weights, expression.gaze_radians)
         intensities = expression.intensities.astype(np.float32).copy()
         gap = self._lip_gap(vertices, weights)
         press = float(intensities[INDEX["AU24"]].mean() / 5)
         intensities[INDEX["AU25"]] = lips_part(gap, press)
 
         view, clip = camera.view_from_model(), camera.clip_from_view()
-        glasses = fit_glasses(vertices[LANDMARK_VERTICES], rng) if person.glasses else None
+        glasses = fit_glasses(vertices[model.landmarks], rng) if person.glasses else None
         rgba, depth = self.renderer.draw(
             vertices,
             person,
@@ -146,7 +144,7 @@ class FaceMaker:
             glasses,
             mouth_open=gap > MOUTH_OPEN_GAP,
         )
-        points = vertices[LANDMARK_VERTICES]
+        points = vertices[model.landmarks]
         landmarks, eye_depth = self._project(points, view, clip)
         visible = self._visible(landmarks, eye_depth, depth, camera)
         self._outline_jaw(landmarks, visible, vertices, view, clip)
@@ -159,17 +157,19 @@ class FaceMaker:
             intensities=intensities,
             pose_radians=camera.pose_radians.astype(np.float32),
             gaze_radians=expression.gaze_radians.astype(np.float32),
+            family=model.family,
+            age=person.age,
         )
 
     def _lip_gap(self, vertices: np.ndarray, weights: np.ndarray) -> float:
-        above = LANDMARK_VERTICES[list(INNER_LIPS_ABOVE)]
-        below = LANDMARK_VERTICES[list(INNER_LIPS_BELOW)]
+        above = self.model.landmarks[list(INNER_LIPS_ABOVE)]
+        below = self.model.landmarks[list(INNER_LIPS_BELOW)]
         gap = vertices[above, 1] - vertices[below, 1]  # (3,)
         for i in self._rolls:
             if weights[i]:
                 shape = self.model.expressions[i]
                 gap = gap - weights[i] * (shape[above, 1] - shape[below, 1])
-        return float(gap.mean())
+        return float(gap.mean()) - self.model.resting_gap
 
     def _project(
         self, points: np.ndarray, view: np.ndarray, clip: np.ndarray

@@ -1,10 +1,12 @@
-"""FACS to face shapes: which shapes of ICT-FaceKit draw which Action Unit, and natural mixtures.
+"""FACS to face shapes: which shapes draw which Action Unit, and natural mixtures.
 
-Weights are those at intensity 5 and scale linearly below it. They were judged by eye, one AU at a
-time, on contact sheets; the model's authors name AU10 and AU11 differently, but what raises the
-upper lip here is ``mouthUpperUp``.
+``SHAPES`` is the table of ICT-FaceKit; other families bring their own. Weights are those at
+intensity 5 and scale linearly below it. They were judged by eye, one AU at a time, on contact
+sheets; the model's authors name AU10 and AU11 differently, but what raises the upper lip here is
+``mouthUpperUp``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +52,8 @@ TONIC_SPREAD = {
 LIP_GAP_CLOSED = 0.15
 LIP_GAP_FULL = 1.65
 
+Shapes = Mapping[str, Mapping[str, float]]
+
 
 @dataclass(slots=True, eq=False)
 class Expression:
@@ -73,7 +77,10 @@ def neutral_expression() -> Expression:
 
 
 def shape_weights(
-    expression: Expression, names: tuple[str, ...], resting_shapes: dict[str, float] | None = None
+    expression: Expression,
+    names: tuple[str, ...],
+    resting_shapes: dict[str, float] | None = None,
+    table: Shapes = SHAPES,
 ) -> np.ndarray:
     """Blend weights (E,) float32 for the model's expression shapes, on top of those at rest."""
     index = {name: i for i, name in enumerate(names)}
@@ -86,7 +93,7 @@ def shape_weights(
             weights[index[shape + "_L"]] += left
             weights[index[shape + "_R"]] += right
 
-    for au, shapes in SHAPES.items():
+    for au, shapes in table.items():
         level = expression.intensities[INDEX[au]] / 5  # (2,)
         for shape, weight in shapes.items() if level.any() else ():
             share = 1.0

@@ -8,9 +8,10 @@ from typing import Any, cast
 import numpy as np
 
 from aucli.errors import DataError
+from aucli.synth import facs, families
+from aucli.synth.people import IDENTITY_COUNT, Person, sample_person
 
 CACHE_NAME = "ict_facekit_light.npz"
-IDENTITY_COUNT = 100
 # Shapes that the public folder holds beside those listed in its vertex_indices.json.
 EXTRA_EXPRESSIONS = ("PupilDilate_L", "PupilDilate_R", "cheekRaiser_L", "cheekRaiser_R")
 
@@ -23,26 +24,42 @@ LANDMARK_VERTICES = np.array(
      6216, 6207, 6470, 5517, 5966]
 )  # fmt: skip
 
+# Vertex ranges of the parts that are not the face.
+PART_RANGES = {
+    families.HEAD: (9409, 11248),
+    families.SOCKET: (11248, 13294),
+    families.EYE_SOCKET: (13294, 14062),
+    families.GUMS: (14062, 17039),
+    families.TEETH: (17039, 21451),
+    families.EYE: (21451, 24591),
+    families.LASHES: (25351, 26719),
+}
+FACE_VERTICES = 9409
+SKIN_VERTICES = 14062
+MOLARS = ((17039, 17730), (18556, 18679), (18679, 19952), (20746, 21451))
+# Tear film and eye shadow meshes need blending that the renderer does not do.
+SKIPPED_MATERIALS = ("M_LacrimalFluid", "M_EyeBlend", "M_EyeOcclusion")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IctModel:
-    """The face model as arrays; lengths are in the model's units (about one centimetre).
+class IctModel(families.FaceModel):
+    """ICT-FaceKit; the shared frame is its own (about one centimetre a unit).
 
-    vertices: (V, 3) float32 neutral face, x to the person's left, y up, z forward.
-    uv: (T, 2) float32. polygons, polygon_uvs: (P, 4) int32, triangles repeat their last index.
     materials: (P,) int8 index into material_names. identities: (100, V, 3) float32 offsets.
-    expressions: (E, V, 3) float32 offsets, named by expression_names.
     """
 
-    vertices: np.ndarray
-    uv: np.ndarray
-    polygons: np.ndarray
-    polygon_uvs: np.ndarray
     materials: np.ndarray
     material_names: tuple[str, ...]
     identities: np.ndarray
-    expressions: np.ndarray
-    expression_names: tuple[str, ...]
+
+    def sample_person(self, rng: np.random.Generator) -> Person:
+        return sample_person(rng)
+
+    def posed(self, person: Person, weights: np.ndarray, gaze_radians: np.ndarray) -> np.ndarray:
+        """Eyes turn by the looking shapes, which :func:`facs.sample_expression` weighs by gaze."""
+        identity = person.identity @ self.identities.reshape(len(self.identities), -1)
+        offsets = identity + weights @ self.expressions.reshape(len(self.expressions), -1)
+        return self.vertices + offsets.reshape(-1, 3)  # (V, 3)
 
 
 def load_ict(folder: Path) -> IctModel:
@@ -146,14 +163,36 @@ def _model(arrays: dict[str, np.ndarray]) -> IctModel:
     names = [str(name) for name in arrays["names"]]
     expressions = arrays["ex"].astype(np.float32)
     parts, offsets = _parts_of_brow_down(names, expressions)
+    vertices = arrays["V"].astype(np.float32)
+    material_names = tuple(str(name) for name in arrays["mats"])
+    kept = ~np.isin(arrays["FM"], [material_names.index(name) for name in SKIPPED_MATERIALS])
+    part = np.zeros(len(vertices), np.int32)
+    for number, (first, last) in PART_RANGES.items():
+        part[first:last] = number
+    back_teeth = np.zeros(len(vertices), bool)
+    for first, last in MOLARS:
+        back_teeth[first:last] = True
+    right, left = (
+        np.flatnonzero((part == families.EYE) & (side * vertices[:, 0] > 0)) for side in (-1, 1)
+    )
     return IctModel(
-        vertices=arrays["V"].astype(np.float32),
+        family="ict",
+        vertices=vertices,
+        rest=vertices,
         uv=arrays["VT"].astype(np.float32),
-        polygons=arrays["F"],
-        polygon_uvs=arrays["FU"],
-        materials=arrays["FM"],
-        material_names=tuple(str(name) for name in arrays["mats"]),
-        identities=arrays["ids"].astype(np.float32),
+        polygons=arrays["F"][kept],
+        polygon_uvs=arrays["FU"][kept],
+        part=part,
+        face_vertices=FACE_VERTICES,
+        skin_vertices=SKIN_VERTICES,
+        back_teeth=back_teeth,
+        landmarks=LANDMARK_VERTICES,
         expressions=np.concatenate([expressions, offsets]),
         expression_names=(*names, *parts),
+        shapes=facs.SHAPES,
+        eyes=(right, left),
+        resting_gap=0.0,
+        materials=arrays["FM"][kept],
+        material_names=material_names,
+        identities=arrays["ids"].astype(np.float32),
     )

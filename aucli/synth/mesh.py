@@ -5,24 +5,18 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from aucli.synth.ict import LANDMARK_VERTICES, IctModel
+from aucli.synth.families import (
+    EYE,
+    EYE_SOCKET,
+    FACE,
+    GUMS,
+    HEAD,
+    LASHES,
+    SOCKET,
+    TEETH,
+    FaceModel,
+)
 
-# Vertex ranges of the model and the part number that the shader tells them apart by.
-FACE, HEAD, SOCKET, EYE_SOCKET, GUMS, TEETH, EYE, GLASSES, LASHES = range(9)
-PART_RANGES = {
-    HEAD: (9409, 11248),
-    SOCKET: (11248, 13294),
-    EYE_SOCKET: (13294, 14062),
-    GUMS: (14062, 17039),
-    TEETH: (17039, 21451),
-    EYE: (21451, 24591),
-    LASHES: (25351, 26719),
-}
-SKIN_VERTICES = 14062
-FACE_VERTICES = 9409
-MOLARS = ((17039, 17730), (18556, 18679), (18679, 19952), (20746, 21451))
-# Tear film and eye shadow meshes need blending that this renderer does not do.
-SKIPPED_MATERIALS = ("M_LacrimalFluid", "M_EyeBlend", "M_EyeOcclusion")
 # Draw order within the buffers: skin, head, then eyes and lashes, then the mouth's inside.
 DRAW_ORDER = {FACE: 0, HEAD: 1, EYE_SOCKET: 2, EYE: 3, LASHES: 4, SOCKET: 5, GUMS: 6, TEETH: 7}
 
@@ -34,19 +28,13 @@ class FaceMesh:
     draw_uv: (M, 2). triangles: (T, 3) int32 into draw_vertices, in draw order.
     """
 
-    def __init__(self, model: IctModel) -> None:
+    def __init__(self, model: FaceModel) -> None:
         self.model = model
-        kept = ~np.isin(
-            model.materials, [model.material_names.index(name) for name in SKIPPED_MATERIALS]
-        )
-        self.polygons = model.polygons[kept]
-        polygon_uvs = model.polygon_uvs[kept]
-        self.part = np.zeros(len(model.vertices), np.int32)
-        for part, (first, last) in PART_RANGES.items():
-            self.part[first:last] = part
+        self.polygons = model.polygons
+        self.part = model.part
 
         stride = len(model.uv)
-        keys = self.polygons.astype(np.int64) * stride + polygon_uvs
+        keys = self.polygons.astype(np.int64) * stride + model.polygon_uvs
         unique, inverse = np.unique(keys, return_inverse=True)
         inverse = inverse.reshape(self.polygons.shape)
         self.draw_vertices = unique // stride
@@ -59,9 +47,7 @@ class FaceMesh:
             (triangles[:, 0] != triangles[:, 2]) & (triangles[:, 1] != triangles[:, 2])
         ]
         first_vertex = self.draw_vertices[triangles[:, 0]]
-        molar = np.zeros(len(triangles), bool)
-        for first, last in MOLARS:
-            molar |= (first_vertex >= first) & (first_vertex < last)
+        molar = model.back_teeth[first_vertex]
         triangles, first_vertex = triangles[~molar], first_vertex[~molar]
         order = np.array([DRAW_ORDER.get(p, 0) for p in range(9)])[self.part[first_vertex]]
         sorting = np.argsort(order, kind="stable")
@@ -100,7 +86,7 @@ class FaceMesh:
 
     @cached_property
     def _smooth(self) -> sp.csr_matrix:
-        ring = self._ring_mean(SKIN_VERTICES)
+        ring = self._ring_mean(self.model.skin_vertices)
         return sp.csr_matrix(ring @ ring)
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
@@ -118,7 +104,8 @@ class FaceMesh:
         A vertex below the mean of its surroundings lies in a hollow. Two radii: fine folds, and
         the eye sockets and the sides of the nose.
         """
-        skin, facing = vertices[:SKIN_VERTICES], normals[:SKIN_VERTICES]
+        count = self.model.skin_vertices
+        skin, facing = vertices[:count], normals[:count]
         near = self._smooth @ skin
         wide = near
         for _ in range(8):
@@ -126,7 +113,7 @@ class FaceMesh:
         fine = ((near - skin) * facing).sum(1)
         broad = ((wide - skin) * facing).sum(1)
         light = np.ones(len(vertices), np.float32)
-        light[:SKIN_VERTICES] = np.clip(
+        light[:count] = np.clip(
             1 - 7 * np.maximum(fine, 0) - 0.9 * np.maximum(broad, 0) + 0.15 * np.maximum(-broad, 0),
             0.12,
             1.1,
@@ -143,8 +130,8 @@ class FaceMesh:
         neutral = self.model.vertices
         rows = {}
         for point in (*range(6), *range(11, 17)):
-            x, y, z = neutral[LANDMARK_VERTICES[point]]
-            face = neutral[:FACE_VERTICES]
+            x, y, z = neutral[self.model.landmarks[point]]
+            face = neutral[: self.model.face_vertices]
             near = (np.abs(face[:, 1] - y) < 0.3) & (face[:, 0] * np.sign(x) > 0.5)
             rows[point] = np.flatnonzero(near & (face[:, 2] > z - 0.5))
         return rows

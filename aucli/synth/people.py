@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from aucli.synth.facs import Expression
-from aucli.synth.ict import IDENTITY_COUNT
+
+IDENTITY_COUNT = 100
+AGES = ("baby", "child", "adult", "old")
 
 
 def _srgb(*channels: int) -> np.ndarray:
@@ -28,10 +30,11 @@ IRIS = [_srgb(*c) for c in ((60, 38, 22), (85, 55, 30), (45, 30, 20), (110, 90, 
 class Person:
     """One person in one light.
 
-    identity: (100,) face shape coefficients. uniforms: shader inputs by name. hair_shells: heights
-    of the hair layers above the scalp, outermost last. wrinkling: 0-1, how much expressions crease
-    the skin. resting_folds: (8,) strength of each fold without an expression. resting_shapes:
-    weights of face shapes at rest, such as high brows.
+    identity: (100,) numbers about 0 that a family makes the face's shape of. uniforms: shader
+    inputs by name. hair_shells: heights of the hair layers above the scalp, outermost last.
+    wrinkling: 0-1, how much expressions crease the skin. resting_folds: (8,) strength of each fold
+    without an expression. resting_shapes: weights of face shapes at rest, such as high brows. age:
+    one of AGES.
     """
 
     identity: np.ndarray
@@ -42,6 +45,7 @@ class Person:
     wrinkling: float = 0.0
     resting_folds: np.ndarray = field(default_factory=lambda: np.zeros(8))
     resting_shapes: dict[str, float] = field(default_factory=dict)
+    age: str = "adult"
 
     def fold_uniforms(self, expression: Expression) -> dict[str, np.ndarray]:
         """Strength of each fold for an expression: resting folds plus what the AUs crease."""
@@ -72,11 +76,15 @@ def _between(rng: np.random.Generator, palette: list[np.ndarray]) -> np.ndarray:
     return palette[i] * (1 - t) + palette[j] * t
 
 
-def sample_person(rng: np.random.Generator) -> Person:
-    """A person drawn from wide priors; every number below is a range that was looked at."""
+def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Person:
+    """A person drawn from wide priors; every number below is a range that was looked at.
+
+    feminine: who wears no beard and more make-up; drawn where it is None.
+    """
     u = rng.random
     identity = np.clip(rng.normal(size=IDENTITY_COUNT), -2.6, 2.6).astype(np.float32)
-    feminine = u() < 0.5
+    drawn = u() < 0.5
+    feminine = drawn if feminine is None else feminine
     skin = _between(rng, SKIN[:6] if u() < 0.66 else SKIN)
     skin = skin * rng.uniform(0.85, 1.1) * (1 + 0.05 * rng.normal(size=3))
     dark = skin.mean() < 0.2

@@ -12,7 +12,6 @@ from PIL import Image
 
 from aucli.errors import AucliError
 from aucli.synth.glasses import Tubes
-from aucli.synth.ict import LANDMARK_VERTICES
 from aucli.synth.masks import face_masks, noise_texture
 from aucli.synth.mesh import FaceMesh
 from aucli.synth.people import Person
@@ -76,7 +75,7 @@ class Renderer:
             [
                 mesh.draw_uv,
                 mesh.part[mesh.draw_vertices][:, None],
-                mesh.model.vertices[mesh.draw_vertices],
+                mesh.model.rest[mesh.draw_vertices],
             ],
             1,
         )
@@ -96,7 +95,7 @@ class Renderer:
         textures = [
             self._texture(image)
             for image in (
-                *face_masks(mesh.uv_of_vertex[LANDMARK_VERTICES]),
+                *face_masks(mesh.uv_of_vertex[mesh.model.landmarks]),
                 noise_texture(np.random.default_rng(0)),
             )
         ]
