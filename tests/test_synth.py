@@ -19,6 +19,7 @@ from toy_face_model import write_toy_model
 
 from aucli.synth import facs
 from aucli.synth.face import Camera, FaceMaker
+from aucli.synth.families import GAZE_COLUMNS, turn_eyes
 from aucli.synth.generate import SynthConfig, generate, shard_path
 from aucli.synth.ict import (
     LANDMARK_VERTICES,
@@ -200,6 +201,40 @@ def test_turning_hides_the_far_side(maker: FaceMaker) -> None:
     assert not left.visible[42:48].all() and left.visible[36:42].all()
 
 
+@pytest.mark.parametrize("yaw", [0.0, 0.5])
+def test_eyes_turn_and_the_label_says_where(maker: FaceMaker, yaw: float) -> None:
+    person = sample_person(np.random.default_rng(3))
+    expression = facs.neutral_expression()
+    expression.gaze_radians, expression.vergence_radians = np.array([0.3, -0.2]), 0.1
+    camera = Camera(np.array([0.0, yaw, 0.0]))
+    face = maker.render(person, expression, camera, np.random.default_rng(0))
+    assert np.linalg.norm(face.gaze, axis=1) == pytest.approx([1, 1], abs=1e-6)
+    # Ahead of the camera is z = -1; the person's left is the image's right; up is -y.
+    sideways = np.arctan2(face.gaze[:, 0], -face.gaze[:, 2])
+    assert sideways == pytest.approx([yaw + 0.35, yaw + 0.25], abs=1e-6)
+    assert face.gaze[:, 1] == pytest.approx([np.sin(0.2)] * 2)
+
+    model = maker.model
+    vertices = model.posed(person, np.zeros(len(maker.names), np.float32))
+    ahead = vertices.copy()
+    directions = turn_eyes(model, vertices, np.array([0.3, -0.2]), 0.1)
+    for eye, direction in zip(model.eyes, directions, strict=True):
+        foremost = eye[model.vertices[eye, 2].argmax()]
+        moved = vertices[foremost] - ahead[foremost]
+        assert moved @ direction < 0.1 < np.linalg.norm(moved)
+        pole = vertices[foremost] - (vertices[eye].min(0) + vertices[eye].max(0)) / 2
+        assert pole / np.linalg.norm(pole) == pytest.approx(direction, abs=0.1)
+
+
+def test_eyes_on_the_camera_look_at_it(maker: FaceMaker) -> None:
+    expression = facs.neutral_expression()
+    camera = Camera(np.array([0.2, -0.4, 0.1]))
+    expression.gaze_radians = camera.seen_from_head()
+    person = sample_person(np.random.default_rng(3))
+    face = maker.render(person, expression, camera, np.random.default_rng(0))
+    assert face.gaze == pytest.approx(np.array([[0, 0, -1], [0, 0, -1]]), abs=1e-6)
+
+
 def test_shards_are_deterministic_resumable_and_guarded(
     maker: FaceMaker, toy_folder: Path, tmp_path: Path
 ) -> None:
@@ -214,6 +249,9 @@ def test_shards_are_deterministic_resumable_and_guarded(
         assert a.equals(b)
     assert a["landmarks"][0].as_py().__len__() == 136
     assert {f"{au}_{side}" for au in aus.SYNTHETIC_AUS for side in "LR"} <= set(a.column_names)
+    gaze = np.stack([a[name].to_numpy() for name in GAZE_COLUMNS], 1).reshape(-1, 2, 3)
+    assert np.linalg.norm(gaze, axis=2) == pytest.approx(np.ones((len(a), 2)), abs=1e-5)
+    assert a["family"].to_pylist() == ["ict"] and a["age"].to_pylist() == ["adult"]
     with pytest.raises(DataError, match="holds a set made with other settings"):
         generate(toy_folder, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
 

@@ -71,6 +71,11 @@ def write_toy_model(folder: Path) -> Path:
     # A patch of skin behind the face, and one of teeth.
     vertices[9409:9413] = [[-8, -9, 0], [8, -9, 0], [8, 9, 0], [-8, 9, 0]]
     vertices[17800:17804] = [[-2, -4, 9], [2, -4, 9], [2, -2, 9], [-2, -2, 9]]
+    turn = np.linspace(0, 2 * np.pi, 1570)  # along a spiral from pole to pole
+    flat = np.sin(turn / 2)
+    ball = np.stack([np.cos(7 * turn) * flat, np.sin(7 * turn) * flat, np.cos(turn / 2)], 1)
+    vertices[21451:23021] = 1.2 * ball + np.array([3.0, 3.4, 8.0])
+    vertices[23021:24591] = 1.2 * ball + np.array([-3.0, 3.4, 8.0])
     polygons = np.concatenate([face, [[9409, 9410, 9411, 9412]], [[17800, 17801, 17802, 17803]]])
 
     uv = np.zeros((VERTICES, 2), np.float32)

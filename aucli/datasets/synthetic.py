@@ -25,6 +25,7 @@ from aucli.datasets.series import AUBatch, Batch, Series, inexact_matrices
 from aucli.errors import DataError, OutputError
 from aucli.files import shown, write_whole
 from aucli.synth.backgrounds import BackgroundPool
+from aucli.synth.families import GAZE_COLUMNS
 from aucli.synth.negatives import hide_face, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
 from aucli.synth.sprites import sprite_pool
@@ -35,6 +36,7 @@ TEMPLATE = "eyes-nose"
 SCENE_SIZE = 256
 SHARDS = "shard-*.parquet"
 TEST_EVERY = 20
+LATER_COLUMNS = (*GAZE_COLUMNS, "family", "age")  # that older sets lack
 # Where a landmark is hidden, its place can be guessed but not seen.
 HIDDEN_WEIGHT = 0.3
 BELOW = 96
@@ -89,12 +91,14 @@ def _decoded(shard: Path, count: int) -> np.ndarray:
     return np.memmap(flat, np.uint8, "r", shape=(count, RESOLUTION, RESOLUTION, 4))
 
 
-def _read(shard: Path, columns: list[str]) -> pa.Table:
+def _read(shard: Path, columns: list[str], if_there: tuple[str, ...] = ()) -> pa.Table:
     """Some columns of a shard, its checksums compared. Raises DataError."""
     try:
-        missing = sorted({*columns} - {*pq.read_schema(shard).names})
+        names = pq.read_schema(shard).names
+        missing = sorted({*columns} - {*names})
         if not missing:
-            return pq.read_table(shard, columns=columns, page_checksum_verification=True)
+            wanted = [*columns, *(name for name in if_there if name in names)]
+            return pq.read_table(shard, columns=wanted, page_checksum_verification=True)
     except Exception as error:  # what a damaged file raises is open-ended
         raise _damaged(shard) from error
     raise DataError(f"{shown(shard)} lacks the columns {', '.join(missing[:4])}; render it again.")
@@ -121,7 +125,10 @@ def _check_resolution(root: Path) -> None:
 
 class FaceStore:
     """The faces of one split. ``landmarks`` (N, 68, 2) px, ``visible`` (N, 68), ``sides``
-    (N, A, 2) intensities 0-5 [L, R], ``pose`` (N, 3) rad, ``identity`` (N,).
+    (N, A, 2) intensities 0-5 [L, R], ``pose`` (N, 3) rad (pitch, yaw, roll), ``identity`` (N,),
+    ``gaze`` (N, 2, 3) unit vectors along which the eyes look (the person's right eye first; x
+    right, y down, z away from the camera), ``family`` and ``age`` (N,) words. Sets rendered without
+    these three have NaN and "" there.
 
     root: folder of the shards. split: 'train', 'test' (every 20th identity) or 'all'. limit: at
     most so many faces. Raises :class:`DataError` where there are no shards or a column is missing.
@@ -146,9 +153,10 @@ class FaceStore:
             parts.append(tuple(values[keep] for values in labelled))
             self._rows += [(len(self._images), int(row)) for row in np.flatnonzero(keep)]
             self._images.append(_decoded(shard, count))
-        self.identity, self.landmarks, self.visible, self.sides, self.pose = (
-            np.concatenate([p[k] for p in parts])[:limit] for k in range(5)
-        )
+        (self.identity, self.landmarks, self.visible, self.sides, self.pose, self.gaze,
+         self.family, self.age) = (
+            np.concatenate([p[k] for p in parts])[:limit] for k in range(8)
+        )  # fmt: skip
         if not len(self):
             raise DataError(f"{root} holds no face of the split {split!r}; render more identities.")
 
@@ -186,10 +194,11 @@ class FaceStore:
 
 
 def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.ndarray, ...]:
-    """Who n faces are, their landmarks, their visible landmarks, their intensities and their pose,
-    as of :class:`FaceStore`. Raises DataError."""
-    table = _read(shard, columns)
+    """Who n faces are, their landmarks, their visible landmarks, their intensities, their pose,
+    their gaze, their family and their age, as of :class:`FaceStore`. Raises DataError."""
+    table = _read(shard, columns, LATER_COLUMNS)
     count = len(table)
+    known = {*table.column_names}
 
     def flat(name: str) -> np.ndarray:
         return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -200,11 +209,23 @@ def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.
         visible = flat("visible").astype(bool).reshape(count, 68)
         values = np.stack([table[name].to_numpy() for name in sides], 1).astype(np.float32)
         pose = np.stack([table[f"pose_R{axis}"].to_numpy() for axis in "xyz"], 1)
+        gaze = np.full((count, 6), np.nan, np.float32)
+        if known >= {*GAZE_COLUMNS}:
+            gaze = np.stack([table[name].to_numpy() for name in GAZE_COLUMNS], 1)
+        words = [
+            table[name].to_numpy().astype(str) if name in known else np.full(count, "")
+            for name in ("family", "age")
+        ]
+        gaze = gaze.astype(np.float32).reshape(count, 2, 3)
+        length = np.linalg.norm(gaze, axis=2)
     except Exception as error:  # columns of other types or lengths
         raise _damaged(shard) from error
     if not np.isfinite(landmarks).all() or not ((values >= 0) & (values <= MAX_INTENSITY)).all():
         raise _damaged(shard)
-    return identity, landmarks, visible, values.reshape(count, -1, 2), pose.astype(np.float32)
+    if (np.abs(length - 1) > 0.01).any():  # NaN, which is unknown, passes
+        raise _damaged(shard)
+    sides_of = values.reshape(count, -1, 2)
+    return identity, landmarks, visible, sides_of, pose.astype(np.float32), gaze, *words
 
 
 def composite(

@@ -13,7 +13,7 @@ from aucli.synth.facs import (
     sample_expression,
     shape_weights,
 )
-from aucli.synth.families import BROW_TO_CHIN, HEAD_CENTRE
+from aucli.synth.families import BROW_TO_CHIN, HEAD_CENTRE, turn_eyes
 from aucli.synth.glasses import fit_glasses
 from aucli.synth.people import Person, sample_light
 from aucli.synth.renderer import Renderer
@@ -22,6 +22,11 @@ from aucli.synth.renderer import Renderer
 VISIBLE_DEPTH = 0.6
 INNER_LIPS_ABOVE, INNER_LIPS_BELOW = (61, 62, 63), (67, 66, 65)
 MOUTH_OPEN_GAP = 0.03
+# From the view's axes (y up, z towards the camera) to the camera's.
+CAMERA_AXES = np.array([1, -1, -1])
+# Eyes turn at most so far against the head (radians to a side, and up or down).
+FARTHEST_GAZE = np.array([0.6, 0.45])
+BETWEEN_PUPILS = 6.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +55,11 @@ class Camera:
         view[:3, 3] = -turn @ HEAD_CENTRE + (0, 0, -self.distance)
         return view
 
+    def seen_from_head(self) -> np.ndarray:
+        """(2,) radians to the person's left and up, in which the head sees the camera."""
+        x, y, z = self.view_from_model()[2, :3]
+        return np.array([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
+
     def planes(self) -> tuple[float, float]:
         return max(3.0, self.distance - 25), self.distance + 45
 
@@ -73,7 +83,8 @@ class FaceSample:
 
     visible: (68,) bool. intensities: (A, 2) float32 0-5 in the order of SYNTHETIC_AUS, L and R.
     pose_radians: (3,) of :class:`Camera`. gaze_radians: (2,) of :class:`Expression`.
-    family, age: of the person.
+    gaze: (2, 3) float32 unit vectors along which the eyes look, in the camera's axes: x right, y
+    down, z away from the camera; the person's right eye first. family, age: of the person.
     """
 
     rgba: np.ndarray
@@ -82,6 +93,7 @@ class FaceSample:
     intensities: np.ndarray
     pose_radians: np.ndarray
     gaze_radians: np.ndarray
+    gaze: np.ndarray
     family: str
     age: str
 
@@ -116,7 +128,12 @@ class FaceMaker:
         """A random face of one person: light, expression, camera and hair vary with ``rng``."""
         person = self.model.sample_person(np.random.default_rng((7, identity)))
         person.uniforms.update(sample_light(rng, person.uniforms["skin"]))
-        return self.render(person, sample_expression(rng), sample_camera(rng), rng)
+        expression, camera = sample_expression(rng), sample_camera(rng)
+        if rng.random() < 0.4:  # people who turn their head often keep looking at the camera
+            gaze = camera.seen_from_head() + 0.06 * rng.normal(size=2)
+            expression.gaze_radians = np.clip(gaze, -FARTHEST_GAZE, FARTHEST_GAZE)
+        expression.vergence_radians = BETWEEN_PUPILS / rng.uniform(35, 300)
+        return self.render(person, expression, camera, rng)
 
     def render(
         self,
@@ -127,7 +144,8 @@ class FaceMaker:
     ) -> FaceSample:
         model = self.model
         weights = shape_weights(expression, self.names, person.resting_shapes, model.shapes)
-        vertices = model.posed(person, weights, expression.gaze_radians)
+        vertices = model.posed(person, weights)
+        looking = turn_eyes(model, vertices, expression.gaze_radians, expression.vergence_radians)
         intensities = expression.intensities.astype(np.float32).copy()
         gap = self._lip_gap(vertices, weights)
         press = float(intensities[INDEX["AU24"]].mean() / 5)
@@ -157,6 +175,7 @@ class FaceMaker:
             intensities=intensities,
             pose_radians=camera.pose_radians.astype(np.float32),
             gaze_radians=expression.gaze_radians.astype(np.float32),
+            gaze=(looking @ view[:3, :3].T * CAMERA_AXES).astype(np.float32),
             family=model.family,
             age=person.age,
         )

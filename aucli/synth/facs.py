@@ -38,6 +38,7 @@ SHAPES = {
 # In AU01 + AU04 (worry, grief) the inner brow rises all the same: the raiser wins there, and the
 # lowerer draws the brows together. Adding both shapes whole would cancel them.
 LOWERER_YIELDS = 0.85
+LOOK = 0.5  # radians that the looking shapes of the lids belong to at weight 1
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
 # A resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
@@ -59,13 +60,15 @@ Shapes = Mapping[str, Mapping[str, float]]
 class Expression:
     """intensities: (A, 2) float 0-5 in the order of SYNTHETIC_AUS, sides L and R.
 
-    shapes: weights of single shapes that belong to no AU (gaze, tonic offsets, jaw shifts).
-    gaze_radians: (2,) to the person's left, up.
+    shapes: weights of single shapes that belong to no AU (tonic offsets, jaw shifts).
+    gaze_radians: (2,) where the eyes look, to the person's left and up, against the head.
+    vergence_radians: by how much the eyes' directions meet; each eye turns inwards by half of it.
     """
 
     intensities: np.ndarray
     shapes: dict[str, float]
     gaze_radians: np.ndarray
+    vergence_radians: float = 0.0
 
     def __getitem__(self, au: str) -> float:
         """Mean intensity of both sides, 0-5."""
@@ -101,10 +104,22 @@ def shape_weights(
                 share = 1 - LOWERER_YIELDS * expression.intensities[INDEX["AU01"]] / 5
             left, right = weight * level * share
             add(shape, left, right)
-    for shapes in (expression.shapes, resting_shapes or {}):
+    for shapes in (expression.shapes, resting_shapes or {}, _lids(expression.gaze_radians)):
         for shape, weight in shapes.items():
             add(shape, weight, weight)
     return weights
+
+
+def _lids(gaze_radians: np.ndarray) -> dict[str, float]:
+    """Weights of the looking shapes, by which the lids follow the eyes."""
+    if not gaze_radians.any():
+        return {}
+    left, up = gaze_radians / LOOK
+    return {
+        "eyeLookOut_L" if left > 0 else "eyeLookIn_L": abs(left),
+        "eyeLookIn_R" if left > 0 else "eyeLookOut_R": abs(left),
+        "eyeLookUp" if up > 0 else "eyeLookDown": abs(up),
+    }
 
 
 def lips_part(gap: float, press: float) -> float:
@@ -211,14 +226,9 @@ def _unlabelled(
     if strength["AU45"] == 0 and rng.random() < 0.45:
         # Heavy lids are not a blink, and not raised.
         shapes["eyeBlink"] = 0.25 * rng.random() * max(0.0, 1 - 5 * strength["AU05"])
-    gaze = rng.normal(size=2) * (0.16, 0.13)
+    gaze = rng.normal(size=2) * (0.2, 0.13)
     if rng.random() < 0.15:
         gaze[1] = -rng.uniform(0.15, 0.55)  # eyes cast down
-    # The looking shapes turn the eye by about half a radian at weight 1.
-    left, up = gaze / 0.5
-    shapes["eyeLookOut_L" if left > 0 else "eyeLookIn_L"] = abs(left)
-    shapes["eyeLookIn_R" if left > 0 else "eyeLookOut_R"] = abs(left)
-    shapes["eyeLookUp" if up > 0 else "eyeLookDown"] = abs(up)
     for pair in (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight")):
         if rng.random() < 0.08:
             shapes[pair[rng.integers(2)]] = 0.5 * rng.random()

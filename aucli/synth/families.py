@@ -15,6 +15,9 @@ from aucli.synth.people import Person
 
 FAMILIES = ("ict", "makehuman")
 
+# Columns of a set: unit vectors of FaceSample.gaze, 0 the person's right eye.
+GAZE_COLUMNS = tuple(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz")
+
 HEAD_CENTRE = np.array([0.0, 0.0, 7.0])
 BROW_TO_CHIN = 14.0
 # Parts of a head, as the shader tells them apart.
@@ -57,5 +60,28 @@ class FaceModel(ABC):
         """A random person of this family."""
 
     @abstractmethod
-    def posed(self, person: Person, weights: np.ndarray, gaze_radians: np.ndarray) -> np.ndarray:
-        """(V, 3) vertices of a person's face. weights: (E,). gaze_radians: (2,) left, up."""
+    def posed(self, person: Person, weights: np.ndarray) -> np.ndarray:
+        """(V, 3) vertices of a person's face, the eyes looking ahead. weights: (E,)."""
+
+
+def turn_eyes(
+    model: FaceModel, vertices: np.ndarray, gaze_radians: np.ndarray, vergence_radians: float
+) -> np.ndarray:
+    """Turn the eyeballs of posed ``vertices``; (2, 3) unit vectors of where they look.
+
+    The vectors are in the frame, the person's right eye first. An eyeball stays the mean face's,
+    moved and scaled: shapes of the face would tilt it. gaze_radians, vergence_radians: as of
+    ``Expression``.
+    """
+    directions = np.empty((2, 3))
+    for k, (eye, inward) in enumerate(zip(model.eyes, (1, -1), strict=True)):
+        left, up = gaze_radians[0] + inward * vergence_radians / 2, gaze_radians[1]
+        (cl, sl), (cu, su) = ((np.cos(a), np.sin(a)) for a in (left, up))
+        turn = np.array([[cl, -sl * su, sl * cu], [0, cu, su], [-sl, -cl * su, cl * cu]])
+        rest, posed = model.vertices[eye], vertices[eye]
+        pivot = (rest.min(0) + rest.max(0)) / 2
+        moved = posed.mean(0) - rest.mean(0)
+        size = posed.std(0).sum() / rest.std(0).sum()
+        vertices[eye] = pivot + moved + size * (rest - pivot) @ turn.T
+        directions[k] = turn[:, 2]
+    return directions

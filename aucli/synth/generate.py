@@ -19,6 +19,7 @@ from aucli.aus import SYNTHETIC_AUS
 from aucli.errors import DataError, OutputError
 from aucli.files import write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
+from aucli.synth.families import GAZE_COLUMNS
 from aucli.synth.ict import load_ict
 from aucli.synth.mesh import FaceMesh
 from aucli.synth.renderer import RESOLUTION, Renderer
@@ -150,7 +151,10 @@ def _schema() -> pa.Schema:
             *[(f"pose_{axis}", pa.float32()) for axis in ("Rx", "Ry", "Rz")],
             ("gaze_x", pa.float32()),
             ("gaze_y", pa.float32()),
+            *[(name, pa.float32()) for name in GAZE_COLUMNS],
             ("blink", pa.float32()),
+            ("family", pa.string()),
+            ("age", pa.string()),
         ]
     )
 
@@ -166,7 +170,10 @@ def _row(sample: FaceSample) -> dict[str, object]:
         **dict(zip(("pose_Rx", "pose_Ry", "pose_Rz"), sample.pose_radians.tolist(), strict=True)),
         "gaze_x": float(sample.gaze_radians[0]),
         "gaze_y": float(sample.gaze_radians[1]),
+        **dict(zip(GAZE_COLUMNS, sample.gaze.ravel().tolist(), strict=True)),
         "blink": (columns["AU45_L"] + columns["AU45_R"]) / 10,
+        "family": sample.family,
+        "age": sample.age,
     }
 
 

@@ -55,8 +55,7 @@ class IctModel(families.FaceModel):
     def sample_person(self, rng: np.random.Generator) -> Person:
         return sample_person(rng)
 
-    def posed(self, person: Person, weights: np.ndarray, gaze_radians: np.ndarray) -> np.ndarray:
-        """Eyes turn by the looking shapes, which :func:`facs.sample_expression` weighs by gaze."""
+    def posed(self, person: Person, weights: np.ndarray) -> np.ndarray:
         identity = person.identity @ self.identities.reshape(len(self.identities), -1)
         offsets = identity + weights @ self.expressions.reshape(len(self.expressions), -1)
         return self.vertices + offsets.reshape(-1, 3)  # (V, 3)
