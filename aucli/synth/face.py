@@ -13,7 +13,7 @@ from aucli.synth.facs import (
     sample_expression,
     shape_weights,
 )
-from aucli.synth.families import BROW_TO_CHIN, HEAD_CENTRE, turn_eyes
+from aucli.synth.families import BROW_TO_CHIN, GUMS, HEAD_CENTRE, TEETH, turn_eyes
 from aucli.synth.glasses import fit_glasses
 from aucli.synth.people import Person, sample_light
 from aucli.synth.renderer import Renderer
@@ -27,6 +27,9 @@ CAMERA_AXES = np.array([1, -1, -1])
 # Eyes turn at most so far against the head (radians to a side, and up or down).
 FARTHEST_GAZE = np.array([0.6, 0.45])
 BETWEEN_PUPILS = 6.3
+INCISORS_UNDER_LIP = 0.2
+SMILE_CURVE = 0.35
+LIP_THICKNESS = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,10 +122,16 @@ class FaceMaker:
         self.renderer = renderer
         self.model = renderer.mesh.model
         self.names = self.model.expression_names
+        # The lower row hangs on the jaw, the upper one does not.
+        inside = np.isin(self.model.part, (GUMS, TEETH))
+        drop = np.abs(self.model.expressions[self.names.index("jawOpen")]).max(1)
+        hanging = drop > 0.3 * max(drop[inside].max(initial=0), 1e-3)
+        self._teeth = (np.flatnonzero(inside & ~hanging), np.flatnonzero(inside & hanging))
+        at = self.model.vertices
+        front = (self.model.part == TEETH) & ~hanging & (np.abs(at[:, 0]) < 1)
+        self._incisors = np.flatnonzero(front & (at[:, 2] > at[front, 2].max(initial=0) - 1.5))
         # AU25 is measured on the mouth as the jaw and lips open it, before they roll inwards.
-        self._rolls = [
-            i for i, n in enumerate(self.names) if n.startswith(("mouthRoll", "mouthClose"))
-        ]
+        self._rolls = [i for i, n in enumerate(self.names) if n.startswith("mouthRoll")]
 
     def sample(self, identity: int, rng: np.random.Generator) -> FaceSample:
         """A random face of one person: light, expression, camera and hair vary with ``rng``."""
@@ -146,6 +155,7 @@ class FaceMaker:
         weights = shape_weights(expression, self.names, person.resting_shapes, model.shapes)
         vertices = model.posed(person, weights)
         looking = turn_eyes(model, vertices, expression.gaze_radians, expression.vergence_radians)
+        self._set_teeth(vertices, weights, person)
         intensities = expression.intensities.astype(np.float32).copy()
         gap = self._lip_gap(vertices, weights)
         press = float(intensities[INDEX["AU24"]].mean() / 5)
@@ -162,7 +172,8 @@ class FaceMaker:
             glasses,
             mouth_open=gap > MOUTH_OPEN_GAP,
         )
-        points = vertices[model.landmarks]
+        mesh = self.renderer.mesh
+        points = mesh.landmark_points(vertices, person.brow_rise(mesh.brow_uv[:, 0]))
         landmarks, eye_depth = self._project(points, view, clip)
         visible = self._visible(landmarks, eye_depth, depth, camera)
         self._outline_jaw(landmarks, visible, vertices, view, clip)
@@ -179,6 +190,31 @@ class FaceMaker:
             family=model.family,
             age=person.age,
         )
+
+    def _set_teeth(self, vertices: np.ndarray, weights: np.ndarray, person: Person) -> None:
+        """Move both rows of teeth in place: to the lips of this person at rest, behind them always.
+
+        At rest the edge of the upper incisors lies just below the edge of the upper lip.
+        """
+        upper, lower = self._teeth
+        if not len(upper):
+            return
+        lip = self.model.landmarks[INNER_LIPS_ABOVE[1]]
+        resting = vertices[lip, 1] - weights @ self.model.expressions[:, lip, 1]
+        incisors = vertices[self._incisors]
+        rise = resting - INCISORS_UNDER_LIP - incisors[:, 1].min()
+        lips = vertices[self.model.landmarks[[INNER_LIPS_ABOVE[1], INNER_LIPS_BELOW[1]]]]
+        room = lips[:, 2].min() - LIP_THICKNESS - incisors[:, 2].max()
+        forward = min(person.teeth[1], room)
+        # The lower lip follows the edges of the upper teeth, and the row's curve the smile's.
+        edge = incisors[:, 1].min() + rise + person.teeth[0]
+        above = max(0.0, lips[1, 1] - INCISORS_UNDER_LIP - edge)
+        corners = self.model.landmarks[[48, 54]]
+        bent = float(np.clip((weights @ self.model.expressions[:, corners, 1]).mean(), 0, 1.2))
+        curve = bent * SMILE_CURVE * np.minimum((vertices[upper, 0] / 2) ** 2, 1.5)
+        vertices[lower] += (0, rise + person.teeth[2], forward)
+        vertices[upper] += (0, rise + person.teeth[0] + above, forward)
+        vertices[upper, 1] += curve
 
     def _lip_gap(self, vertices: np.ndarray, weights: np.ndarray) -> float:
         above = self.model.landmarks[list(INNER_LIPS_ABOVE)]

@@ -17,7 +17,7 @@ from aucli.aus import SYNTHETIC_AUS
 SHAPES = {
     "AU01": {"browInnerUp": 2.2},
     "AU02": {"browOuterUp": 1.6},
-    "AU04": {"browLower": 1.5, "browKnit": 1.6},
+    "AU04": {"browLower": 1.9, "browKnit": 1.6},
     "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
@@ -41,17 +41,23 @@ LOWERER_YIELDS = 0.85
 LOOK = 0.5  # radians that the looking shapes of the lids belong to at weight 1
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
-# A resting face differs from the mean face: unlabelled offsets keep identity apart from AU.
+# No two pictures of a face at rest are alike; what a person looks like at rest is wider
+# (``people.REST_SPREAD``).
 TONIC_SPREAD = {
-    "browInnerUp": 0.14, "browOuterUp": 0.14, "browDown": 0.14, "eyeWide": 0.14, "eyeSquint": 0.15,
-    "mouthSmile": 0.10, "mouthFrown": 0.12, "mouthUpperUp": 0.08, "noseSneer": 0.07,
-    "cheekSquint": 0.10, "mouthPress": 0.10, "mouthDimple": 0.12, "mouthShrugLower": 0.10,
-    "mouthStretch": 0.06, "cheekPuff": 0.07,
+    "browInnerUp": 0.08, "browOuterUp": 0.08, "browDown": 0.07, "eyeWide": 0.08, "eyeSquint": 0.08,
+    "mouthSmile": 0.06, "mouthFrown": 0.06, "mouthUpperUp": 0.06, "noseSneer": 0.04,
+    "cheekSquint": 0.06, "mouthPress": 0.06, "mouthDimple": 0.06, "mouthShrugLower": 0.06,
+    "mouthStretch": 0.05, "cheekPuff": 0.05,
 }  # fmt: skip
+# Lids meet at eyeBlink 1, whatever they are like at rest; more would push one through the other.
+# Tight lids that are shut have less way to go.
+SQUINT_OF_SHUT_EYES = 0.7
 
 # Inner lip gap, in model units, at which lips count as parted and at which AU25 reaches 5.
 LIP_GAP_CLOSED = 0.15
 LIP_GAP_FULL = 1.65
+# mouthClose that shuts the lips which mouthFunnel opens.
+LIPS_SHUT_IN_FUNNEL = 0.35
 
 Shapes = Mapping[str, Mapping[str, float]]
 
@@ -107,6 +113,15 @@ def shape_weights(
     for shapes in (expression.shapes, resting_shapes or {}, _lids(expression.gaze_radians)):
         for shape, weight in shapes.items():
             add(shape, weight, weight)
+    for side in "LR":
+        blink, wide, squint = (index.get(f"eye{s}_{side}") for s in ("Blink", "Wide", "Squint"))
+        if blink is None or wide is None or squint is None:
+            continue
+        weights[blink] = np.clip(weights[blink], -0.2, 1)
+        open_share = 1 - max(weights[blink], 0)
+        weights[wide] *= open_share
+        kept = SQUINT_OF_SHUT_EYES if weights[squint] > 0 else 0.0
+        weights[squint] *= open_share + (1 - open_share) * kept
     return weights
 
 
@@ -131,7 +146,7 @@ def lips_part(gap: float, press: float) -> float:
 # Mixtures seen in life: AU -> probability, and relative strength.
 PROTOTYPES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
     # broad smile
-    (2.4, {"AU12": (1, 1), "AU06": (0.92, 0.95), "AU07": (0.3, 0.6), "AU26": (0.3, 0.4)}),
+    (2.9, {"AU12": (1, 1), "AU06": (0.85, 0.95), "AU07": (0.3, 0.6), "AU26": (0.3, 0.5)}),
     # closed, social smile
     (0.9, {"AU12": (1, 0.7), "AU06": (0.3, 0.5), "AU14": (0.25, 0.5)}),
     # surprise
@@ -161,6 +176,13 @@ PROTOTYPES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
            "AU15": (0.3, 0.7)}),
     # lips sucked or pressed
     (0.7, {"AU28": (0.7, 1), "AU24": (0.5, 1), "AU17": (0.3, 0.6)}),
+    # lips pushed forward: a kiss, a pout, doubt
+    (0.8, {"AU18": (0.8, 1), "AU22": (0.35, 0.8), "AU17": (0.4, 0.7), "AU04": (0.2, 0.6)}),
+    # eyes squeezed or screwed up: glare, pain, sneezing, laughing tears
+    (1.0, {"AU07": (0.9, 1), "AU06": (0.7, 0.9), "AU04": (0.7, 0.9), "AU09": (0.4, 0.8),
+           "AU10": (0.25, 0.6), "AU12": (0.3, 0.9), "AU20": (0.2, 0.7), "AU45": (0.5, 1)}),
+    # a slight worry: the inner brows oblique, hardly more
+    (0.6, {"AU01": (1, 0.45), "AU04": (0.85, 0.4), "AU15": (0.2, 0.4), "AU26": (0.2, 0.4)}),
 )  # fmt: skip
 FREE_AUS = tuple(au for au in SYNTHETIC_AUS if au not in ("AU25", "AU45"))
 
@@ -187,11 +209,11 @@ def sample_expression(rng: np.random.Generator) -> Expression:
             strength[au] = max(strength[au], 0.15 * rng.random())
     if max(strength["AU24"], strength["AU28"]) > 0.2:
         strength["AU26"] *= 0.2
-    if rng.random() < 0.2:
-        strength["AU45"] = 1.0 if rng.random() < 0.5 else rng.random()
-    # Closed eyes show neither raised nor tightened lids, and raised lids are not half closed.
+    if rng.random() < 0.2 or strength["AU45"] > 0.3:
+        strength["AU45"] = 1.0 if rng.random() < 0.6 else rng.random()
+    # Shut eyes have no raised lids, but may be tightened; raised lids are not half closed.
     if strength["AU45"] > 0.5:
-        strength["AU05"] = strength["AU07"] = 0.0
+        strength["AU05"] = 0.0
     elif strength["AU05"] > 0.1:
         strength["AU45"] = 0.0
 
@@ -208,19 +230,41 @@ def sample_expression(rng: np.random.Generator) -> Expression:
     return Expression(intensities, shapes, gaze)
 
 
+def _smile(rng: np.random.Generator, smile: float, shapes: dict[str, float]) -> None:
+    """How this smile is smiled: no AU of its own tells a wide grin from a narrow one."""
+    shapes["cheekSquint"] += 0.15 * smile
+    shapes["mouthStretch"] += smile * rng.uniform(-0.05, 0.3)
+    shapes["mouthSmile"] += smile * rng.normal() * 0.06
+    kind = rng.random()
+    if kind < 0.25:
+        return  # lips shut, unless the jaw opens them
+    # Upper teeth alone, or both rows; the smile itself lifts the upper lip, and the lips thin.
+    opening = rng.uniform(0.25, 1.0) * smile
+    shapes["mouthUpperUp"] += rng.uniform(0.3, 0.85) * opening
+    if kind > 0.6:
+        shapes["mouthLowerDown"] = rng.uniform(0.2, 1.1) * opening
+    thin = rng.random() * smile
+    shapes["mouthRollUpper"] = 0.22 * thin
+    shapes["mouthRollLower"] = 0.25 * thin * rng.random()
+
+
 def _unlabelled(
     rng: np.random.Generator, strength: dict[str, float]
 ) -> tuple[dict[str, float], np.ndarray]:
     shapes = {name: rng.normal() * spread for name, spread in TONIC_SPREAD.items()}
-    if strength["AU12"] > 0.3 and rng.random() < 0.65:
-        # Teeth show in a smile while the jaw stays shut; the smile itself lifts the upper lip.
-        opening = rng.uniform(0.2, 1.0) * strength["AU12"]
-        shapes["mouthUpperUp"] += 0.45 * opening
-        shapes["mouthLowerDown"] = 0.55 * opening * rng.random()
+    smile = strength["AU12"]
+    if smile > 0.3:
+        _smile(rng, smile, shapes)
     elif rng.random() < 0.15:
         shapes["mouthLowerDown"] = 0.7 * rng.random() ** 2
-    if strength["AU12"] > 0.3:
-        shapes["cheekSquint"] += 0.15 * strength["AU12"]
+    # Lips pushed forward may be parted, shut, or drawn back from shut teeth.
+    if max(strength["AU22"], strength["AU18"]) > 0.15 and strength["AU26"] < 0.1:
+        draw = rng.random()
+        if draw < 0.45:
+            shapes["mouthClose"] = rng.uniform(0.6, 1.05) * LIPS_SHUT_IN_FUNNEL * strength["AU22"]
+        elif draw < 0.65:
+            shapes["mouthLowerDown"] = shapes.get("mouthLowerDown", 0) + 0.5 * rng.random()
+            shapes["mouthUpperUp"] += 0.4 * rng.random()
     if strength["AU26"] < 0.05 and rng.random() < 0.2:
         shapes["jawOpen"] = 0.06 * rng.random()
     if strength["AU45"] == 0 and rng.random() < 0.45:

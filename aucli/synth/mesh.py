@@ -18,6 +18,11 @@ from aucli.synth.families import (
 )
 
 # Draw order within the buffers: skin, head, then eyes and lashes, then the mouth's inside.
+# No beard grows above this v of the map.
+BEARD_TOP = 0.63
+BROWS = slice(17, 27)
+# Annotators mark the upper part of the brow's hair, not the skin above it (in v of the map).
+BROW_LANDMARK = -0.008
 DRAW_ORDER = {FACE: 0, HEAD: 1, EYE_SOCKET: 2, EYE: 3, LASHES: 4, SOCKET: 5, GUMS: 6, TEETH: 7}
 
 
@@ -47,8 +52,6 @@ class FaceMesh:
             (triangles[:, 0] != triangles[:, 2]) & (triangles[:, 1] != triangles[:, 2])
         ]
         first_vertex = self.draw_vertices[triangles[:, 0]]
-        molar = model.back_teeth[first_vertex]
-        triangles, first_vertex = triangles[~molar], first_vertex[~molar]
         order = np.array([DRAW_ORDER.get(p, 0) for p in range(9)])[self.part[first_vertex]]
         sorting = np.argsort(order, kind="stable")
         self.triangles = triangles[sorting].astype(np.int32)
@@ -57,6 +60,37 @@ class FaceMesh:
         self.skin_count = int((order <= 1).sum())
         self.outer_count = int((order <= 4).sum())
         self.hair_triangles = self._hair(order)
+        face = self.triangles[: self.face_count]
+        below = self.draw_uv[face, 1].max(1) < BEARD_TOP
+        self.beard_triangles = np.ascontiguousarray(face[below])
+
+    def landmark_points(self, vertices: np.ndarray, brow_rise: np.ndarray) -> np.ndarray:
+        """The 68 landmarks (68, 3) of posed vertices (V, 3); brows where their hair is drawn.
+
+        brow_rise: (10,) how much higher than on the mean face the brow is drawn, in v of the map.
+        """
+        points = vertices[self.model.landmarks]
+        brows = points[BROWS]
+        upward = (brows - vertices[self._under_brows]) / self._under_brows_dv[:, None]
+        points[BROWS] = brows + upward * (brow_rise + BROW_LANDMARK)[:, None]
+        return points
+
+    @cached_property
+    def brow_uv(self) -> np.ndarray:
+        """(10, 2) of the brow landmarks on the map of ``masks``."""
+        return self.uv_of_vertex[self.model.landmarks[BROWS]]
+
+    @cached_property
+    def _under_brows(self) -> np.ndarray:
+        """(10,) face vertices below the brow landmarks: the way a brow moves along the skin."""
+        face = self.uv_of_vertex[: self.model.face_vertices]
+        away = face[None] - (self.brow_uv - [0, 0.02])[:, None]
+        away = np.abs(away) * [2, 1]
+        return away.sum(2).argmin(1)
+
+    @cached_property
+    def _under_brows_dv(self) -> np.ndarray:
+        return self.brow_uv[:, 1] - self.uv_of_vertex[self._under_brows, 1]
 
     def _hair(self, order: np.ndarray) -> np.ndarray:
         skin = self.triangles[: self.skin_count]

@@ -8,6 +8,15 @@ import numpy as np
 from aucli.synth.facs import Expression
 
 IDENTITY_COUNT = 100
+# The brows on the map of ``masks``: distance of their middle from the face's, and half a length.
+BROW_MIDDLE, BROW_REACH = 0.15, 0.11
+# How much people differ at rest, in weights of face shapes.
+REST_SPREAD = {
+    "browInnerUp": 0.14, "browOuterUp": 0.12, "browDown": 0.12, "eyeWide": 0.16, "eyeSquint": 0.18,
+    "mouthSmile": 0.08, "mouthFrown": 0.13, "mouthUpperUp": 0.06, "noseSneer": 0.07,
+    "cheekSquint": 0.10, "mouthPress": 0.08, "mouthDimple": 0.11, "mouthShrugLower": 0.10,
+    "mouthStretch": 0.06, "cheekPuff": 0.07,
+}  # fmt: skip
 AGES = ("baby", "child", "adult", "old")
 
 
@@ -32,6 +41,8 @@ class Person:
 
     identity: (100,) numbers about 0 that a family makes the face's shape of. uniforms: shader
     inputs by name. hair_shells: heights of the hair layers above the scalp, outermost last.
+    beard_length: of hair beyond stubble, model units. teeth: (3,) how much higher the upper row
+    is, how much farther forward both are, how much higher the lower row is, model units.
     wrinkling: 0-1, how much expressions crease the skin. resting_folds: (8,) strength of each fold
     without an expression. resting_shapes: weights of face shapes at rest, such as high brows. age:
     one of AGES.
@@ -40,12 +51,20 @@ class Person:
     identity: np.ndarray
     uniforms: dict[str, Any]
     hair_shells: tuple[float, ...] = ()
+    beard_length: float = 0.0
     long_hair: bool = False
     glasses: bool = False
     wrinkling: float = 0.0
     resting_folds: np.ndarray = field(default_factory=lambda: np.zeros(8))
     resting_shapes: dict[str, float] = field(default_factory=dict)
+    teeth: np.ndarray = field(default_factory=lambda: np.zeros(3))
     age: str = "adult"
+
+    def brow_rise(self, u: np.ndarray) -> np.ndarray:
+        """How much higher the brow is drawn at ``u`` of the map than on the mean face, in v."""
+        away = np.abs(u - 0.5) - BROW_MIDDLE
+        tilt, arch = self.uniforms["brow_form"][:2]
+        return self.uniforms["brow"][0] + tilt * away + arch * (1 - (away / BROW_REACH) ** 2)
 
     def fold_uniforms(self, expression: Expression) -> dict[str, np.ndarray]:
         """Strength of each fold for an expression: resting folds plus what the AUs crease."""
@@ -93,15 +112,12 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
 
     if u() < 0.75:
         lip_colour = skin * (0.95, 0.55, 0.55) * rng.uniform(0.75, 1.15)
-    else:
+    else:  # painted, or by nature another colour than the skin
         lip_colour = np.array([rng.uniform(0.15, 0.7), rng.uniform(0.06, 0.16),
                                rng.uniform(0.08, 0.23)])  # fmt: skip
-    moustache = not feminine and u() < 0.12
-    beard_opacity = 0.0
-    if moustache:
-        beard_opacity = rng.uniform(0.4, 1.0)
-    elif not feminine and u() < 0.5:
-        beard_opacity = rng.uniform(0, 0.45) if u() < 0.6 else rng.uniform(0.6, 1.0)
+        if not feminine:
+            lip_colour = 0.25 * lip_colour + 0.75 * skin * (0.95, 0.6, 0.58)
+    beard, beard_length = _beard(rng, hair, feminine)
     # Thin, faint and absent brows force the net to read the skin around them too.
     brow_opacity = np.clip(0.75 + 0.3 * rng.normal(), 0.12, 1) if u() < 0.9 else 0.12 * u()
     uniforms: dict[str, Any] = {
@@ -109,23 +125,23 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
         "lip_colour": lip_colour,
         "hair_colour": hair,
         "brow_colour": hair * rng.uniform(0.4, 0.9),
-        "beard_colour": hair * rng.uniform(0.6, 1.1),
         "cloth_colour": rng.random(3) ** 2 * rng.uniform(0.1, 1.0),
         "iris_colour": _between(rng, IRIS),
         "sclera_colour": _srgb(235, 230, 225) * rng.uniform(0.75, 1.05)
         * (1 - np.array([0, 1, 1]) * 0.12 * u()),
         "blush_colour": np.array([1.0, 0.72, 0.70]),
         "shadow_colour": rng.random(3) * 0.4,
-        "tooth_colour": _srgb(240, 232, 215) * rng.uniform(0.6, 1.05),
+        "tooth_colour": _srgb(240, *rng.uniform((222, 190), (238, 234))) * rng.uniform(0.65, 1.15),
+        "gum_colour": np.array([0.55, 0.2, 0.2]) * rng.uniform(0.6, 1.2),
         "glasses_colour": rng.random(3) ** 3 * 0.4 if u() < 0.7 else _srgb(190, 160, 100),
         "lips": np.array([rng.uniform(0.5, 1) if feminine else rng.uniform(0.25, 0.9),
                           rng.uniform(0.12, 0.32), 0.3 * u() * feminine]),
         "brow": np.array([rng.normal() * 0.009, 0.44 + 0.12 * rng.normal(),
                           rng.uniform(0.08, 0.26), brow_opacity]),
-        "beard": np.array([beard_opacity, rng.uniform(3, 12), rng.uniform(0.3, 0.7),
-                           float(moustache)]),
+        "brow_form": np.array([rng.normal() * 0.055, rng.normal() * 0.005,
+                               rng.uniform(0.08, 0.3), rng.uniform(0.4, 1.0)]),
         "makeup": np.array([u() * 0.9, (u() < 0.25 * feminine) * u() * 0.8, 0.45 * u(),
-                            0.9 * u() if feminine and u() < 0.6 else 0.25 * u()]),
+                            0.65 * u() if feminine and u() < 0.6 else 0.2 * u()]),
         "blotches": np.array([rng.uniform(0.02, 0.1), rng.uniform(0.01, 0.07),
                               0.005 + 0.06 * u() ** 2, (u() < 0.3) * u() * 0.7]),
         "seed": rng.random(4),
@@ -136,6 +152,7 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
                            rng.uniform(0.5, 1.0)]),
     }  # fmt: skip
 
+    uniforms.update(beard)
     front = rng.normal(9.2, 1.3) if u() < 0.75 else rng.normal(6.4, 0.7)  # the rest are fringes
     nape = rng.uniform(-3, 2) if u() < 0.7 else -14.0
     uniforms["hairline"] = np.array([front, nape, rng.uniform(0.25, 0.85), rng.uniform(-0.5, 5.5)])
@@ -159,21 +176,67 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
     )
     uniforms["fold_shift"] = rng.normal(size=2) * 0.008
     uniforms.update(sample_light(rng, skin))
-    # Some people's brows are high or low all their life; that is neither AU01 nor AU04.
-    resting_shapes = {}
-    if u() < 0.3:
-        inner = rng.normal(0.15, 0.22)
-        resting_shapes = {"browInnerUp": inner, "browOuterUp": 0.7 * inner + 0.1 * rng.normal()}
     return Person(
         identity=identity,
         uniforms=uniforms,
         hair_shells=shells,
+        beard_length=beard_length,
+        teeth=rng.normal(size=3) * (0.18, 0.12, 0.12),
         long_hair=feminine and bool(shells) and not hat and u() < 0.75,
         glasses=u() < 0.2,
         wrinkling=wrinkling,
         resting_folds=at_rest,
-        resting_shapes=resting_shapes,
+        resting_shapes=_at_rest(rng),
     )
+
+
+def _beard(
+    rng: np.random.Generator, hair: np.ndarray, feminine: bool
+) -> tuple[dict[str, Any], float]:
+    """Shader inputs of the beard, and its length: none, stubble, a moustache, a goatee, or full.
+
+    hair: (3,) linear colour of the head's. Expressions never depend on it.
+    """
+    u = rng.random
+    draw = 1.0 if feminine else u()
+    colour = hair * rng.uniform(0.55, 1.15)
+    if u() < 0.2:
+        colour = _between(rng, HAIR)
+    grey = rng.uniform(0.3, 0.75) if u() < 0.3 else 0.0
+    opacity, length, width, moustache = 0.0, 0.0, 0.5, 1.0
+    if draw < 0.2:  # stubble
+        opacity = rng.uniform(0.08, 0.5)
+    elif draw < 0.52:
+        opacity = rng.uniform(0.5, 1.0)
+        # From a close crop to a full beard; half of the long ones are short.
+        length = rng.uniform(0.12, 1.0) ** (1.0 if u() < 0.5 else 2.0)
+        moustache = float(u() < 0.93)
+        if draw < 0.28:
+            width, length, moustache = -1.0, min(length, 0.35), 1.0
+        elif draw < 0.36:
+            width = rng.uniform(0.06, 0.14)
+    uniforms = {
+        "beard": np.array([opacity, rng.uniform(4, 14), rng.uniform(0.3, 0.6), grey]),
+        "beard_form": np.array([width, moustache, rng.uniform(0.46, 0.6), rng.uniform(0, 0.03)]),
+        "beard_colour": colour,
+        "beard_drop": rng.uniform(0.2, 1.3),
+    }  # fmt: skip
+    return uniforms, length
+
+
+def _at_rest(rng: np.random.Generator) -> dict[str, float]:
+    """Brows high, low or oblique, heavy or wide lids, corners of the mouth up or down, all life
+    long: none of it is an AU."""
+    amount = 1.0 if rng.random() < 0.7 else 1.8
+    rest = {name: rng.normal() * spread * amount for name, spread in REST_SPREAD.items()}
+    height = rng.normal() * 0.16 * amount
+    rest["browInnerUp"] += height
+    rest["browOuterUp"] += height
+    if rng.random() < 0.35:
+        rest["browDown"] += 0.45 * rng.random()
+    if rng.random() < 0.35:
+        rest["eyeBlink"] = 0.3 * rng.random()
+    return rest
 
 
 def sample_light(rng: np.random.Generator, skin: np.ndarray) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 #version 330
-// SURFACE: 0 face skin, 1 head and neck, 2 eyes, lashes and mouth, 3 hair, 4 glasses
+// SURFACE: 0 face skin, 1 head and neck, 2 eyes, lashes and mouth, 3 hair, 4 glasses, 5 beard
 #define SURFACE @SURFACE
 in vec3 view_position; in vec3 view_normal; in float open_sky; in vec2 at; flat in float kind;
 in vec3 rest_position; in vec4 light_position;
 uniform sampler2D mask_colour, mask_makeup, mask_upper, mask_lower, noise_map, shadow_map;
 uniform vec3 skin, lip_colour, hair_colour, brow_colour, beard_colour, cloth_colour, iris_colour;
-uniform vec3 sclera_colour, blush_colour, shadow_colour, tooth_colour, glasses_colour;
+uniform vec3 sclera_colour, blush_colour, shadow_colour, tooth_colour, gum_colour, glasses_colour;
 uniform vec3 lips;          // strength, softness, gloss
 uniform vec4 brow;          // shift down, threshold, softness, opacity
-uniform vec4 beard;         // opacity, stubble frequency, threshold, moustache only
+uniform vec4 brow_form;     // tilt, arch, raggedness of the hair, density of the inner end
+uniform vec4 beard;         // opacity, stubble frequency, threshold, share of grey hairs
+uniform vec4 beard_form;    // half width, moustache, height of the cheeks, overhang over the lip
 uniform vec4 makeup;        // blush, eye shadow, rings under the eyes, liner
 uniform vec4 blotches;      // low, mid, high frequency, freckles
 uniform vec4 seed;
@@ -20,10 +22,24 @@ uniform vec4 hairline;      // front height, nape height, noise, side height
 uniform vec4 hair_form;     // depth where front becomes back, strand frequency, wave, wave frequency
 uniform vec3 key_direction, key_colour, fill_direction, fill_colour, sky_colour, ground_colour;
 uniform vec4 gloss;         // strength, power, subsurface, weight of openness
-uniform float pupil, shadow, cloth_height, hat, shell;
+uniform float pupil, shadow, cloth_height, hat, shell, shell_share;
 out vec4 colour;
 
 float noise(vec2 p, int octave) { return (texture(noise_map, p)[octave] - 0.5) * 2.7; }
+
+#if SURFACE == 0 || SURFACE == 5
+// How much beard grows at a point of the map: the mask within this person's form of beard.
+float beard_field(vec2 p, float mask) {
+    float away = abs(p.x - 0.5);
+    float chin = (1.0 - smoothstep(beard_form.x - 0.03, beard_form.x + 0.03, away))
+               * smoothstep(0.0, 0.05, beard_form.z - p.y + 0.35 * max(away - 0.13, 0.0));
+    float lip = beard_form.y * smoothstep(0.425, 0.45, p.y)
+              * (1.0 - smoothstep(0.12, 0.17, away));
+    float low = 1.0 - smoothstep(0.435, 0.46, p.y - 0.3 * away);
+    float side = smoothstep(0.11, 0.15, away);
+    return mask * max(chin * max(low, side), lip);
+}
+#endif
 
 void main() {
     vec3 n = normalize(view_normal);
@@ -75,20 +91,28 @@ void main() {
     float lip = smoothstep(0.5 - lips.y, 0.5 + lips.y, base.x + 0.05 * mid);
     albedo = mix(albedo, lip_colour * (1.0 + 0.12 * high), lip * lips.x);
     shine = mix(shine, shine * 1.5 + lips.z, lip); folds *= 1.0 - lip;
-    float hairs = noise(vec2(at.x * 3.0 + at.y * 0.6, at.y * 0.8 - at.x * 0.4) * 2.0 + seed.zw, 2);
-    float brow_field = texture(mask_colour, vec2(at.x, at.y - brow.x)).y;
-    float inside = step(0.05, brow_field);
+    float away = abs(at.x - 0.5) - 0.15, reach = away / 0.11;
+    float rise = brow.x + brow_form.x * away + brow_form.y * (1.0 - reach * reach);
+    float brow_field = texture(mask_colour, vec2(at.x, at.y - rise)).y;
+    float inside = smoothstep(0.02, 0.2, brow_field);
+    // Hairs stand up at the inner end and lie down towards the temple.
+    float lean = mix(1.25, 0.1, clamp(reach * 0.5 + 0.5, 0.0, 1.0));
+    vec2 grown = vec2(away * cos(lean) + at.y * sin(lean), at.y * cos(lean) - away * sin(lean));
+    float hairs = noise(vec2(grown.x * 0.7, grown.y * 3.6) + seed.zw, 2);
+    brow_field *= mix(brow_form.w, 1.0, smoothstep(-1.0, -0.5, reach))
+                * smoothstep(-1.05, -0.75, reach + 0.12 * hairs);
     float brow_hair = smoothstep(brow.y - brow.z, brow.y + brow.z,
-                                 brow_field + (0.16 * hairs + 0.06 * grain) * inside);
+                                 brow_field + (brow_form.z * hairs + 0.06 * grain) * inside);
     albedo = mix(albedo, brow_colour * (1.0 + 0.25 * hairs), brow_hair * brow.w);
     shine *= 1.0 - 0.8 * brow_hair;
     float stubble = noise(vec2(at.x, at.y * 0.6) * beard.y + seed.xw, 3) * 0.6
                   + noise(at * beard.y * 0.7 + seed.yz, 2) * 0.4;
-    float field = base.z * (beard.w > 0.5 ? smoothstep(0.40, 0.44, at.y) : 1.0);
+    float field = beard_field(at, base.z);
     float hairy = smoothstep(beard.z - 0.25, beard.z + 0.25,
                              field + 0.3 * low * field + 0.12 * stubble * step(0.02, field))
                 * (1.0 - lip) * smoothstep(0.0, 0.2, field);
-    albedo = mix(albedo, beard_colour * (1.0 + 0.3 * stubble),
+    vec3 hair_here = mix(beard_colour, vec3(0.55), step(1.0 - beard.w, 0.5 + 0.35 * high));
+    albedo = mix(albedo, hair_here * (1.0 + 0.3 * stubble),
                  hairy * beard.x * clamp(0.75 + 0.5 * stubble, 0.0, 1.0));
     shine *= 1.0 - 0.7 * hairy * beard.x;
     albedo *= 1.0 - makeup.w * makeup_at.w;
@@ -104,12 +128,12 @@ void main() {
         shine *= 0.5; soft = 0.0;
     } else if (kind < 3.5) { albedo = skin * vec3(0.8, 0.45, 0.4); open *= 0.5; }
     else if (kind < 4.5) {  // gums and tongue
-        albedo = vec3(0.48, 0.16, 0.16); shine = 0.3; soft = 0.0;
+        albedo = gum_colour; shine = 0.3; soft = 0.0;
         open = smoothstep(4.5, 10.8, rest_position.z) * 0.75 + 0.05;
     } else if (kind < 5.5) {  // teeth
         albedo = tooth_colour; shine = 0.35; power = 40.0; soft = 0.0;
-        open = smoothstep(6.0, 10.9, rest_position.z) * 0.85
-             * (1.0 - 0.25 * smoothstep(1.5, 3.0, abs(rest_position.x))) + 0.05;
+        open = smoothstep(7.0, 10.8, rest_position.z) * 0.9
+             * (1.0 - 0.7 * smoothstep(1.3, 2.8, abs(rest_position.x))) + 0.05;
     } else if (kind < 6.5) {  // eye
         vec2 q = rest_position.xy - vec2(rest_position.x > 0.0 ? 3.17 : -3.17, 3.61);
         float r = length(q), rim = 0.62;
@@ -124,6 +148,19 @@ void main() {
         if (noise(at * vec2(14.0, 0.2), 3) < 0.35 - makeup.w * 0.6) discard;
         albedo = hair_colour * 0.35; shine = 0.0; soft = 0.0; open = 0.6;
     }
+#elif SURFACE == 5
+    vec2 over = at + vec2(0.0, beard_form.w * (1.0 - smoothstep(0.0, 0.10, abs(at.x - 0.5) - 0.06))
+                              * step(0.445, at.y));
+    vec4 base = texture(mask_colour, over);
+    float field = beard_field(over, base.z) * (1.0 - smoothstep(0.3, 0.6, base.x));
+    float clump = noise(vec2(at.x * 2.2, at.y * 0.5) + seed.yz, 1);
+    float strand = noise(vec2(at.x * 5.0 + 0.1 * clump, at.y * 1.1) + seed.xw, 2);
+    float thick = smoothstep(beard.z - 0.3, beard.z + 0.3, field) * smoothstep(0.05, 0.35, field);
+    if (thick < 0.05 || thick + 0.35 * strand + 0.2 * clump < 0.35 + 0.5 * shell_share) discard;
+    float grey = step(0.01, beard.w) * smoothstep(0.75, 1.25, beard.w + 0.5 + 0.2 * strand + 0.25 * clump);
+    albedo = mix(beard_colour, vec3(0.55, 0.54, 0.53), grey) * (1.0 + 0.45 * strand + 0.15 * clump);
+    shine = 0.06; power = 14.0; soft = 0.0; open = mix(0.45, 1.0, shell_share) * min(1.0, open_sky + 0.2);
+    n = normalize(n + vec3(0.35 * strand, -0.1, 0.0));
 #else
     albedo = glasses_colour; shine = 0.6; power = 60.0; open = 1.0; soft = 0.0;
 #endif
