@@ -6,6 +6,7 @@ one batch.
 """
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,13 @@ from aucli.aus import MIRROR_68
 NOISE_SIDE = 512
 # The share of hands in a pool of sprites; they come first.
 HANDS = 0.4
+# Small faces are as frequent as large ones: heights in px, and the face's share of a crop's height.
+SMALL_SHARE = 0.5
+SMALL_FACES = (24, 80)
+FACE_IN_CROP = 0.7
+SHRINKING = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+ENLARGING = (Image.Resampling.BILINEAR, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC,
+             Image.Resampling.LANCZOS, Image.Resampling.NEAREST)  # fmt: skip
 GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -247,24 +255,44 @@ def _motion_blur(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor
     return F.conv2d(flat, kernel, groups=count * channels).reshape(images.shape)
 
 
+def _each(images: torch.Tensor, change: Callable[[Image.Image], Image.Image]) -> torch.Tensor:
+    """Every image through a change of a Pillow picture that keeps its size."""
+    out = torch.empty_like(images)
+    for i, image in enumerate(images.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)):
+        picture = change(Image.fromarray(np.ascontiguousarray(image.numpy())))
+        out[i] = torch.from_numpy(np.asarray(picture).astype(np.float32)).permute(2, 0, 1)
+    return out
+
+
+def _jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
 def _small_and_back(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
-    """Down to 30-90 % of the size and back: a face that was far away or strongly compressed."""
-    size = images.shape[-2:]
-    factor = rng.uniform(0.3, 0.9)
-    small = F.interpolate(images, [int(s * factor) for s in size], mode="bilinear", antialias=True)
-    return F.interpolate(small, size, mode="bilinear")
+    """Down until the face is 24-80 px high, and back: it was far away, or the video is small.
+
+    A third of the small pictures are compressed before they are enlarged.
+    """
+    low, high = (np.log(side / FACE_IN_CROP) for side in SMALL_FACES)
+
+    def change(picture: Image.Image) -> Image.Image:
+        factor = min(float(np.exp(rng.uniform(low, high))) / picture.height, 1.0)
+        small = picture.resize(
+            (max(1, round(picture.width * factor)), max(1, round(picture.height * factor))),
+            SHRINKING[rng.integers(len(SHRINKING))],
+        )
+        if rng.random() < 0.33:
+            small = _jpeg(small, int(rng.integers(35, 91)))
+        return small.resize(picture.size, ENLARGING[rng.integers(len(ENLARGING))])
+
+    return _each(images, change)
 
 
 def _compress(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
     """Through JPEG at quality 15-85."""
-    out = torch.empty_like(images)
-    for i, image in enumerate(images.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)):
-        buffer = io.BytesIO()
-        picture = Image.fromarray(np.ascontiguousarray(image.numpy()))
-        picture.save(buffer, "JPEG", quality=int(rng.integers(15, 86)))
-        decoded = np.asarray(Image.open(buffer)).astype(np.float32)
-        out[i] = torch.from_numpy(decoded).permute(2, 0, 1)
-    return out
+    return _each(images, lambda picture: _jpeg(picture, int(rng.integers(15, 86))))
 
 
 def _some(rng: np.random.Generator, images: torch.Tensor, share: float, change) -> None:
@@ -282,8 +310,7 @@ def photometric(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
     count, _, height, width = images.shape
     _some(rng, images, 0.22, _blur)
     _some(rng, images, 0.07, _motion_blur)
-    _some(rng, images, 0.10, _small_and_back)
-    _some(rng, images, 0.10, _small_and_back)  # twice: one factor a call
+    _some(rng, images, SMALL_SHARE, _small_and_back)
 
     draw = rng.random(count)
     saturation = np.where(draw < 0.18, 0.0, np.where(draw < 0.6, rng.uniform(0.3, 1.4, count), 1.0))

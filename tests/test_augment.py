@@ -8,6 +8,7 @@ from synthetic_faces import mean_face
 from aucli import augment
 from aucli.align import apply_matrices
 from aucli.aus import MIRROR_68
+from aucli.synth.negatives import nothing
 from aucli.synth.sprites import sprite_pool
 
 
@@ -73,6 +74,32 @@ def test_photometric_is_uint8_and_repeatable() -> None:
     other = augment.photometric(np.random.default_rng(4), images.clone())
     assert one.dtype == torch.uint8 and one.shape == images.shape
     assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_small_faces_are_as_frequent_as_large_ones() -> None:
+    edges = torch.zeros(200, 3, 128, 128)
+    edges[..., ::2] = 255  # what only a large picture can show
+    out = augment._small_and_back(np.random.default_rng(0), edges[:40].clone())
+    kept = out.diff(dim=3).abs().mean((1, 2, 3))
+    assert out.shape == (40, 3, 128, 128)
+    assert augment.SMALL_FACES[1] / augment.FACE_IN_CROP < 128 and (kept < 160).all()
+    changed = []
+    augment._some(
+        np.random.default_rng(1),
+        edges,
+        augment.SMALL_SHARE,
+        lambda rng, images: changed.append(len(images)) or images,
+    )
+    assert 75 < changed[0] < 125
+
+
+def test_a_crop_with_nothing_in_it_may_be_black_flat_or_noisy() -> None:
+    rng = np.random.default_rng(0)
+    crops = np.stack([nothing(rng, 128) for _ in range(80)])
+    assert crops.shape == (80, 128, 128, 3) and crops.dtype == np.uint8
+    spread = crops.std((1, 2)).max(1)
+    assert (spread == 0).sum() > 20 and (spread > 20).sum() > 10
+    assert (crops.max((1, 2, 3)) < 13).sum() > 5
 
 
 def test_occluders_hide_the_landmarks_behind_them() -> None:

@@ -26,7 +26,7 @@ from aucli.errors import DataError, OutputError
 from aucli.files import shown, write_whole
 from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.families import GAZE_COLUMNS
-from aucli.synth.negatives import hide_face, shuffle_parts
+from aucli.synth.negatives import hide_face, nothing, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
 from aucli.synth.sprites import sprite_pool
 
@@ -359,8 +359,8 @@ class LandmarkBatches(Batches[LandmarkBatch]):
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35
     cut = 0.15
-    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless")
-    shares = (0.27, 0.08, 0.1, 0.15, 0.12, 0.14, 0.14)
+    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless", "nothing")
+    shares = (0.25, 0.08, 0.1, 0.14, 0.11, 0.13, 0.13, 0.06)
 
     def make(self, rng: np.random.Generator) -> LandmarkBatch:
         count = self.batch_size
@@ -378,7 +378,9 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         for i in np.flatnonzero(~is_face):
             if kinds[i] in ("background", "hand"):
                 crops[i] = self.backgrounds.cut(rng, RENDERED_CROP)
-            if kinds[i] == "hand":
+            if kinds[i] == "nothing":
+                crops[i] = nothing(rng, RENDERED_CROP)
+            elif kinds[i] == "hand":
                 crops[i] = self._hand(rng, crops[i])
             elif kinds[i] == "shuffled":
                 crops[i] = shuffle_parts(rng, crops[i], landmarks[i])

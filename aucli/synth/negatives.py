@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from aucli.synth.backgrounds import skin_colour
+from aucli.synth.backgrounds import any_colour, skin_colour
 
 
 def shuffle_parts(rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -30,6 +30,30 @@ def shuffle_parts(rng: np.random.Generator, image: np.ndarray, landmarks: np.nda
         piece = image[v : v + step[1], u : u + step[0]]
         out[y : y + step[1], x : x + step[0]] = piece[::-1] if rng.random() < 0.3 else piece
     return out
+
+
+def nothing(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A crop without anything in it: black, one colour, a ramp of light, or noise.
+
+    Returns (size, size, 3) uint8.
+    """
+    kind = rng.choice(["black", "flat", "ramp", "noise"], p=[0.2, 0.25, 0.2, 0.35])
+    colour = any_colour(rng)
+    if kind == "black":
+        colour = rng.uniform(0, 12, 3)
+    field = np.broadcast_to(colour, (size, size, 3)).astype(np.float64)
+    if kind == "ramp":
+        share = np.linspace(0, 1, size)[:, None, None] ** rng.uniform(0.4, 2.5)
+        field = field * share + any_colour(rng) * (1 - share)
+        field = np.rot90(field, int(rng.integers(4)))
+    elif kind == "noise":
+        cells = int(np.exp(rng.uniform(np.log(6), np.log(size))))
+        channels = 1 if rng.random() < 0.5 else 3
+        coarse = rng.normal(0, rng.uniform(5, 80), (cells, cells, channels))
+        coarse = np.clip(colour + np.broadcast_to(coarse, (cells, cells, 3)), 0, 255)
+        way = Image.Resampling.NEAREST if rng.random() < 0.5 else Image.Resampling.BICUBIC
+        field = np.asarray(Image.fromarray(coarse.astype(np.uint8)).resize((size, size), way))
+    return np.clip(field, 0, 255).astype(np.uint8)
 
 
 def hide_face(rng: np.random.Generator, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -145,6 +145,7 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
         "blotches": np.array([rng.uniform(0.02, 0.1), rng.uniform(0.01, 0.07),
                               0.005 + 0.06 * u() ** 2, (u() < 0.3) * u() * 0.7]),
         "seed": rng.random(4),
+        "pores": 0.02 + 0.1 * u() ** 2,
         "pupil": rng.uniform(0.17, 0.34),
         "cloth_height": -11.0 - 4 * u(),
         "hat": float(hat),
@@ -153,7 +154,13 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
     }  # fmt: skip
 
     uniforms.update(beard)
-    front = rng.normal(9.2, 1.3) if u() < 0.75 else rng.normal(6.4, 0.7)  # the rest are fringes
+    front = rng.normal(9.3, 1.0) if u() < 0.8 else rng.normal(6.6, 0.7)  # the rest are fringes
+    fringe = front < 7.6
+    parted = not fringe and u() < (0.6 if feminine else 0.25)
+    uniforms["hair_shape"] = np.array([
+        0.3 * u() if fringe else rng.uniform(0.2, 1.6), rng.normal() * (1.5 if parted else 0.2),
+        rng.uniform(1.5, 5.0) if parted else rng.normal() * 0.4, rng.uniform(0.05, 1.2),
+    ])  # fmt: skip
     nape = rng.uniform(-3, 2) if u() < 0.7 else -14.0
     uniforms["hairline"] = np.array([front, nape, rng.uniform(0.25, 0.85), rng.uniform(-0.5, 5.5)])
     uniforms["hair_form"] = np.array([rng.uniform(3, 4.5), rng.uniform(2, 10),
@@ -162,15 +169,28 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
     if hat:
         uniforms["hairline"] = np.array([rng.normal(8.2, 0.6), rng.uniform(5, 7), 0.05, 6.0])
         shells = (0.8,)
-    elif u() < 0.86:
+    elif u() < (0.97 if feminine else 0.86):
         thickness = rng.uniform(0.25, 1.45)
         shells = (thickness * 0.5, thickness) if thickness > 0.6 else (thickness,)
 
     # A third of the people hardly crease, so that the net must read the shape and not a drawn line;
     # folds at rest, which look like AU06, 9, 14 or 17 and are not, belong to neutral faces too.
     wrinkling = 0.0 if u() < 0.35 else rng.uniform(0.2, 1.4)
+    # Most of all in old faces, whose hair may be grey.
     at_rest = rng.beta(1.0, 2.2, 8) * (rng.random(8) < 0.55)
-    at_rest *= (0.5, 0.45, 0.55, 0.4, 1.0, 0.5, 0.8, 0.4)
+    old = u() < 0.2
+    if old:
+        at_rest = np.maximum(at_rest, rng.beta(1.6, 1.6, 8) * (rng.random(8) < 0.85))
+        wrinkling = max(wrinkling, rng.uniform(0.3, 1.4))
+        if u() < 0.6:
+            grey = _between(rng, HAIR[-2:])
+            for name in ("hair_colour", "brow_colour", "beard_colour"):
+                uniforms[name] = uniforms[name] + u() * (grey - uniforms[name])
+    at_rest *= (
+        (0.7, 0.6, 0.8, 0.45, 1.0, 0.5, 0.8, 0.5)
+        if old
+        else (0.5, 0.45, 0.55, 0.4, 1.0, 0.5, 0.8, 0.4)
+    )
     uniforms["fold_look"] = np.array(
         [rng.uniform(0.08, 0.45), rng.uniform(0.0, 0.12), rng.uniform(0.0, 2.2), 0.0]
     )
@@ -183,7 +203,7 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
         beard_length=beard_length,
         teeth=rng.normal(size=3) * (0.18, 0.12, 0.12),
         long_hair=feminine and bool(shells) and not hat and u() < 0.75,
-        glasses=u() < 0.2,
+        glasses=u() < 0.22,
         wrinkling=wrinkling,
         resting_folds=at_rest,
         resting_shapes=_at_rest(rng),
@@ -258,7 +278,7 @@ def sample_light(rng: np.random.Generator, skin: np.ndarray) -> dict[str, Any]:
     key = rng.uniform(0.35, 1.15)
     ambient = exposure * rng.uniform(0.25, 0.85) * (1.35 - key * 0.5)
     key *= exposure
-    return {
+    light = {
         "key_direction": direction(0.8, 0.4),
         "key_colour": tint(0.08) * key * 1.15,
         "fill_direction": direction(1.6, 0.6),
@@ -267,3 +287,27 @@ def sample_light(rng: np.random.Generator, skin: np.ndarray) -> dict[str, Any]:
         "ground_colour": tint(0.1) * ambient * rng.uniform(0.35, 0.85),
         "shadow": (rng.random() < 0.75) * rng.uniform(0.35, 0.95),
     }
+    kind = rng.random()
+    if kind < 0.12:  # hard, from a side or from above, most of the face in the dark
+        azimuth, elevation = rng.choice([-1, 1]) * rng.uniform(0.7, 1.6), rng.uniform(-0.1, 1.2)
+        flat = np.cos(elevation)
+        light["key_direction"] = np.array(
+            [np.sin(azimuth) * flat, np.sin(elevation), np.cos(azimuth) * flat]
+        )
+        light["key_colour"] = tint(0.15) * exposure * rng.uniform(1.1, 2.4)
+        dim = rng.uniform(0.12, 0.5)
+        for name in ("sky_colour", "ground_colour", "fill_colour"):
+            light[name] = light[name] * dim
+        light["shadow"] = rng.uniform(0.85, 1.0)
+    elif kind < 0.2:  # from behind: a bright edge, the face lit by what is around it
+        azimuth = rng.choice([-1, 1]) * rng.uniform(1.8, 2.8)
+        light["fill_direction"] = np.array([np.sin(azimuth), rng.uniform(0, 0.8), np.cos(azimuth)])
+        light["fill_colour"] = tint(0.15) * exposure * rng.uniform(1.0, 3.0)
+        light["key_colour"] = light["key_colour"] * rng.uniform(0.1, 0.6)
+    elif kind < 0.3:  # a flash, or the sun: blown highlights
+        light["key_direction"] = direction(0.35, 0.3)
+        light["key_colour"] = tint(0.06) * exposure * rng.uniform(1.3, 2.2)
+    elif kind < 0.36:  # coloured lamps
+        light["key_colour"] = light["key_colour"] * rng.uniform(0.4, 1.4, 3)
+        light["fill_colour"] = rng.uniform(0, 1.2, 3) * exposure
+    return light

@@ -176,6 +176,7 @@ class Renderer:
         self._set_matrix("light_from_model", light_from_model)
         self._shell(0.0)
 
+        worn = self._put_on(glasses) if glasses is not None else []
         context.enable(self.gl.DEPTH_TEST)
         context.depth_func = "<="
         context.disable(self.gl.CULL_FACE)
@@ -184,6 +185,8 @@ class Renderer:
             self.shadow_target.clear(depth=1.0)
             self._set_matrix("clip_from_model", light_from_model)
             self.depth_array.render(vertices=mesh.skin_count * 3)
+            if glasses is not None:
+                worn[0].render(vertices=glasses.frame_count * 3)
         self._set_matrix("clip_from_model", clip_from_model)
 
         target = self.target
@@ -215,7 +218,16 @@ class Renderer:
             self.arrays[BEARD_SURFACE].render()
         if glasses is not None:
             self._shell(0.0)
-            self._draw_glasses(glasses)
+            frame = glasses.frame_count * 3
+            self._set("glare", np.zeros(4))
+            worn[1].render(vertices=frame)
+            context.enable(self.gl.BLEND)
+            context.blend_func = self.gl.ONE, self.gl.ONE_MINUS_SRC_ALPHA
+            self._set("glare", np.array(glasses.glare))
+            worn[1].render(vertices=glasses.triangles.size - frame, first=frame)
+            context.disable(self.gl.BLEND)
+            for resource in worn:
+                resource.release()
         pixels = np.frombuffer(target.read(components=4), np.uint8)
         image = Image.fromarray(pixels.reshape(self.size, self.size, 4)[::-1], "RGBa")
         small = image.resize((self.resolution, self.resolution), Image.Resampling.BOX)
@@ -225,7 +237,8 @@ class Renderer:
         self._set("shell", height)
         self.depth_program["shell"].value = height
 
-    def _draw_glasses(self, tubes: Tubes) -> None:
+    def _put_on(self, tubes: Tubes) -> list[Any]:
+        """Vertex arrays of glasses, for their shadow and for themselves, and their buffers."""
         count = len(tubes.positions)
         posed = np.concatenate([tubes.positions, tubes.normals, np.ones((count, 1))], 1)
         fixed = np.concatenate([np.zeros((count, 2)), np.full((count, 1), GLASSES_PART),
@@ -235,7 +248,10 @@ class Renderer:
             self.context.buffer(fixed.astype("f4").tobytes()),
             self.context.buffer(tubes.triangles.astype("i4").tobytes()),
         ]
-        array = self.context.vertex_array(
+        shadow = self.context.vertex_array(
+            self.depth_program, [(buffers[0], "3f 3f 4x", "position", "normal")], buffers[2]
+        )
+        seen = self.context.vertex_array(
             self.programs[GLASSES_SURFACE],
             [
                 (buffers[0], "3f 3f 1f", "position", "normal", "openness"),
@@ -244,9 +260,7 @@ class Renderer:
             buffers[2],
             skip_errors=True,
         )
-        array.render()
-        for resource in (array, *buffers):
-            resource.release()
+        return [shadow, seen, *buffers]
 
 
 def _light_matrix(direction: np.ndarray) -> np.ndarray:

@@ -19,10 +19,12 @@ uniform vec4 folds_lower;   // nasolabial, chin, mouth corners, inner forehead
 uniform vec4 fold_look;     // darkening, bump, blur, unused
 uniform vec2 fold_shift;
 uniform vec4 hairline;      // front height, nape height, noise, side height
+uniform vec4 hair_shape;    // curve of the front, place of the parting, fall from it, soft edge
 uniform vec4 hair_form;     // depth where front becomes back, strand frequency, wave, wave frequency
 uniform vec3 key_direction, key_colour, fill_direction, fill_colour, sky_colour, ground_colour;
 uniform vec4 gloss;         // strength, power, subsurface, weight of openness
-uniform float pupil, shadow, cloth_height, hat, shell, shell_share;
+uniform vec4 glare;         // of a lens: colour, opacity
+uniform float pupil, shadow, cloth_height, hat, shell, shell_share, pores;
 out vec4 colour;
 
 float noise(vec2 p, int octave) { return (texture(noise_map, p)[octave] - 0.5) * 2.7; }
@@ -54,7 +56,10 @@ void main() {
     float front = smoothstep(hair_form.x - 2.0, hair_form.x + 3.0, z);
     float wave = hair_form.z * sin(rest_position.x * hair_form.w + seed.z * 6.0)
                + hairline.z * noise(vec2(rest_position.x * 0.05 + seed.z, seed.w), 0);
-    float edge = mix(hairline.y, hairline.x + wave, front);
+    float aside = abs(rest_position.x - hair_shape.y);
+    // From the parting down to the temples, most of the way beside it.
+    float parted = hair_shape.z * (1.0 - exp(-aside * 0.9)) * (0.6 + 0.1 * aside);
+    float edge = mix(hairline.y, hairline.x + wave - hair_shape.x * x * x * 0.03 - parted, front);
     if (x > 7.2 && z > -1.5 && y < 5.0) discard;  // the ears stay free
     if (front > 0.02 && front < 0.999)
         edge = mix(edge, hairline.w, smoothstep(6.0, 7.3, x) * (1.0 - front * 0.3));
@@ -64,9 +69,19 @@ void main() {
     if (hat < 0.5) edge += 0.25 * noise(vec2(rest_position.x * 0.3 + seed.x, z * 0.3), 2)
                          + 0.9 * shell * strand;  // strands end at different heights
     if (y < edge) discard;
+    // Thin at the edge: single hairs, and the skin between them.
+    if (hat < 0.5 && y < edge + hair_shape.w * front
+        && (y - edge) / hair_shape.w < 0.5 + 0.5 * noise(vec2(rest_position.x * 0.45
+                                                + 0.03 * y, y * 0.05 + z * 0.1) + seed.zw, 2))
+        discard;
     if (hat > 0.5) { albedo = hair_colour * (0.9 + 0.12 * noise(skin_at * 4.0, 1)); shine *= 0.15; }
     else {
-        albedo = hair_colour * (1.0 + 0.38 * strand);
+        // Locks, darker between them and towards the scalp.
+        float lock = noise(vec2(rest_position.x * 0.11 + 0.06 * z + 0.02 * strand, y * 0.02)
+                           + seed.yx, 1);
+        albedo = hair_colour * (1.0 + 0.38 * strand + 0.22 * lock)
+               * mix(0.75, 1.0, smoothstep(-0.2, 1.2, shell + 0.6 * lock));
+        n = normalize(n + vec3(0.3 * lock, 0.0, 0.0));
         shine = 0.25 * (0.6 + 0.5 * strand); power = 25.0;
         n = normalize(n + 0.25 * strand * vec3(0.7, 0.2, 0.0));
     }
@@ -78,6 +93,10 @@ void main() {
     albedo *= 1.0 + blotches.x * low * vec3(0.5, 1, 1) + blotches.y * mid * vec3(0.6, 1, 1)
                   + blotches.z * 0.6 * (high + grain);
 #if SURFACE == 0
+    // Pores and fine hairs scatter what shines.
+    n = normalize(n + pores * vec3(high, grain, 0.0));
+    albedo *= 1.0 + 0.5 * pores * (high * vec3(0.6, 1.0, 1.0) + 0.6 * grain);
+    shine *= 1.0 + 1.2 * pores * grain;
     vec4 base = texture(mask_colour, at), makeup_at = texture(mask_makeup, at);
     vec2 fold_at = at + fold_shift;
     vec4 upper = texture(mask_upper, fold_at, fold_look.z);
@@ -115,7 +134,7 @@ void main() {
     albedo = mix(albedo, hair_here * (1.0 + 0.3 * stubble),
                  hairy * beard.x * clamp(0.75 + 0.5 * stubble, 0.0, 1.0));
     shine *= 1.0 - 0.7 * hairy * beard.x;
-    albedo *= 1.0 - makeup.w * makeup_at.w;
+    albedo *= 1.0 - max(makeup.w, 0.3) * makeup_at.w;
     albedo *= clamp(1.0 - fold_look.x * folds * vec3(0.75, 0.95, 1.0), 0.2, 1.0);
 #else
     if (rest_position.y < cloth_height) {
@@ -162,6 +181,17 @@ void main() {
     shine = 0.06; power = 14.0; soft = 0.0; open = mix(0.45, 1.0, shell_share) * min(1.0, open_sky + 0.2);
     n = normalize(n + vec3(0.35 * strand, -0.1, 0.0));
 #else
+    if (glare.a + glare.r + glare.g + glare.b > 0.0) {  // a lens: what lies before it shines in it
+        vec3 r = reflect(-v, n);
+        float window = smoothstep(0.05, 0.12, r.y + 0.4 * seed.x - 0.3)
+                     * smoothstep(0.6, 0.5, r.y + 0.4 * seed.x)
+                     * smoothstep(0.5, 0.4, abs(r.x + 0.8 * seed.y - 0.4));
+        vec3 shown = glare.rgb * (0.15 + 0.85 * window);
+        float edge_on = 0.5 + 0.5 * pow(1.0 - abs(n.z), 2.0);
+        shown *= edge_on * 1.6;
+        colour = vec4(shown, clamp(max(glare.a, max(shown.r, max(shown.g, shown.b))), 0.0, 1.0));
+        return;
+    }
     albedo = glasses_colour; shine = 0.6; power = 60.0; open = 1.0; soft = 0.0;
 #endif
 #if SURFACE == 0
@@ -173,18 +203,17 @@ void main() {
         if (abs(det) > 1e-7) n = normalize(n + fold_look.y * slope / abs(det));
     }
 #endif
-    float lit_by_key = 1.0;
+    float facing_key = dot(n, key_direction), lit_by_key = 1.0;
     if (shadow > 0.0) {
         vec3 q = light_position.xyz / light_position.w * 0.5 + 0.5;
-        float sum = 0.0;
+        float sum = 0.0, bias = mix(0.03, 0.010, clamp(2.0 * facing_key, 0.0, 1.0));
         for (int i = 0; i < 2; i++) for (int j = 0; j < 2; j++) {
             float depth = texture(shadow_map, q.xy + (vec2(i, j) - 0.5) * 0.007).x;
-            sum += clamp((depth - q.z + 0.010) * 200.0 + 1.0, 0.0, 1.0);
+            sum += clamp((depth - q.z + bias) * 200.0 + 1.0, 0.0, 1.0);
         }
         lit_by_key = mix(1.0, sum / 4.0, shadow);
     }
     vec3 wrap = soft * vec3(1.0, 0.45, 0.35);  // red light travels farthest under skin
-    float facing_key = dot(n, key_direction);
     vec3 light = mix(ground_colour, sky_colour, n.y * 0.5 + 0.5) * mix(1.0, open, gloss.w);
     light += key_colour * max((facing_key + wrap) / (1.0 + wrap), 0.0)
            * mix(vec3(lit_by_key), vec3(1, lit_by_key, lit_by_key), soft * 0.25)
