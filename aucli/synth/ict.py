@@ -146,22 +146,10 @@ def read_obj(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _parts_of_brow_down(names: list[str], expressions: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """The names and offsets of browKnit (towards the other brow) and browLower (the rest of
-    browDown) of both sides: in AU01 + AU04 the brows are knit without being lowered."""
-    added, offsets = [], []
-    for side in "LR":
-        whole = expressions[names.index(f"browDown_{side}")]
-        knit = whole * np.array([1, 0, 0], np.float32)
-        added += [f"browKnit_{side}", f"browLower_{side}"]
-        offsets += [knit, whole - knit]
-    return added, np.stack(offsets)
-
-
 def _model(arrays: dict[str, np.ndarray]) -> IctModel:
     names = [str(name) for name in arrays["names"]]
     expressions = arrays["ex"].astype(np.float32)
-    parts, offsets = _parts_of_brow_down(names, expressions)
+    parts, offsets = families.parts_of_brow_down(names, expressions)
     vertices = arrays["V"].astype(np.float32)
     material_names = tuple(str(name) for name in arrays["mats"])
     kept = ~np.isin(arrays["FM"], [material_names.index(name) for name in SKIPPED_MATERIALS])

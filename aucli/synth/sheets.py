@@ -1,5 +1,6 @@
 """Contact sheets: pictures to look at before training on them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,8 @@ from aucli.aus import SYNTHETIC_AUS
 from aucli.files import write_whole
 from aucli.synth.face import Camera, FaceMaker, FaceSample
 from aucli.synth.facs import INDEX, neutral_expression
-from aucli.synth.ict import load_ict
+from aucli.synth.loading import load_family
 from aucli.synth.mesh import FaceMesh
-from aucli.synth.people import sample_person
 from aucli.synth.renderer import Renderer
 
 LEVELS = (0, 2, 5)
@@ -33,7 +33,7 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     people = []
     for i in range(2):
-        person = sample_person(np.random.default_rng((seed, i)))
+        person = maker.model.sample_person(np.random.default_rng((seed, i)))
         person.glasses, person.wrinkling = False, 0.8 * i
         person.uniforms["hairline"][0] = 9.5
         people.append(person)
@@ -56,8 +56,14 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
     return sheet
 
 
-def draw_au_sheet(ict_folder: Path, path: Path) -> None:
-    """Write :func:`au_sheet` of a fresh renderer to a PNG."""
-    sheet = au_sheet(FaceMaker(Renderer(FaceMesh(load_ict(ict_folder)))))
+def draw_au_sheet(sources: Mapping[str, Path], path: Path) -> None:
+    """Write :func:`au_sheet` of each family of ``sources``, one below the other, to a PNG."""
+    sheets = [
+        au_sheet(FaceMaker(Renderer(FaceMesh(load_family(name, source)))))
+        for name, source in sources.items()
+    ]
+    whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)))
+    for n, sheet in enumerate(sheets):
+        whole.paste(sheet, (0, n * sheet.height))
     with write_whole(path) as stream:
-        sheet.save(stream, "PNG")
+        whole.save(stream, "PNG")

@@ -1,0 +1,4 @@
+"""Names of the families of faces, without anything that takes time to import."""
+
+FAMILIES = ("ict", "makehuman")
+BOTH = "both"
