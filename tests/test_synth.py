@@ -259,6 +259,15 @@ def test_labels_follow_the_shapes_of_the_real_model(ict_folder: Path) -> None:
     assert not turned.visible[11:16].any() and turned.visible[3:6].all()
 
 
+def test_renderers_of_one_process_do_not_disturb_each_other(
+    maker: FaceMaker,
+) -> None:
+    alone = rendered(maker)
+    other = FaceMaker(Renderer(maker.renderer.mesh, resolution=96))
+    assert rendered(other).rgba.shape == (96, 96, 4)
+    assert np.array_equal(rendered(maker).rgba, alone.rgba)
+
+
 def test_turning_hides_the_far_side(maker: FaceMaker) -> None:
     left = rendered(maker, yaw=1.2)  # towards the person's left: image right
     assert left.landmarks[30, 0] > left.landmarks[[36, 45], 0].mean()

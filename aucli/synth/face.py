@@ -224,7 +224,7 @@ class FaceMaker:
             if weights[i]:
                 shape = self.model.expressions[i]
                 gap = gap - weights[i] * (shape[above, 1] - shape[below, 1])
-        return float(gap.mean()) - self.model.resting_gap
+        return float(gap.mean())
 
     def _project(
         self, points: np.ndarray, view: np.ndarray, clip: np.ndarray

@@ -32,8 +32,7 @@ class FaceModel(ABC):
     their last index. part: (V,) int32. face_vertices, skin_vertices: how many are face, and skin.
     back_teeth: (V,) bool, hidden behind others and not drawn. landmarks: (68,) int vertices.
     expressions: (E, V, 3) float32 offsets, named by expression_names. shapes: its FACS table.
-    eyes: vertices of the eyeballs, the person's right one first. resting_gap: of the inner lips in
-    the mean face, beyond ICT-FaceKit's.
+    eyes: vertices of the eyeballs, the person's right one first.
     """
 
     family: str
@@ -51,7 +50,6 @@ class FaceModel(ABC):
     expression_names: tuple[str, ...]
     shapes: Shapes
     eyes: tuple[np.ndarray, np.ndarray]
-    resting_gap: float
 
     @abstractmethod
     def sample_person(self, rng: np.random.Generator) -> Person:

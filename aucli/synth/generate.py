@@ -128,8 +128,8 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
         if {**found, "count": 0} != {**manifest, "count": 0}:
             raise DataError(
                 f"{out} holds a set made with other settings (seed {found.get('seed')}, "
-                f"{found.get('resolution')} px, family {found['family']}): use another out folder or the same "
-                "settings."
+                f"{found.get('resolution')} px, family {found['family']}): use another "
+                "out folder or the same settings."
             )
         if done < config.count and done % a_shard:  # the settings are ours, so not 0
             shard_path(out, done // a_shard).unlink(

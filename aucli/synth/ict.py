@@ -178,7 +178,6 @@ def _model(arrays: dict[str, np.ndarray]) -> IctModel:
         expression_names=(*names, *parts),
         shapes=facs.SHAPES,
         eyes=(right, left),
-        resting_gap=0.0,
         materials=arrays["FM"][kept],
         material_names=material_names,
         identities=arrays["ids"].astype(np.float32),

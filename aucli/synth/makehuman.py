@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from aucli.synth import families
 from aucli.synth.lids import Eye, Lids
+from aucli.synth.lips import Lips
 from aucli.synth.makehuman_mesh import (
     OPENED_FOR_PLANE,
     VERTICES,
@@ -23,29 +24,39 @@ from aucli.synth.wheel import TARGETS, UNITS, Wheel
 # What draws each AU in this family, at intensity 5; see ``facs``. Judged by eye, one AU at a time,
 # beside the same AU of ICT-FaceKit.
 SHAPES = {
-    "AU01": {"browInnerUp": 1.0},
-    "AU02": {"browOuterUp": 1.0},
-    "AU04": {"browLower": 1.0, "browKnit": 1.0},
-    "AU05": {"eyeWide": 1.0},
-    "AU06": {"cheekSquint": 1.0},
-    "AU07": {"eyeSquint": 1.0},
-    "AU09": {"noseSneer": 1.0},
+    "AU01": {"browInnerUp": 2.2},
+    "AU02": {"browOuterUp": 1.15, "browInnerUp": 0.45},
+    "AU04": {"browLower": 1.7, "browKnit": 1.8},
+    "AU05": {"eyeWide": 1.7},
+    "AU06": {"cheekSquint": 2.2, "eyeSquint": 0.4},
+    "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
+    "AU09": {"noseSneer": 1.35, "mouthUpperUp": 0.4},
     "AU10": {"mouthUpperUp": 1.0},
     "AU12": {"mouthSmile": 1.0},
-    "AU14": {"mouthDimple": 1.0},
-    "AU15": {"mouthFrown": 1.0},
-    "AU17": {"mouthShrugLower": 1.0},
-    "AU18": {"mouthPucker": 1.0},
-    "AU20": {"mouthStretch": 1.0},
+    "AU14": {"mouthDimple": 1.6},
+    "AU15": {"mouthFrown": 1.7},
+    "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
+    "AU18": {"mouthPucker": 1.5},
+    "AU20": {"mouthStretch": 1.25},
     "AU22": {"mouthFunnel": 1.0},
-    "AU24": {"mouthPress": 1.0},
+    "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
     "AU26": {"jawOpen": 0.75},
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
     "AU45": {"eyeBlink": 1.0},
 }
 # How much of MakeHuman's unit is a shape's weight 1, so that what people show at rest and beside
 # the AUs is as much as in ICT-FaceKit.
-UNIT_GAIN: dict[str, float] = {}
+UNIT_GAIN = {
+    "browDown": 0.9, "browInnerUp": 1.4, "browOuterUp": 1.7, "cheekSquint": 0.85,
+    "eyeLookDown": 1.8, "eyeLookIn": 2.4, "eyeLookOut": 2.4, "eyeLookUp": 1.3, "eyeSquint": 0.75,
+    "eyeWide": 0.9, "jawForward": 1.2, "jawLeft": 1.1, "jawOpen": 1.05, "jawRight": 1.1,
+    "mouthDimple": 1.05, "mouthFrown": 0.9, "mouthFunnel": 1.4, "mouthLeft": 1.9,
+    "mouthLowerDown": 1.1, "mouthPress": 0.6, "mouthPucker": 1.45, "mouthRight": 1.9,
+    "mouthRollLower": 2.0, "mouthRollUpper": 1.1, "mouthShrugLower": 1.8, "mouthShrugUpper": 1.1,
+    "mouthSmile": 0.95, "mouthStretch": 1.4, "mouthUpperUp": 1.45, "noseSneer": 2.1,
+}  # fmt: skip
+# MakeHuman's eyes are wide open; a person's lids rest lower, by this share of a blink.
+RESTING_LIDS = (0.04, 0.22)
 
 SIDED = (
     "browDown",
@@ -85,7 +96,7 @@ WHOLE = (
     "mouthShrugUpper",
 )
 UNIT_FILES = (*(f"{unit}{side}" for unit in SIDED for side in ("Left", "Right")), *WHOLE)
-ICT_GAP = 0.08  # of the inner lips in ICT-FaceKit's mean face
+RESTING_GAP = 0.08  # between the inner lips, as in ICT-FaceKit's mean face
 
 PEOPLES = ("african", "asian", "caucasian")
 STAGES = ("baby", "child", "young", "old")
@@ -99,7 +110,7 @@ MACROS = (
 )  # fmt: skip
 # How much people differ by a local target, by the folder that it lies in.
 LOCAL_SPREAD = {
-    "asym": 0.25, "cheek": 0.35, "chin": 0.35, "ears": 0.35, "eyebrows": 0.25, "eyes": 0.35,
+    "asym": 0.16, "cheek": 0.35, "chin": 0.35, "ears": 0.35, "eyebrows": 0.25, "eyes": 0.35,
     "forehead": 0.3, "head": 0.22, "mouth": 0.3, "neck": 0.15, "nose": 0.35,
 }  # fmt: skip
 OPPOSITES = (("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"),
@@ -130,6 +141,7 @@ class MakeHumanModel(families.FaceModel):
     axes: tuple[Sides, ...]
     topics: tuple[str, ...]
     lids: Lids
+    lips: Lips
 
     def sample_person(self, rng: np.random.Generator) -> Person:
         age = AGES[rng.choice(len(AGES), p=[AGE_SHARES[a] for a in AGES])]
@@ -137,6 +149,9 @@ class MakeHumanModel(families.FaceModel):
         shape = self._sample_shape(rng, age, feminine)
         person = sample_person(rng, feminine or age in ("baby", "child"))
         person.identity = self.face_of(shape)
+        person.resting_shapes["eyeBlink"] = person.resting_shapes.get(
+            "eyeBlink", 0.0
+        ) + rng.uniform(*RESTING_LIDS)
         _suit_age(person, age, rng)
         return person
 
@@ -174,7 +189,9 @@ class MakeHumanModel(families.FaceModel):
                 coarse += np.float32(weight) * self.targets[self.target_names[name]]
         fine = self.refine @ coarse
         own, mean = (points[self.landmarks[17:]] for points in (fine, self.vertices))
-        return _placed(fine, own, mean).astype(np.float32)
+        placed = _placed(fine, own, mean).astype(np.float32)
+        self.lips.touch(placed)
+        return placed
 
     def posed(self, person: Person, weights: np.ndarray) -> np.ndarray:
         blink = [self.expression_names.index(f"eyeBlink_{side}") for side in "RL"]
@@ -182,7 +199,7 @@ class MakeHumanModel(families.FaceModel):
         others[blink] = 0
         count = len(self.expressions)
         vertices = person.identity + (others @ self.expressions.reshape(count, -1)).reshape(-1, 3)
-        self.lids.close(vertices, self.expressions[blink], weights[blink])
+        self.lids.close(vertices, weights[blink])
         return vertices
 
 
@@ -294,8 +311,9 @@ def _model(
         mean += targets[place[f"universal-{sex}-young-averagemuscle-averageweight"]] / 2
         for people in PEOPLES:
             mean += targets[place[f"{people}-{sex}-young"]].astype(np.float32) / 6
-    landmarks = where[head.landmarks()]
     unaged, grown = refine @ head.points, refine @ mean
+    middles = unaged[where[head.landmarks()]].mean(1)  # (68, 3)
+    landmarks = ((unaged[: len(skin.part)] - middles[:, None]) ** 2).sum(2).argmin(1)
     vertices = _placed(grown, grown[landmarks[17:]], unaged[landmarks[17:]]).astype(np.float32)
 
     gains = [UNIT_GAIN.get(name.removesuffix("_L").removesuffix("_R"), 1.0) for name in units]
@@ -326,7 +344,7 @@ def _model(
     ]
     blinks = expressions[[names.index(f"eyeBlink_{side}") for side in "RL"]]
     axes, topics = _axes(files)
-    gap = vertices[landmarks[[61, 62, 63]], 1] - vertices[landmarks[[67, 66, 65]], 1]
+    lips = Lips(vertices, landmarks, np.flatnonzero(part <= families.SOCKET), RESTING_GAP)
     return MakeHumanModel(
         family="makehuman",
         vertices=vertices,
@@ -345,12 +363,12 @@ def _model(
         expression_names=names,
         shapes=SHAPES,
         eyes=(right, left),
-        resting_gap=float(gap.mean()) - ICT_GAP,
         refine=refine,
         base=head.points.astype(np.float32),
         targets=targets,
         target_names=place,
         axes=axes,
         topics=topics,
-        lids=Lids(vertices, (lids[0], lids[1]), blinks),
+        lids=Lids(vertices, lids, blinks),
+        lips=lips,
     )

@@ -18,14 +18,13 @@ SHIFT = np.array([0.0, -72.533, 1.381])
 # Neck and shoulders are kept down to here, and arms cut off (decimetres).
 LOWEST, WIDEST = 4.6, 2.4
 
-# Vertices of the 68 landmarks: jaw 0-8, brow, nose, eye and mouth of the person's right half.
-# MIRROR gives those of the other half. Chosen on drawings of the mesh and checked on renders.
+# Vertices of the 68 landmarks of the right half and the middle, two where the point lies between. Chosen on drawings of the mesh and checked on renders.
 RIGHT_LANDMARKS = {
-    0: 5237, 1: 269, 2: 270, 3: 736, 4: 737, 5: 3698, 6: 916, 7: 5221, 8: 5225,
-    17: 262, 18: 224, 19: 222, 20: 223, 21: 233, 27: 133, 28: 131, 29: 201, 30: 5054,
-    31: 333, 32: 313, 33: 317, 36: 6781, 37: 6757, 38: 6763, 39: 6769, 40: 6772, 41: 6776,
-    48: 3704, 49: 447, 50: 457, 51: 466, 57: 492, 58: 480, 59: 406, 60: 437, 61: 470, 62: 474,
-    66: 523, 67: 518,
+    0: 5237, 1: 269, 2: 270, 3: 736, 4: 737, 5: 3698, 6: 916, 7: 5221, 8: 5225, 17: (255, 262),
+    18: (206, 224), 19: (204, 222), 20: (205, 223), 21: (208, 233), 27: 133, 28: 131, 29: 201,
+    30: 5054, 31: 333, 32: 313, 33: 317, 36: 6781, 37: 6757, 38: 6763, 39: 6769, 40: 6772,
+    41: 6776, 48: 3704, 49: 447, 50: 457, 51: 466, 57: 492, 58: 480, 59: 406, 60: 437, 61: 470,
+    62: 474, 66: 523, 67: 518,
 }  # fmt: skip
 FLIPPED = (*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43,
            42, 47, 46, 39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1),
@@ -59,6 +58,8 @@ IRIS = np.array([3.17, 3.61])
 EYE_RADIUS = 1.5
 # A vertex inside the mouth and one behind the right eye's lids: what hangs together there.
 INSIDE = {622: families.SOCKET, 5310: families.EYE_SOCKET}
+SEAM = 474  # a vertex where the lips meet
+LINING_BACK = 1.0
 # Skin from here on forward, up and inwards is the face (units of the frame).
 FACE_FROM, FACE_LOW, FACE_WIDE = 3.2, -9.0, 7.0
 # Our teeth: place of the edge between the middle teeth (y, z), half width and depth of the arch.
@@ -102,6 +103,10 @@ class Head:
         for vertex, kind in INSIDE.items():
             for at in self._both(vertex):
                 self.kinds[islands == islands[(self.skin == at).any(1)][0]] = kind
+        # The mouth's lining lies close under the skin and would come through where noses differ.
+        lining = np.unique(self.skin[self.kinds == families.SOCKET])
+        from_seam = np.abs(self.points[lining, 1] - self.points[self.place[SEAM], 1])
+        self.points[lining, 2] -= LINING_BACK * np.clip((from_seam - 0.4) / 1.2, 0, 1)
 
     def _both(self, vertex: int) -> tuple[int, int]:
         """Used vertex of the base mesh's ``vertex``, and the one across the middle from it."""
@@ -110,11 +115,12 @@ class Head:
         return at, int(((self.points - across) ** 2).sum(1).argmin())
 
     def landmarks(self) -> np.ndarray:
-        """(68,) used vertices."""
-        points = {}
-        for point, vertex in RIGHT_LANDMARKS.items():
-            points[point], points[FLIPPED[point]] = self._both(vertex)
-        return np.array([points[point] for point in range(68)])
+        """(68, 2) used vertices; each landmark lies in the middle of its two."""
+        points = np.empty((68, 2), int)
+        for point, vertices in RIGHT_LANDMARKS.items():
+            both = np.array([self._both(int(vertex)) for vertex in np.atleast_1d(vertices)])
+            points[FLIPPED[point]], points[point] = both[[0, -1], 1], both[[0, -1], 0]
+        return points
 
     def lids(self) -> list[list[np.ndarray]]:
         """For the right and the left eye, the used vertices of the upper and of the lower edge."""

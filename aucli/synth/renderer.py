@@ -160,6 +160,21 @@ class Renderer:
         Returns premultiplied RGBA (resolution, resolution, 4) uint8 and the depth buffer
         (size, size) float32 0-1 of the oversampled image, both with row 0 at the top.
         """
+        with self.context:  # another renderer of this process may have drawn last
+            return self._draw(
+                vertices, person, folds, view_from_model, clip_from_view, glasses, mouth_open
+            )
+
+    def _draw(
+        self,
+        vertices: np.ndarray,
+        person: Person,
+        folds: dict[str, np.ndarray],
+        view_from_model: np.ndarray,
+        clip_from_view: np.ndarray,
+        glasses: Tubes | None,
+        mouth_open: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
         mesh, context = self.mesh, self.context
         normals = mesh.normals(vertices)
         light = mesh.openness(vertices, normals)
