@@ -17,7 +17,7 @@ from aucli.aus import SYNTHETIC_AUS
 SHAPES = {
     "AU01": {"browInnerUp": 2.2},
     "AU02": {"browOuterUp": 1.6},
-    "AU04": {"browLower": 1.9, "browKnit": 1.6},
+    "AU04": {"browLower": 2.3, "browKnit": 1.6},
     "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},

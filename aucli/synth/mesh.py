@@ -18,12 +18,12 @@ from aucli.synth.families import (
 )
 
 # Draw order within the buffers: skin, head, then eyes and lashes, then the mouth's inside.
-# No beard grows above this v of the map.
-BEARD_TOP = 0.63
-BROWS = slice(17, 27)
-# Annotators mark the upper part of the brow's hair, not the skin above it (in v of the map).
-BROW_LANDMARK = -0.008
 DRAW_ORDER = {FACE: 0, HEAD: 1, EYE_SOCKET: 2, EYE: 3, LASHES: 4, SOCKET: 5, GUMS: 6, TEETH: 7}
+BROWS = slice(17, 27)
+# In v of the map: the mark above a brow's drawn band, where MediaPipe's mesh marks it on renders;
+# no beard grows above the other.
+BROW_LANDMARK = 0.002
+BEARD_TOP = 0.63
 
 
 class FaceMesh:

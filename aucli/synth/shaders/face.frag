@@ -130,11 +130,11 @@ void main() {
     float hairy = smoothstep(beard.z - 0.25, beard.z + 0.25,
                              field + 0.3 * low * field + 0.12 * stubble * step(0.02, field))
                 * (1.0 - lip) * smoothstep(0.0, 0.2, field);
-    vec3 hair_here = mix(beard_colour, vec3(0.55), step(1.0 - beard.w, 0.5 + 0.35 * high));
+    vec3 hair_here = mix(beard_colour, vec3(0.55), step(1.0 - beard.w, 0.5 + 0.35 * stubble));
     albedo = mix(albedo, hair_here * (1.0 + 0.3 * stubble),
                  hairy * beard.x * clamp(0.75 + 0.5 * stubble, 0.0, 1.0));
     shine *= 1.0 - 0.7 * hairy * beard.x;
-    albedo *= 1.0 - max(makeup.w, 0.3) * makeup_at.w;
+    albedo *= 1.0 - max(makeup.w, 0.5) * makeup_at.w;
     albedo *= clamp(1.0 - fold_look.x * folds * vec3(0.75, 0.95, 1.0), 0.2, 1.0);
 #else
     if (rest_position.y < cloth_height) {
