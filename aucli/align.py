@@ -144,6 +144,14 @@ def apply_matrices(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     return mapped.astype(np.result_type(points.dtype, np.float32), copy=False)
 
 
+def turn_directions(directions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Directions (N, E, 3), x right, y down, z into the picture, turned as matrices (N, 2, 3) of
+    similarities turn a picture. Returns (N, E, 3) float32."""
+    linear = matrices[:, :, :2] / np.sqrt(np.linalg.det(matrices[:, :, :2]))[:, None, None]
+    turned = directions[..., :2] @ linear.transpose(0, 2, 1)
+    return np.concatenate([turned, directions[..., 2:]], -1).astype(np.float32)
+
+
 def face_boxes(landmarks: np.ndarray) -> np.ndarray:
     """Boxes around the 68 points and the forehead. landmarks (N, 68, 2) px -> (N, 4) xyxy px.
 

@@ -163,7 +163,13 @@ class FaceStore:
     @property
     def fingerprint(self) -> str:
         """Equal for equal faces in the same order: sha256 of who they are and of their labels."""
-        return digest([self.identity, self.landmarks, self.visible, self.sides, self.pose])
+        told = [self.identity, self.landmarks, self.visible, self.sides, self.pose]
+        return digest([*told, self.gaze] if self.knows_gaze else told)
+
+    @property
+    def knows_gaze(self) -> bool:
+        """Whether some of the faces say where they look."""
+        return bool(np.isfinite(self.gaze).any())
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -396,14 +402,16 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         weights = torch.where(visible, 1.0, HIDDEN_WEIGHT)
         return LandmarkBatch(images, points, weights, torch.from_numpy(is_face).float())
 
-    def _hand(self, rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
-        sprite = self.sprites[rng.integers(int(augment.HANDS * len(self.sprites)))]
-        angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
-        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        move = (RENDERED_CROP - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
-        matrix = np.column_stack([turn, move])
-        front = augment.warp_rgba(sprite, matrix, (RENDERED_CROP, RENDERED_CROP))
-        return over(front, crop, face_light(rng))
+
+def draw_hand(rng: np.random.Generator, crop: np.ndarray, sprites: np.ndarray) -> np.ndarray:
+    """A hand over a crop (128, 128, 3) uint8. sprites: hands first, as ``sprite_pool`` has them."""
+    sprite = sprites[rng.integers(int(augment.HANDS * len(sprites)))]
+    angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    move = (RENDERED_CROP - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
+    matrix = np.column_stack([turn, move])
+    front = augment.warp_rgba(sprite, matrix, (RENDERED_CROP, RENDERED_CROP))
+    return over(front, crop, face_light(rng))
 
 
 class AUBatches(Batches[AUBatch]):

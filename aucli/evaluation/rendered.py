@@ -5,7 +5,7 @@ functions: crops come from ``align``, landmarks from a landmark network where on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,16 +17,18 @@ from aucli.align import (
     apply_matrices,
     face_boxes,
     invert_matrices,
+    turn_directions,
     warp_crops,
 )
 from aucli.aus import SYNTHETIC_AUS, synthetic_points
+from aucli.datasets.joint import followed_matrices
 from aucli.datasets.synthetic import RESOLUTION, FaceStore, composite
 from aucli.errors import DataError
 from aucli.evaluation.scores import validation_scores
 from aucli.faces.boxes import decode_boxes, overlaps
 from aucli.faces.protocols import Boxes, Landmarker
 from aucli.models.catalogue import NETWORKS
-from aucli.models.predict import AUModel, predict_crops
+from aucli.models.predict import AUModel, Look, Prediction, look_at_crops, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
@@ -45,7 +47,8 @@ class HeldOut:
 
     frames: (N, 192, 192, 3) uint8. landmarks: (N, 68, 2) px. boxes: (N, 4) xyxy px, shifted and
     scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R. yaw_radians: (N,).
-    identity: (N,) int, who it is.
+    identity: (N,) int, who it is. gaze: (N, 2, 3) unit vectors as of ``models.network.Sight`` in
+    axes of the frame, NaN where it is not known.
     """
 
     frames: np.ndarray
@@ -54,6 +57,7 @@ class HeldOut:
     intensities: np.ndarray
     yaw_radians: np.ndarray
     identity: np.ndarray
+    gaze: np.ndarray | None = None
 
 
 def held_out_pool() -> BackgroundPool:
@@ -74,7 +78,13 @@ def held_out_frames(store: FaceStore, count: int = 300, seed: int = 5) -> HeldOu
     grow = side * rng.normal(0, 0.04, (len(index), 1)) / 2
     boxes = np.concatenate([boxes[:, :2] + move - grow, boxes[:, 2:] + move + grow], 1)
     return HeldOut(
-        frames, landmarks, boxes, store.sides[index], store.pose[index, 1], store.identity[index]
+        frames,
+        landmarks,
+        boxes,
+        store.sides[index],
+        store.pose[index, 1],
+        store.identity[index],
+        store.gaze[index],
     )
 
 
@@ -105,11 +115,6 @@ def landmark_scores(landmarker: Landmarker, held_out: HeldOut) -> dict[str, floa
     true, unit = held_out.landmarks, _face_units(held_out.landmarks)[:, None]
     error = np.linalg.norm(found - true, axis=2) / unit  # (N, 68)
     face = error.mean(1)
-    turned = np.degrees(np.abs(held_out.yaw_radians))
-    by_yaw = {}
-    for low, high in pairwise(YAW_DEGREES):
-        chosen = face[(turned >= low) & (turned < high)]
-        by_yaw[f"nme.yaw_{low}_{high}"] = float(chosen.mean()) if len(chosen) else float("nan")
     return {
         "nme": float(face.mean()),
         "nme_median": float(np.median(face)),
@@ -117,8 +122,85 @@ def landmark_scores(landmarker: Landmarker, held_out: HeldOut) -> dict[str, floa
         "nme_inner": float(error[:, 17:].mean()),
         "nme_jaw": float(error[:, :17].mean()),
         "failures": float((face > FAILURE_NME).mean()),
-        **by_yaw,
+        **_by_yaw("nme", face, held_out),
     }
+
+
+def _by_yaw(name: str, values: np.ndarray, held_out: HeldOut) -> dict[str, float]:
+    """Means of values (N,), which may be NaN, by head yaw: ``name.yaw_0_17`` ..."""
+    turned = np.degrees(np.abs(held_out.yaw_radians))
+    told = {}
+    for low, high in pairwise(YAW_DEGREES):
+        chosen = values[(turned >= low) & (turned < high) & np.isfinite(values)]
+        told[f"{name}.yaw_{low}_{high}"] = float(chosen.mean()) if len(chosen) else float("nan")
+    return told
+
+
+def look_at_held_out(model: AUModel, held_out: HeldOut, matrices: np.ndarray) -> Look:
+    """All that a network which follows faces sees in the crops of matrices (N, 2, 3); landmarks in
+    frame px and gaze in axes of the frame, places in crop px."""
+    look = _look(model, warp_crops(held_out.frames, matrices, model.crop_size))
+    back = invert_matrices(matrices)
+    return replace(
+        look,
+        landmarks=apply_matrices(look.landmarks, back),
+        gaze=turn_directions(look.gaze, back),
+    )
+
+
+def _look(model: AUModel, crops: np.ndarray) -> Look:
+    """:func:`look_at_crops`, a few at a time."""
+    parts = [
+        look_at_crops(model, part) for part in np.split(crops, range(BATCH, len(crops), BATCH))
+    ]
+    read = [look.prediction for look in parts]
+    return Look(
+        Prediction(
+            np.concatenate([part.intensities for part in read]),
+            np.concatenate([part.sides for part in read]),
+            np.concatenate([part.places for part in read]),
+        ),
+        np.concatenate([look.landmarks for look in parts]),
+        np.concatenate([look.spread for look in parts]),
+        np.concatenate([look.face_logit for look in parts]),
+        np.concatenate([look.gaze for look in parts]),
+    )
+
+
+def joint_scores(model: AUModel, held_out: HeldOut) -> dict[str, float]:
+    """What one look at a followed face gives, from crops as far off as a follower's.
+
+    The scores of :func:`au_scores`; ``nme_followed`` and the NME by yaw, as of
+    :func:`landmark_scores`; ``nme_again``, of crops by the landmarks found in these; ``mirrored``,
+    by how much a reading changes with the crop mirrored, 0-5; where it is known ``gaze``, degrees
+    of error as the mean of both eyes, and the same by yaw.
+    """
+    size, true = model.crop_size, held_out.landmarks
+    matrices = followed_matrices(np.random.default_rng(5), true, size)
+    look = look_at_held_out(model, held_out, matrices)
+    again = align_matrices(look.landmarks, model.template, size)
+    mirrored = _look(model, np.flip(warp_crops(held_out.frames, matrices, size), 2).copy())
+    unit = _face_units(true)[:, None]
+    face, second = (
+        (np.linalg.norm(found - true, axis=2) / unit).mean(1)
+        for found in (look.landmarks, look_at_held_out(model, held_out, again).landmarks)
+    )
+    read = look.prediction.intensities
+    told = {
+        **validation_scores(read, true_intensities(held_out, model.aus), model.aus),
+        "nme_followed": float(face.mean()),
+        "nme_again": float(second.mean()),
+        "mirrored": float(np.abs(read - mirrored.prediction.intensities).mean()),
+    }
+    if model.knows_gaze and held_out.gaze is not None and np.isfinite(held_out.gaze).any():
+        off = gaze_errors(look.gaze, held_out.gaze).mean(1)
+        told |= {"gaze": float(np.nanmean(off)), **_by_yaw("gaze", off, held_out)}
+    return told | _by_yaw("nme", face, held_out)
+
+
+def gaze_errors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Degrees between unit vectors (..., 3); NaN where one is."""
+    return np.degrees(np.arccos(np.clip((found * true).sum(-1), -1, 1)))
 
 
 def predict_held_out(

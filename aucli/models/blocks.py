@@ -88,15 +88,19 @@ def _norm_of(name: str) -> str:
 def fold_batch_norm(net: Net) -> Net:
     """Copy of an eval-mode network with every convolution's batch norm folded into its weights.
 
-    Finds neighbours inside ``nn.Sequential`` and pairs named ``convN`` / ``bnN`` or ``conv_lastN``
-    / ``bn_endN``, where the norm must follow the convolution. Outputs agree to rounding; the
-    state-dict names change, so the copy is for inference and is never saved.
+    A module with a ``fold`` of its own is replaced by what that gives. Finds neighbours inside
+    ``nn.Sequential`` and pairs named ``convN`` / ``bnN`` or ``conv_lastN`` / ``bn_endN``, where the
+    norm must follow the convolution. Outputs agree to rounding; the state-dict names change, so the
+    copy is for inference and is never saved.
     """
     if net.training:
         raise ValueError("batch norm folds only in eval mode; call net.eval() first")
-    folded = copy.deepcopy(net)
+    folded = copy.deepcopy(net).requires_grad_(False)
     for module in folded.modules():
         children = dict(module.named_children())
+        for name, child in children.items():
+            if hasattr(child, "fold"):
+                setattr(module, name, child.fold())
         if isinstance(module, nn.Sequential):
             pairs = list(pairwise(children))
         else:

@@ -37,6 +37,11 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def follows(self) -> bool:
+        """Whether it also follows the faces whose AUs it reads."""
+        return bool(self.settings.get("follows"))
+
+    @property
     def architecture(self) -> str:
         """Name of the class, as cards have it."""
         return self.path.rpartition(".")[2]
@@ -53,6 +58,8 @@ _UNIT = PIXELS["unit"]
 _ROWS = (
     Entry("detector", "detector", "aucli.models.detector.FaceDetectorNet", trunk_widths=5),
     Entry("landmarks", "landmarks", "aucli.models.landmark.LandmarkNet", 128, trunk_widths=4),
+    Entry("scc-joint", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
+          settings={"backbone": "small", "follows": True}),
     Entry("scc-small", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
           settings={"backbone": "small"}),
     Entry("scc-resnet18", "au", _SCC, 256, "eyes-nose", neighbours=True,

@@ -1,9 +1,9 @@
 """What the classes of the catalogue have in common, beside their ``forward``."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Network(nn.Module):
@@ -23,15 +23,36 @@ class Network(nn.Module):
         return net
 
 
+class Sight(NamedTuple):
+    """All that one look at N crops gives.
+
+    heatmaps: (N, K, h, w), as of ``forward``. landmarks: (N, 68, h, w) logits, to be read by
+    ``heatmaps.decode_landmarks``. face_logit: (N,), its sigmoid is the chance that there is a face.
+    gaze: (N, 2, 3) unit vectors of the eye on the left of the crop and of the other one, in axes of
+    the crop: x right, y down, z away from the camera.
+    """
+
+    heatmaps: Tensor
+    landmarks: Tensor
+    face_logit: Tensor
+    gaze: Tensor
+
+
 class AUNetwork(Network):
     """A network from crops to heatmaps; its config has at least ``maps``, their number K.
 
     head: the last convolution, with an output for each map. finds_landmarks: ``forward`` takes
     ``with_landmarks`` and then also gives landmark logits (N, 68, h, w), a second task in training.
+    follows: it has :meth:`look`, by which a face is followed through a video.
     """
 
     head: nn.Conv2d
     finds_landmarks = False
+    follows = False
+
+    def look(self, x: Tensor) -> Sight:
+        """Crops as of ``forward`` -> all that the network sees in them."""
+        raise NotImplementedError
 
     @classmethod
     def for_training(

@@ -1,7 +1,7 @@
 """Crops to intensities: the one function behind analyze, eval and training's validation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from aucli.aus import MAX_INTENSITY, SIDES
-from aucli.heatmaps import match_gaussian, mean_places, read_intensities, read_places
+from aucli.heatmaps import (
+    decode_landmarks,
+    match_gaussian,
+    mean_places,
+    read_intensities,
+    read_places,
+)
 from aucli.models.pixels import PixelScale
 
 Normalisation = Literal["mean-std", "min-max"]
@@ -32,7 +38,9 @@ class AUModel:
     scale, offset: (A,) float32; a map's intensity = scale * reading + offset.
     heatmap_scale: map value of intensity 1. match_sigma: cells; above 0, maps are read through
     ``heatmaps.match_gaussian``. windows: (K, h, w) bool, where in its map an AU may lie; None lets
-    it lie anywhere. name, sha256: of the weights, for provenance.
+    it lie anywhere. knows_gaze: whether :func:`look_at_crops` tells where the eyes look.
+    confidence: coefficients of ``faces.builtin.Confidence``. name, sha256: of the weights, for
+    provenance.
     """
 
     net: nn.Module
@@ -48,14 +56,16 @@ class AUModel:
     heatmap_scale: float = 1.0
     match_sigma: float = 0.0
     windows: Tensor | None = None
+    knows_gaze: bool = False
+    confidence: Mapping[str, float] = field(default_factory=dict)
     name: str = ""
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("scale", "offset"):
-            shape = np.shape(getattr(self, field))
+        for name in ("scale", "offset"):
+            shape = np.shape(getattr(self, name))
             if shape != (len(self.aus),):
-                raise ValueError(f"{field} must be ({len(self.aus)},), one per AU, got {shape}")
+                raise ValueError(f"{name} must be ({len(self.aus)},), one per AU, got {shape}")
         allowed = {*self.aus, *map_names(self.aus, sides=True)}
         for name in self.maps:
             if name not in allowed:
@@ -67,6 +77,11 @@ class AUModel:
             raise ValueError(
                 f"normalisation must be 'mean-std' or 'min-max', got {self.normalisation!r}"
             )
+
+    @property
+    def follows(self) -> bool:
+        """Whether :func:`look_at_crops` works with it."""
+        return bool(getattr(self.net, "follows", False))
 
     @property
     def sides(self) -> bool:
@@ -104,6 +119,22 @@ class Prediction:
     heatmaps: np.ndarray | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """All that a network which follows faces sees in N crops; numpy, float32.
+
+    prediction: the AUs. landmarks: (N, 68, 2) crop px. spread: (N, 68), 0 (certain) to 1 (no idea),
+    see ``heatmaps.decode_landmarks``. face_logit: (N,). gaze: (N, 2, 3) unit vectors in axes of the
+    crop, see ``network.Sight``.
+    """
+
+    prediction: Prediction
+    landmarks: np.ndarray
+    spread: np.ndarray
+    face_logit: np.ndarray
+    gaze: np.ndarray
+
+
 def normalise(crops: np.ndarray | Tensor, model: AUModel) -> Tensor:
     """Crops (N, S, S, 3) uint8 RGB to the network's (N, 3, S, S) float32, on its device."""
     if isinstance(crops, np.ndarray):
@@ -128,19 +159,46 @@ def predict_crops(
     template and size. Raises ValueError for other shapes, or a network with the wrong maps or left
     in training mode.
     """
-    size, n, a = model.crop_size, len(crops), len(model.aus)
+    _check_crops(model, crops)
+    if len(crops) == 0:  # not every layer takes an empty batch
+        n, a = 0, len(model.aus)
+        shapes = ((n, a), (n, a, 2), (n, a, 2, 2))
+        return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
+    heatmaps = model.net(normalise(crops, model))
+    kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
+    return replace(_read(model, heatmaps), heatmaps=kept)
+
+
+@torch.inference_mode()
+def look_at_crops(model: AUModel, crops: np.ndarray | Tensor) -> Look:
+    """AUs, landmarks, whether there is a face, and gaze, in one call of a network that follows.
+
+    crops: as for :func:`predict_crops`, at least one. Raises ValueError as that does, and for
+    another network.
+    """
+    if not model.follows:
+        raise ValueError(f"{model.name or 'this network'} does not follow faces")
+    _check_crops(model, crops)
+    sight = model.net.look(normalise(crops, model))  # type: ignore[operator]
+    points, spread = decode_landmarks(sight.landmarks)
+    told = (points, spread, sight.face_logit, sight.gaze)
+    return Look(_read(model, sight.heatmaps), *(x.float().cpu().numpy() for x in told))
+
+
+def _check_crops(model: AUModel, crops: np.ndarray | Tensor) -> None:
+    size = model.crop_size
     if crops.ndim != 4 or tuple(crops.shape[1:]) != (size, size, 3):
         raise ValueError(f"crops must be (N, {size}, {size}, 3), got {tuple(crops.shape)}")
     if str(crops.dtype).removeprefix("torch.") != "uint8":
         raise ValueError(f"crops must be uint8, got {crops.dtype}")
     if model.net.training:
         raise ValueError("the network is in training mode; call net.eval() first")
-    if n == 0:
-        # Not every layer takes an empty batch.
-        shapes = ((0, a), (0, a, 2), (0, a, 2, 2))
-        return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
-    heatmaps = model.net(normalise(crops, model))
-    if heatmaps.shape[:2] != (n, len(model.maps)):
+
+
+def _read(model: AUModel, heatmaps: Tensor) -> Prediction:
+    """Intensities and places of heatmaps (N, K, h, w). Raises ValueError for a wrong K."""
+    n, a = len(heatmaps), len(model.aus)
+    if heatmaps.shape[1] != len(model.maps):
         raise ValueError(
             f"{a} AUs need {len(model.maps)} heatmaps, the network gave {heatmaps.shape[1]}"
         )
@@ -165,5 +223,4 @@ def predict_crops(
             seen = np.array(own or model.maps_of(au))
             highest = seen[readings[:, seen].argmax(1)]  # (N,)
             places[:, i, s] = found[np.arange(n), highest]
-    kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
-    return Prediction(intensities, sides, places, kept)
+    return Prediction(intensities, sides, places)

@@ -32,20 +32,23 @@ class SCC(nn.Module):
         self.bn = nn.BatchNorm2d(nodes)
         if residual:
             nn.init.constant_(self.bn.weight, RESIDUAL_INIT)
-        self._folded: tuple[tuple, Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, height, width = x.shape
-        if (height, width) != (self.size, self.size):
-            raise ValueError(f"SCC was built for {self.size} px maps, got {width}x{height}")
-        if c < self.k:
-            raise ValueError(f"SCC needs at least k = {self.k} channels, got {c}")
-        # Contiguous: one matrix product for all faces; a view of channels_last takes one for each.
-        f = x.reshape(n, c, -1).contiguous()  # (N, C, D)
-        neighbours = nearest_nodes(f, self.k)
-        out = self._train_form(f, neighbours) if self.training else self._eval_form(f, neighbours)
-        out = out.view(n, c, height, width).to(x.dtype)
+        if not self.training:
+            return self.fold()(x)
+        nodes = _as_nodes(x, self.size, self.k)
+        out = self._train_form(nodes, nearest_nodes(nodes, self.k)).view(x.shape).to(x.dtype)
         return x + out if self.residual else out
+
+    def fold(self) -> "FoldedSCC":
+        """The layer as it is now for inference, its batch norm folded into the projection."""
+        bn = self.bn
+        assert bn.running_mean is not None and bn.running_var is not None
+        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+        bias = bn.bias - scale * bn.running_mean
+        weight = self._stacked() * scale.repeat(2)[:, None]
+        bias = torch.cat([bias, torch.zeros_like(bias)])
+        return FoldedSCC(self.size, self.k, self.residual, weight, bias)
 
     def _stacked(self) -> Tensor:
         """(2D, D): rows of A - B, then rows of B."""
@@ -89,40 +92,44 @@ class SCC(nn.Module):
         unbiased = var * (edges / max(edges - 1, 1))
         bn.running_var.lerp_(unbiased.to(bn.running_var.dtype), momentum)
 
-    def _eval_form(self, f: Tensor, neighbours: Tensor) -> Tensor:
-        """Batch norm folded into the projection; only the maximum is gathered."""
-        weight, bias = self._folded_projection()
-        u, v = nn.functional.linear(f, weight, bias).chunk(2, 2)
+
+class FoldedSCC(nn.Module):
+    """What an :class:`SCC` does outside training, in operators that exporters know.
+
+    weight: (2D, D). bias: (2D,). Both constants.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, size: int, k: int, residual: bool, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.size, self.k, self.residual = size, k, residual
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = _as_nodes(x, self.size, self.k)
+        neighbours = nearest_nodes(nodes, self.k)
+        u, v = nn.functional.linear(nodes, self.weight, self.bias).chunk(2, 2)
         # The scale is inside v, so max is right for both of its signs. One neighbour at a time:
         # gathering all k first would fill k times the memory.
         best = _gather_nodes(v, neighbours[..., 0])
         for rank in range(1, self.k):
             best = torch.maximum(best, _gather_nodes(v, neighbours[..., rank]))
-        return torch.relu(u + best)
+        out = torch.relu(u + best).view(x.shape).to(x.dtype)
+        return x + out if self.residual else out
 
-    def _fold(self) -> tuple[Tensor, Tensor]:
-        bn = self.bn
-        assert bn.running_mean is not None and bn.running_var is not None
-        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
-        bias = bn.bias - scale * bn.running_mean
-        return self._stacked() * scale.repeat(2)[:, None], torch.cat([bias, torch.zeros_like(bias)])
 
-    def _folded_projection(self) -> tuple[Tensor, Tensor]:
-        """(2D, D) and (2D,). Kept between calls: folding costs as much as projecting one face."""
-        if torch.is_grad_enabled():
-            return self._fold()
-        parts = (self.conv.weight, *self.bn.parameters(), *self.bn.buffers())
-        key = tuple(
-            (t.data_ptr(), t.device, t.dtype, -1 if t.is_inference() else t._version) for t in parts
-        )
-        if self._folded is None or self._folded[0] != key:
-            with torch.inference_mode(False), torch.no_grad():
-                self._folded = (key, *self._fold())
-        return self._folded[1:]
-
-    def train(self, mode: bool = True) -> "SCC":
-        self._folded = None
-        return super().train(mode)
+def _as_nodes(x: Tensor, size: int, k: int) -> Tensor:
+    """Maps (N, C, size, size) as nodes (N, C, D). Raises ValueError for other maps."""
+    n, c, height, width = x.shape
+    if (height, width) != (size, size):
+        raise ValueError(f"SCC was built for {size} px maps, got {width}x{height}")
+    if c < k:
+        raise ValueError(f"SCC needs at least k = {k} channels, got {c}")
+    # Contiguous: one matrix product for all faces; a view of channels_last takes one for each.
+    return x.reshape(n, c, -1).contiguous()
 
 
 @torch.no_grad()
@@ -138,13 +145,15 @@ def nearest_nodes(f: Tensor, k: int) -> Tensor:
         square = f.square().sum(2)  # (N, C)
         distance = torch.baddbmm(square.unsqueeze(1), f, f.transpose(1, 2), alpha=-2.0)
         # |f_i|^2 is the same for a whole row and cannot change its order.
-        distance.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+        itself = torch.eye(f.shape[1], dtype=torch.bool, device=f.device)
+        distance = torch.where(itself, -torch.inf, distance)
         return distance.topk(k, 2, largest=False).indices
 
 
 def _gather_nodes(v: Tensor, nodes: Tensor) -> Tensor:
     """Rows of v (N, C, D) at nodes (N, C) -> (N, C, D)."""
     n, c, d = v.shape
+    # As rows of one long table: ``torch.gather`` along the nodes takes ten times as long.
     first = torch.arange(0, n * c, c, device=v.device).view(n, 1)
     return v.reshape(n * c, d).index_select(0, (nodes + first).flatten()).view(n, c, d)
 

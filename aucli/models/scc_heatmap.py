@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+import torch
 from torch import Tensor, nn
 
 from aucli.heatmaps import STRIDE
-from aucli.models.blocks import Encoder, Up, deconv_bn_relu
-from aucli.models.network import AUNetwork
+from aucli.models.blocks import Encoder, Up, conv_bn_relu, deconv_bn_relu
+from aucli.models.network import AUNetwork, Sight
 from aucli.models.resnet import ResNet
 from aucli.models.scc import SCC
 
 LANDMARKS = 68
+# Where both eyes lie in a crop, also in one that is a little off: rows and columns as shares of it.
+EYES = ((0.06, 0.5), (0.06, 0.94))
 Backbone = Literal["small", "resnet18", "resnet50"]
 
 
@@ -27,6 +30,7 @@ class SCCHeatmapConfig:
     maps: output heatmaps K. scc_sizes: sides of the feature maps that get an SCC; for ``small``
     any of crop/8 and crop/4, for the ResNets any of crop/16, crop/8 and crop/4. k: neighbours.
     widths: encoder channels of ``small``; deconv_widths: decoder channels of the ResNets.
+    follows: whether it also finds landmarks, gaze and whether there is a face; ``small`` only.
     """
 
     backbone: Backbone = "small"
@@ -36,10 +40,13 @@ class SCCHeatmapConfig:
     crop_size: int = 128
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     deconv_widths: tuple[int, int, int] = (256, 128, 64)
+    follows: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in ("small", "resnet18", "resnet50"):
             raise ValueError(f"backbone must be small, resnet18 or resnet50, got {self.backbone!r}")
+        if self.follows and self.backbone != "small":
+            raise ValueError(f"follows: only small can, got {self.backbone!r}")
         if self.maps < 1 or self.k < 1:
             raise ValueError(f"maps and k must be at least 1, got {self.maps} and {self.k}")
         step = 16 if self.backbone == "small" else 32
@@ -97,7 +104,7 @@ class SCCHeatmapNet(AUNetwork):
     forward: x (N, 3, S, S) float, normalised pixels, S = settings.crop_size. Returns heatmaps
     (N, K, S/4, S/4); with ``with_landmarks`` also landmark logits (N, 68, S/4, S/4), an auxiliary
     training task. In ``small``, ``encoder``, ``up8`` and ``up4`` carry the names and shapes of
-    LandmarkNet, so that its weights load by name.
+    LandmarkNet, so that its weights load by name; where it ``follows``, ``face_head``, too.
     """
 
     finds_landmarks = True
@@ -125,7 +132,17 @@ class SCCHeatmapNet(AUNetwork):
             }
         )
         self.head = nn.Conv2d(last, config.maps, 1)
-        self.landmark_head = nn.Conv2d(last, LANDMARKS, 1)
+        self.follows = config.follows
+        if not config.follows:
+            self.landmark_head = nn.Conv2d(last, LANDMARKS, 1)
+            return
+        pooled = 2 * config.widths[3]
+        # 68 maps need more than ``last`` directions to tell points apart.
+        self.landmark_head = nn.Sequential(
+            nn.Conv2d(last, 3 * last, 1), nn.ReLU(inplace=True), nn.Conv2d(3 * last, LANDMARKS, 1)
+        )
+        self.face_head = nn.Sequential(nn.Linear(pooled, 32), nn.ReLU(), nn.Linear(32, 1))
+        self.gaze_head = GazeHead(last, pooled, config.heatmap_size)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -151,22 +168,56 @@ class SCCHeatmapNet(AUNetwork):
         name = str(x.shape[-1])
         return self.sccs[name](x) if name in self.sccs else x
 
-    def _features(self, x: Tensor) -> Tensor:
-        """(N, C, S/4, S/4) decoder output."""
-        if self.settings.backbone == "small":
-            at4, at8, at16 = self.encoder(x)
-            x = self._correspond(self.up8(at16, at8))
-            return self._correspond(self.up4(x, at4))
-        x = self.trunk(x)
-        for deconv in self.deconvs:
-            x = self._correspond(deconv(x))
-        return x
-
-    def forward(self, x: Tensor, with_landmarks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Decoder output (N, C, S/4, S/4) and the deepest features of the trunk."""
         if x.shape[2:] != (self.settings.crop_size, self.settings.crop_size):
             raise ValueError(
                 f"the network reads {self.settings.crop_size} px crops, got {tuple(x.shape)}"
             )
-        features = self._features(x)
+        if self.settings.backbone == "small":
+            at4, at8, at16 = self.encoder(x)
+            x = self._correspond(self.up8(at16, at8))
+            return self._correspond(self.up4(x, at4)), at16
+        deepest = x = self.trunk(x)
+        for deconv in self.deconvs:
+            x = self._correspond(deconv(x))
+        return x, deepest
+
+    def forward(self, x: Tensor, with_landmarks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        features, _ = self._features(x)
         heatmaps = self.head(features)
         return (heatmaps, self.landmark_head(features)) if with_landmarks else heatmaps
+
+    def look(self, x: Tensor) -> Sight:
+        features, deepest = self._features(x)
+        pooled = torch.cat([deepest.mean((2, 3)), deepest.amax((2, 3))], 1)  # (N, 2 * w3)
+        return Sight(
+            self.head(features),
+            self.landmark_head(features),
+            self.face_head(pooled)[:, 0],
+            self.gaze_head(features, pooled),
+        )
+
+
+class GazeHead(nn.Module):
+    """Where both eyes look, from the part of the maps in which they lie.
+
+    forward: features (N, c, size, size), pooled (N, p) -> (N, 2, 3) unit vectors, see ``Sight``.
+    """
+
+    def __init__(self, c: int, p: int, size: int) -> None:
+        super().__init__()
+        self.rows, self.columns = (
+            slice(round(low * size), round(high * size)) for low, high in EYES
+        )
+        self.eyes = conv_bn_relu(c, 16, 2)
+        rows, columns = (len(range(size)[part]) for part in (self.rows, self.columns))
+        cells = -(-rows // 2) * -(-columns // 2)
+        self.out = nn.Sequential(nn.Linear(16 * cells + p, 64), nn.ReLU(), nn.Linear(64, 6))
+        with torch.no_grad():  # at first, into the camera
+            self.out[2].bias.copy_(torch.tensor([0.0, 0.0, -1.0] * 2))
+
+    def forward(self, features: Tensor, pooled: Tensor) -> Tensor:
+        eyes = self.eyes(features[:, :, self.rows, self.columns]).flatten(1)
+        vectors = self.out(torch.cat([eyes, pooled], 1)).view(-1, 2, 3).float()
+        return nn.functional.normalize(vectors, dim=2)

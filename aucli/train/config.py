@@ -192,6 +192,8 @@ class TrainConfig:
             told.append("folds: rendered faces have none; name the dataset")
         if self.dataset != SYNTHETIC and row.kind != "au":
             told.append(f"dataset: the {self.model} network learns from rendered faces only")
+        if self.dataset != SYNTHETIC and row.follows:
+            told.append(f"dataset: {self.model} learns from rendered faces only; take scc-small")
         if self.dataset != SYNTHETIC and self.faces is not None:
             told.append("faces: only rendered faces can be limited in number")
         if self.dataset == SYNTHETIC and (self.points, self.template) != ("synthetic", TEMPLATE):

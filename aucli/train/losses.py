@@ -4,7 +4,9 @@ import torch
 from torch.nn import functional as F
 
 from aucli.aus import MAX_INTENSITY
+from aucli.datasets.joint import JointBatch
 from aucli.heatmaps import STRIDE, cells_to_px, render_heatmaps
+from aucli.models.network import Sight
 
 LANDMARK_SIGMA_PX = 5.0
 AU_SIGMA_CELLS = 1.5
@@ -133,6 +135,39 @@ def auxiliary_landmark_loss(
 ) -> torch.Tensor:
     """Where the face is, a second task for AU networks: see :func:`landmark_loss`."""
     return 0.15 * _landmark_terms(logits, points, weights)[0]
+
+
+def joint_loss(
+    sight: Sight, batch: JointBatch, sigma_cells: float = AU_SIGMA_CELLS
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """AUs as :func:`au_loss`, landmarks and face as :func:`landmark_loss`, the gaze of both eyes,
+    and agreement of the maps of a crop with those of its mirror image, the batch's second half.
+    """
+    of_aus, parts = au_loss(
+        sight.heatmaps, batch.points, batch.intensities, batch.weights, sigma_cells
+    )
+    entropy, error = _landmark_terms(sight.landmarks, batch.landmarks, batch.landmark_weights)
+    face = F.binary_cross_entropy_with_logits(sight.face_logit.float(), batch.is_face)
+    # About the angle, rad; its slope does not vanish where the angle is small.
+    angle = (sight.gaze.float() - batch.gaze).square().sum(2).add(1e-4).sqrt()
+    gaze = (angle * batch.gaze_weights).sum() / (batch.gaze_weights.sum() + 1)
+    twins = _twin_loss(sight.heatmaps.float(), batch.is_face)
+    loss = of_aus + 0.15 * entropy + 0.15 * error + 0.15 * face + 0.5 * gaze + twins
+    told = {"aus": of_aus, "entropy": entropy, "error": error, "face": face, "gaze": gaze}
+    return loss, parts | told | {"twins": twins}
+
+
+def _twin_loss(maps: torch.Tensor, is_face: torch.Tensor) -> torch.Tensor:
+    """How far maps (N, 2A, h, w), L then R of each AU, change when the crop is mirrored.
+
+    Scaled as the terms of :func:`au_loss` are.
+    """
+    one, other = maps.unflatten(1, (-1, 2)).chunk(2)  # (N/2, A, 2, h, w) each
+    other = other.flip(2)
+    share = is_face[: len(one)] / is_face.mean().clamp(min=1e-6) / MAX_INTENSITY**2
+    on_map = (one - other.flip(4)).square().mean((1, 2, 3, 4))
+    on_peak = (one.amax((3, 4)) - other.amax((3, 4))).square().mean((1, 2))
+    return ((60 * on_map + 10 * on_peak) * share).mean()
 
 
 def detector_loss(

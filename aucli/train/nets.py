@@ -53,7 +53,29 @@ def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> AUNetwork:
         _check_kind(config.init, config.model)
         load_by_name(net, config.init)
         _start_maps(net, maps, config.init)
+        _start_landmarks(net, config.init)
     return net
+
+
+def _start_landmarks(net: AUNetwork, path: Path) -> None:
+    """A head of two layers starts as the given weights' head of one."""
+    given = read_state(path).get("landmark_head.weight")
+    head = getattr(net, "landmark_head", None)
+    if given is None or not isinstance(head, nn.Sequential):
+        return
+    first, last = head[0], head[2]
+    assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)
+    if given.shape[1:] != first.weight.shape[1:]:
+        return
+    c = given.shape[1]
+    with torch.no_grad():
+        # Features are at least 0, so the first c channels pass through the ReLU as they are.
+        first.weight[:c] = torch.eye(c)[..., None, None]
+        assert first.bias is not None and last.bias is not None
+        first.bias[:c] = 0
+        last.weight[:, :c] = given.float()
+        last.weight[:, c:] *= 0.1
+        last.bias.copy_(read_state(path)["landmark_head.bias"])
 
 
 def _check_kind(path: Path, model: str) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from aucli.aus import POINT_SETS, SYNTHETIC_AUS, point_names
 from aucli.datasets.crops import CropSettings, PreparedBatches, predict_faces
 from aucli.datasets.folds import choose_fold, named_fold, refuse_shared_people
+from aucli.datasets.joint import JointBatch, JointBatches
 from aucli.datasets.names import SYNTHETIC
 from aucli.datasets.prepared import PreparedFaces, count_faces, shards
 from aucli.datasets.series import AUBatch, Series
@@ -43,6 +44,7 @@ from aucli.train.losses import (
     au_loss,
     auxiliary_landmark_loss,
     detector_loss,
+    joint_loss,
     landmark_loss,
     squares_loss,
 )
@@ -87,8 +89,11 @@ def make_task(config: TrainConfig) -> Task:
         return PreparedAUTask(config)
     if shards(config.root) and not any(config.root.glob(SHARDS)):
         count_faces(config.root, SYNTHETIC)  # it says what the folder was prepared from
+    row = NETWORKS[config.model]
+    if row.follows:
+        return JointTask(config)
     made = {"detector": DetectorTask, "landmarks": LandmarkTask, "au": RenderedAUTask}
-    return made[NETWORKS[config.model].kind](config)
+    return made[row.kind](config)
 
 
 def _held_out(config: TrainConfig) -> FaceStore | None:
@@ -292,6 +297,30 @@ class RenderedAUTask(AUTask):
 
     def card(self) -> dict[str, Any]:
         return super().card() | {"readout": self._readout}
+
+
+class JointTask(RenderedAUTask):
+    """A network that reads AUs and follows faces, on rendered faces cropped as a follower does."""
+
+    def batches(self, start: int, rank: int, world: int) -> Series:
+        config = self.config
+        return JointBatches(
+            self._store, config.batch_size, config.seed, start, rank, world, config.px
+        )
+
+    def loss(self, net: nn.Module, batch: JointBatch) -> Loss:  # type: ignore[override]
+        images = _channels_last(PIXELS[self.config.pixels].normalise(batch.images))
+        return joint_loss(cast(AUNetwork, net).look(images), batch, self.config.sigma_cells)
+
+    def scorer(self) -> Scorer | None:
+        store = _held_out(self.config)
+        if store is None:
+            return None
+        held_out = rendered.held_out_frames(store, self.config.evaluation_faces)
+        return lambda net: rendered.joint_scores(self.model(net), held_out)
+
+    def card(self) -> dict[str, Any]:
+        return super().card() | {"gaze": self._store.knows_gaze}
 
 
 class PreparedAUTask(AUTask):

@@ -236,6 +236,8 @@ def au_model(
             heatmap_scale=float(card.get("heatmap_scale", 1.0)),
             match_sigma=float(readout.get("sigma_cells", 0.0)),
             windows=windows,
+            knows_gaze=bool(card.get("gaze", False)),
+            confidence=card.get("confidence") or {},
             name=name,
             sha256=sha256,
         )

@@ -73,6 +73,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "heatmap_scale": (lambda told: _finite(told) and told > 0, "a number above 0"),
     "threshold": (_finite, "a number"),
     "readout": (lambda told: isinstance(told, dict), "an object"),
+    "gaze": (lambda told: isinstance(told, bool), "true or false"),
 }
 
 
