@@ -58,10 +58,10 @@ _UNIT = PIXELS["unit"]
 _ROWS = (
     Entry("detector", "detector", "aucli.models.detector.FaceDetectorNet", trunk_widths=5),
     Entry("landmarks", "landmarks", "aucli.models.landmark.LandmarkNet", 128, trunk_widths=4),
-    Entry("scc-joint", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
-          settings={"backbone": "small", "follows": True}),
     Entry("scc-small", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
           settings={"backbone": "small"}),
+    Entry("scc-joint", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
+          settings={"backbone": "small", "follows": True}),
     Entry("scc-resnet18", "au", _SCC, 256, "eyes-nose", neighbours=True,
           settings={"backbone": "resnet18"}),
     Entry("scc-resnet50", "au", _SCC, 256, "eyes-nose", neighbours=True,
@@ -88,8 +88,10 @@ def architectures() -> tuple[str, ...]:
 
 
 def find_architecture(name: str, config: Mapping[str, Any] | None = None) -> Entry | None:
-    """The row of a class by its name, of several that which has the config's settings, or None."""
+    """The row of a class by its name, of several that with most of the config's settings, or
+    None."""
     rows = [row for row in NETWORKS.values() if row.architecture == name]
     given = config.items() if config else ()
-    fitting = (row for row in rows if all(item in given for item in row.settings.items()))
-    return next(fitting, rows[0] if rows else None)
+    fitting = [row for row in rows if all(item in given for item in row.settings.items())]
+    most = max(fitting, key=lambda row: len(row.settings), default=None)
+    return most or (rows[0] if rows else None)
