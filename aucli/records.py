@@ -63,12 +63,31 @@ class FrameBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What the network that followed a face into a frame read on the way.
+
+    crop: (S, S, 3) uint8 RGB, what it looked at. matrix: (2, 3), frame px -> crop px. intensities:
+    (A,), sides: (A, 2) and places: (A, 2, 2) crop px, as of ``models.predict.Prediction``. gaze:
+    (2, 3) unit vectors of the eye on the left of the picture and of the other one, in axes of the
+    frame: x right, y down, z away from the camera.
+    """
+
+    crop: np.ndarray
+    matrix: np.ndarray
+    intensities: np.ndarray
+    sides: np.ndarray
+    places: np.ndarray
+    gaze: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one frame, in frame pixels.
 
     bbox_xyxy_px: (4,) float32. confidence: 0-1. landmarks: (68, 2) float32, iBUG order.
     face_id: stable over a video, 0-based; -1 before tracking. pose_radians: (3,) float32 rotation
     about x (pitch, chin down positive), y (yaw, to the person's left positive) and z (roll).
+    reading: None where no network read the face while it was found.
     """
 
     bbox_xyxy_px: np.ndarray
@@ -76,6 +95,7 @@ class Face:
     landmarks: np.ndarray
     face_id: int = -1
     pose_radians: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if self.landmarks.shape != (68, 2):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.faces.boxes import overlaps
+from aucli.faces.boxes import overlaps, suppress
 from aucli.faces.confirm import Doubts
-from aucli.faces.detect import MIN_CONFIDENCE, detect_faces, merge_shapes
+from aucli.faces.detect import MIN_CONFIDENCE, detect_faces
 from aucli.faces.follow import GROUP_FRAMES, Follower
-from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
+from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
 from aucli.faces.track import Track, Tracker, TrackerConfig
 from aucli.pose import head_pose
 from aucli.records import Face, FrameBatch
@@ -26,8 +26,8 @@ SAME_FACE_IOU = 0.5
 # Another face must be this much larger before "largest" lets go of the one it has.
 LARGER_BY = 1.3
 
-# Landmarks (n, 68, 2) px, confidences (n,) and ids (n,) of one frame.
-Chosen = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Landmarks (n, 68, 2) px, confidences (n,), readings (n,) and ids (n,) of one frame.
+Chosen = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 _EMPTY: Shapes = (np.zeros((0, 68, 2), np.float32), np.zeros(0, np.float32))
 
@@ -64,10 +64,17 @@ class FinderConfig:
 
 
 class FaceFinder:
-    """Finds and follows the faces of one video at a time; :meth:`reset` before the next."""
+    """Finds and follows the faces of one video at a time; :meth:`reset` before the next.
+
+    watcher: follows instead of the landmark network, where there is one.
+    """
 
     def __init__(
-        self, detector: Detector, landmarker: Landmarker, config: FinderConfig | None = None
+        self,
+        detector: Detector,
+        landmarker: Landmarker,
+        config: FinderConfig | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.detector = detector
         self.landmarker = landmarker
@@ -75,7 +82,9 @@ class FaceFinder:
         self._tracker = Tracker(self.config.tracker)
         # Where every frame is searched, only what was not found there is followed.
         group_frames = GROUP_FRAMES if self.config.detect_every_seconds > 0 else 1
-        self._follower = Follower(landmarker, self.config.redetect_confidence, group_frames)
+        self._follower = Follower(
+            landmarker, self.config.redetect_confidence, group_frames, watcher
+        )
         self._doubts = Doubts(detector, self.config.sure_confidence)
         self.reset()
 
@@ -106,7 +115,7 @@ class FaceFinder:
             return []
         if self.config.independent:
             largest_first = map(_sort, self._detect(frames))
-            return self._faces([(*shapes, np.arange(len(shapes[0]))) for shapes in largest_first])
+            return self._faces([(*_unread(s), np.arange(len(s[0]))) for s in largest_first])
         found: list[Shapes | None] = [None] * len(frames)
         if self.config.detect_every_seconds <= 0:
             found = [*self._detect(frames)]
@@ -160,11 +169,12 @@ class FaceFinder:
                 known = face_boxes(followed[0][sure])
                 detected = self._detect(frames[:1], thorough=due, known=known)[0]
         kept = confirmed & (followed[1] >= self.config.keep_confidence)
-        landmarks, confidence = merge_shapes(
-            np.concatenate([followed[0][kept], detected[0]]),
-            np.concatenate([followed[1][kept], detected[1]]),
-        )
-        return self._choose((landmarks, confidence), self._tracker.update(pts, landmarks))
+        both = zip((values[kept] for values in followed), _unread(detected), strict=True)
+        landmarks, confidence, readings = map(np.concatenate, both)
+        # One shape where several lie on the same face.
+        best = suppress(face_boxes(landmarks), confidence)
+        faces = landmarks[best], confidence[best], readings[best]
+        return self._choose(faces, self._tracker.update(pts, faces[0]))
 
     def _notice_size(self, frame: np.ndarray, pts_seconds: float) -> None:
         """Where frames have another size from here on, faces are looked for anew and keep their
@@ -175,9 +185,9 @@ class FaceFinder:
             self._follower.reset()
             self._detected_at = None
 
-    def _choose(self, shapes: Shapes, ids: np.ndarray) -> Chosen:
+    def _choose(self, found: Followed, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""
-        area = _areas(shapes[0])
+        area = _areas(found[0])
         held = np.isin(ids, list(self._chosen))
         order = np.argsort(-area * np.where(held, LARGER_BY, 1.0), kind="stable")
         order = order[: self.config.faces]
@@ -191,13 +201,13 @@ class FaceFinder:
         for i in order:
             self._public_ids.setdefault(int(ids[i]), len(self._public_ids))
         public = np.array([self._public_ids[int(ids[i])] for i in order], np.int64)
-        return shapes[0][order], shapes[1][order], public
+        return found[0][order], found[1][order], found[2][order], public
 
     def _faces(self, chosen: Sequence[Chosen]) -> list[list[Face]]:
         """The faces of each frame, at most as many as wanted."""
         kept = [[part[: self.config.faces] for part in one] for one in chosen]
         # Of all frames together: fitting a single pose is mostly overhead.
-        landmarks, confidence, ids = map(np.concatenate, zip(*kept, strict=True))
+        landmarks, confidence, readings, ids = map(np.concatenate, zip(*kept, strict=True))
         boxes, pose = face_boxes(landmarks), head_pose(landmarks)
         faces = [
             Face(
@@ -206,16 +216,22 @@ class FaceFinder:
                 landmarks=np.asarray(landmarks[i], np.float32),
                 face_id=int(ids[i]),
                 pose_radians=pose[i],
+                reading=readings[i],
             )
             for i in range(len(landmarks))
         ]
-        ends = np.cumsum([len(own) for own, _, _ in kept])
+        ends = np.cumsum([len(own[0]) for own in kept])
         return [faces[end - len(one[0]) : end] for end, one in zip(ends, kept, strict=True)]
 
 
 def _landmarks(tracks: Sequence[Track]) -> np.ndarray:
     """(n, 68, 2) float32 px, where they were last seen."""
     return np.array([t.landmarks for t in tracks], np.float32).reshape(-1, 68, 2)
+
+
+def _unread(shapes: Shapes) -> Followed:
+    """Shapes of which nothing was read."""
+    return (*shapes, np.full(len(shapes[0]), None, object))
 
 
 def _areas(landmarks: np.ndarray) -> np.ndarray:

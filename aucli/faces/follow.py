@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.faces.protocols import Frames, Landmarker, Shapes
+from aucli.faces.protocols import Followed, Frames, Landmarker, Watcher
 
 # Frames of a group at most, and seconds between its first and its last: enough for a face to move
 # within its crop, not to leave it.
@@ -35,21 +35,25 @@ class _Group:
     landmarks: np.ndarray
     number: int
     pts_seconds: float
-    looks: dict[int, Shapes] = field(default_factory=dict)
+    looks: dict[int, Followed] = field(default_factory=dict)
 
 
 class Follower:
     """Follows the faces of one video at a time; :meth:`reset` before the next.
 
-    group_frames: 1 looks at every frame by itself. sure_confidence: below it a face is in doubt.
-    Groups end at multiples of `group_frames` of the frame's number, however the video is cut into
-    batches.
+    watcher: follows instead of the landmark network, where there is one. group_frames: 1 looks at
+    every frame by itself. sure_confidence: below it a face is in doubt. Groups end at multiples of
+    `group_frames` of the frame's number, however the video is cut into batches.
     """
 
     def __init__(
-        self, landmarker: Landmarker, sure_confidence: float, group_frames: int = GROUP_FRAMES
+        self,
+        landmarker: Landmarker,
+        sure_confidence: float,
+        group_frames: int = GROUP_FRAMES,
+        watcher: Watcher | None = None,
     ) -> None:
-        self.landmarker = landmarker
+        self.landmarker, self.watcher = landmarker, watcher
         self.sure_confidence = sure_confidence
         self.group_frames = group_frames
         self.reset()
@@ -65,14 +69,14 @@ class Follower:
         pts_seconds: np.ndarray,
         track_ids: list[int],
         before: np.ndarray,
-    ) -> tuple[Shapes, np.ndarray]:
+    ) -> tuple[Followed, np.ndarray]:
         """Find faces in the frame `number` that were at `before` (n, 68, 2) px one frame earlier.
 
         frames, pts_seconds: this frame and those at hand after it. track_ids: n of them. Returns
-        the n shapes and (n,) bool: beyond doubt.
+        the n faces and (n,) bool: beyond doubt.
         """
         if not track_ids:
-            return (before, np.zeros(0, np.float32)), np.zeros(0, bool)
+            return (before, np.zeros(0, np.float32), np.zeros(0, object)), np.zeros(0, bool)
         group = self._group_of(number, float(pts_seconds[0]), track_ids, before)
         if number not in group.looks:
             end = number // self.group_frames * self.group_frames + self.group_frames
@@ -81,17 +85,23 @@ class Follower:
             # What lies ahead may have another size, in which the faces lie elsewhere.
             sizes = [frame.shape == frames[0].shape for frame in frames[:count]]
             count = sizes.index(False) if False in sizes else count
-            looks = self.landmarker.follow(frames[:count], [group.landmarks] * count)
+            looks = self._look(frames[:count], [group.landmarks] * count)
             group.looks = dict(enumerate(looks, number))
         rows = [group.track_ids.index(track_id) for track_id in track_ids]
-        landmarks, confidence = (of_all[rows] for of_all in group.looks[number])
+        landmarks, confidence, readings = (of_all[rows] for of_all in group.looks[number])
         sure = self._are_sure(before, landmarks, confidence)
         if number > group.number and not sure.all():
             doubtful = ~sure
-            again = self.landmarker.follow(frames[:1], [before[doubtful]])[0]
-            landmarks[doubtful], confidence[doubtful] = again
+            again = self._look(frames[:1], [before[doubtful]])[0]
+            landmarks[doubtful], confidence[doubtful], readings[doubtful] = again
             sure = self._are_sure(before, landmarks, confidence)
-        return (landmarks, confidence), sure
+        return (landmarks, confidence, readings), sure
+
+    def _look(self, frames: Frames, landmarks: list[np.ndarray]) -> list[Followed]:
+        if self.watcher is not None:
+            return self.watcher.follow(frames, landmarks)
+        looks = self.landmarker.follow(frames, landmarks)
+        return [(*shapes, np.full(len(shapes[0]), None, object)) for shapes in looks]
 
     def _group_of(
         self, number: int, pts_seconds: float, track_ids: list[int], before: np.ndarray

@@ -18,11 +18,20 @@ from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.library_detectors import DETECTORS, LibraryDetector
 from aucli.faces.protocols import Detector, Landmarker
 from aucli.faces.retinaface import RetinaFaceDetector
+from aucli.faces.watcher import JointWatcher
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.models.pixels import PixelScale
+from aucli.models.predict import AUModel
 from aucli.models.retinaface import RetinaFace
-from aucli.weights.cards import load_weights
+from aucli.weights.cards import (
+    DEFAULT_AU_MODEL,
+    DEFAULT_LANDMARKS,
+    load_au_model,
+    load_weights,
+    read_card,
+)
+from aucli.weights.names import resolve
 
 # Without a landmark network that tells faces from other things, the built-in detector decides: at
 # this score it finds none in a clip without faces, and all but 7 in 544 frames with one.
@@ -33,18 +42,20 @@ DECIDING_THRESHOLD = 0.5
 class FaceNetworks:
     """A detector and a landmark network, and how they find the faces of a run.
 
-    provenance: name and checksum of both.
+    watcher: follows faces in place of the landmark network; None where that does so itself.
+    provenance: name and checksum of all.
     """
 
     detector: Detector
     landmarker: Landmarker
     config: FinderConfig
     provenance: dict[str, Any]
+    watcher: JointWatcher | None = None
 
     def finder(self, unrelated: bool = False) -> FaceFinder:
         """A finder for one film, or for ``unrelated`` pictures. It keeps a state of its own."""
         config = replace(self.config, independent=True) if unrelated else self.config
-        return FaceFinder(self.detector, self.landmarker, config)
+        return FaceFinder(self.detector, self.landmarker, config, self.watcher)
 
 
 def load_faces(
@@ -52,8 +63,13 @@ def load_faces(
     landmarks: str = "builtin",
     device: str = "cpu",
     faces: int | None = 1,
+    au: AUModel | None = None,
 ) -> FaceNetworks:
-    """Load both networks onto a device. faces: how many to keep; None keeps all.
+    """Load the networks onto a device. faces: how many to keep; None keeps all.
+
+    au: the AU network of the run. If it can follow faces it does, and reads them on the way;
+    otherwise the built-in one follows, if that can. Landmark networks other than the built-in one
+    follow by themselves.
 
     Raises WeightsError for an unknown name or weights that cannot be used, LibraryError where an
     optional library is missing.
@@ -74,7 +90,22 @@ def load_faces(
         # A GPU detects in whole batches faster than it follows faces frame by frame.
         config = replace(config, detect_every_seconds=0.0)
     told = {"detector": detector_told, "landmarks": landmarks_told}
-    return FaceNetworks(found, landmarker, config, told)
+    watcher = None
+    if resolve(landmarks, "landmarks") == resolve(DEFAULT_LANDMARKS):
+        watcher = load_watcher(au, device)
+    if watcher is not None:
+        told["follower"] = {"name": watcher.model.name, "sha256": watcher.model.sha256}
+    return FaceNetworks(found, landmarker, config, told, watcher)
+
+
+def load_watcher(au: AUModel | None = None, device: str = "cpu") -> JointWatcher | None:
+    """What follows faces beside the AU network of a run: that one, the built-in one, or, where
+    neither can, None. Raises WeightsError."""
+    if au is not None and au.follows:
+        return JointWatcher(au)
+    if not read_card(DEFAULT_AU_MODEL, "au")[1]["config"].get("follows"):
+        return None
+    return JointWatcher(load_au_model(DEFAULT_AU_MODEL).to(device), reads=False)
 
 
 def load_detector(

@@ -10,6 +10,8 @@ Frames = np.ndarray | Sequence[np.ndarray]
 
 Boxes = tuple[np.ndarray, np.ndarray]  # (n, 4) float32 xyxy px, (n,) float32 scores 0-1
 Shapes = tuple[np.ndarray, np.ndarray]  # (n, 68, 2) float32 px, (n,) float32 confidences 0-1
+# The same of followed faces, and (n,) objects: what was read on the way, a Reading or None.
+Followed = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Detector(Protocol):
@@ -36,4 +38,12 @@ class Landmarker(Protocol):
 
     def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Shapes]:
         """Landmarks of faces that were at `landmarks` ((n, 68, 2) px a frame) shortly before."""
+        ...
+
+
+class Watcher(Protocol):
+    """Follows faces in place of a :class:`Landmarker`, and may read them at the same time."""
+
+    def follow(self, frames: Frames, landmarks: Sequence[np.ndarray]) -> list[Followed]:
+        """As :meth:`Landmarker.follow`, with what was read."""
         ...

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
@@ -99,8 +100,8 @@ def fold_batch_norm(net: Net) -> Net:
     for module in folded.modules():
         children = dict(module.named_children())
         for name, child in children.items():
-            if hasattr(child, "fold"):
-                setattr(module, name, child.fold())
+            if isinstance(fold := getattr(child, "fold", None), Callable):
+                setattr(module, name, fold())
         if isinstance(module, nn.Sequential):
             pairs = list(pairwise(children))
         else:

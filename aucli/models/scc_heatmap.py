@@ -213,9 +213,10 @@ class GazeHead(nn.Module):
         self.eyes = conv_bn_relu(c, 16, 2)
         rows, columns = (len(range(size)[part]) for part in (self.rows, self.columns))
         cells = -(-rows // 2) * -(-columns // 2)
-        self.out = nn.Sequential(nn.Linear(16 * cells + p, 64), nn.ReLU(), nn.Linear(64, 6))
+        last = nn.Linear(64, 6)
         with torch.no_grad():  # at first, into the camera
-            self.out[2].bias.copy_(torch.tensor([0.0, 0.0, -1.0] * 2))
+            last.bias.copy_(torch.tensor([0.0, 0.0, -1.0] * 2))
+        self.out = nn.Sequential(nn.Linear(16 * cells + p, 64), nn.ReLU(), last)
 
     def forward(self, features: Tensor, pooled: Tensor) -> Tensor:
         eyes = self.eyes(features[:, :, self.rows, self.columns]).flatten(1)

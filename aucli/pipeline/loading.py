@@ -69,7 +69,7 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     names = check_options(options)
     device = resolve_device(options.device)
     au = load_au_model(names.model).to(device)
-    faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces))
+    faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces), au)
     told = {
         "profile": options.profile,
         "model": {"name": au.name, "sha256": au.sha256, "template": au.template} | _seen(names),

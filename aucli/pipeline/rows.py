@@ -11,6 +11,7 @@ from aucli.pipeline.quality import judge
 from aucli.records import Face, FrameBatch
 from aucli.table.schema import QUALITY, Rows
 
+_NOTHING = np.empty(0)
 # Rows that wait for a full batch of crops: twenty seconds without a face, then they go.
 MAX_PENDING_ROWS = 512
 
@@ -56,13 +57,18 @@ def rows_in_order(
 
 
 def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> list[Found]:
-    """Align every face of a batch of frames; (S, S, 3) crops for the model's template."""
-    where = [i for i, own in enumerate(faces) for _ in own]
-    crops = matrices = np.empty(0)
-    if where:
-        landmarks = np.stack([face.landmarks for own in faces for face in own])  # (F, 68, 2)
-        matrices = align_matrices(landmarks, model.template, model.crop_size)  # (F, 2, 3)
-        crops = warp_crops([batch.frames[i] for i in where], matrices, model.crop_size)
+    """Align every face of a batch of frames; (S, S, 3) crops for the model's template. Those that
+    were read while they were followed keep the crop in which they were."""
+    every = [(i, face) for i, own in enumerate(faces) for face in own]
+    crops: list[np.ndarray] = [face.reading.crop if face.reading else _NOTHING for _, face in every]
+    matrices = [face.reading.matrix if face.reading else _NOTHING for _, face in every]
+    new = [k for k, (_, face) in enumerate(every) if face.reading is None]
+    if new:
+        landmarks = np.stack([every[k][1].landmarks for k in new])  # (F, 68, 2)
+        aligned = align_matrices(landmarks, model.template, model.crop_size)  # (F, 2, 3)
+        cut = warp_crops([batch.frames[every[k][0]] for k in new], aligned, model.crop_size)
+        for k, crop, matrix in zip(new, cut, aligned, strict=True):
+            crops[k], matrices[k] = crop, matrix
     rows = []
     at = 0
     for i, own in enumerate(faces):
@@ -109,13 +115,19 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         rows.pose_radians[i] = face.pose_radians
         rows.landmarks[i] = face.landmarks
         rows.quality[i] = pending[i].quality  # pyright: ignore
-    prediction = predict_crops(model, np.stack([pending[i].crop for i in at]))  # pyright: ignore
-    rows.intensities[at] = prediction.intensities
-    rows.sides[at] = prediction.sides
-    rows.success[at] = np.isfinite(prediction.intensities).all(1)
+        if face.reading is not None:
+            rows.intensities[i] = face.reading.intensities
+            rows.sides[i] = face.reading.sides
+            rows.places[i] = face.reading.places
+    new = [i for i in at if pending[i].face.reading is None]  # pyright: ignore
+    if new:
+        found = predict_crops(model, np.stack([pending[i].crop for i in new]))  # pyright: ignore
+        rows.intensities[new], rows.sides[new] = found.intensities, found.sides
+        rows.places[new] = found.places
+    rows.success[at] = np.isfinite(rows.intensities[at]).all(1)
     back = invert_matrices(np.stack([pending[i].matrix for i in at]))  # pyright: ignore
-    places = prediction.places.reshape(len(at), -1, 2)  # (F, 2A, 2) crop px
-    rows.places[at] = apply_matrices(places, back).reshape(prediction.places.shape)
+    places = rows.places[at].reshape(len(at), -1, 2)  # (F, 2A, 2) crop px
+    rows.places[at] = apply_matrices(places, back).reshape(len(at), aus, 2, 2)
     return rows
 
 
