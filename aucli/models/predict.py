@@ -27,6 +27,40 @@ def map_names(aus: Sequence[str], sides: bool) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MapLayout:
+    """Which of K maps belong to which of A AUs, as arrays.
+
+    au_of_map: (K,). share: (K, A) float32, a map's part in its AU's intensity; side_share: (K, 2A)
+    the same for [L, R]. told: (A, 2) bool, whether a map lies on that side. own: (A, 2, M) maps
+    that may hold the AU's place on a side, -1 beyond the last.
+    """
+
+    au_of_map: np.ndarray
+    share: np.ndarray
+    side_share: np.ndarray
+    told: np.ndarray
+    own: np.ndarray
+
+    @classmethod
+    def of(cls, aus: Sequence[str], maps: Sequence[str]) -> "MapLayout":
+        """maps: names as of :func:`map_names`."""
+        parts = [name.partition("_")[::2] for name in maps]
+        au_of_map = np.array([aus.index(au) for au, _ in parts], np.int64)
+        side_of_map = np.array([SIDES.index(side) if side else -1 for _, side in parts], np.int64)
+        belongs = au_of_map[:, None] == np.arange(len(aus))  # (K, A)
+        on_side = belongs[:, :, None] & (side_of_map[:, None] == np.arange(2))[:, None]  # (K, A, 2)
+        told = on_side.any(0)
+        allowed = np.where(told, on_side, belongs[:, :, None])  # (K, A, 2)
+        own = np.full((len(aus), 2, allowed.sum(0).max()), -1)
+        for a, s in np.ndindex(len(aus), 2):
+            mine = np.flatnonzero(allowed[:, a, s])
+            own[a, s, : len(mine)] = mine
+        shares = [part / np.maximum(part.sum(0), 1) for part in (belongs, on_side)]
+        share, side_share = (part.reshape(len(maps), -1).astype(np.float32) for part in shares)
+        return cls(au_of_map, share, side_share, told, own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AUModel:
     """A network in eval mode with all that is needed to feed and read it.
 
@@ -60,6 +94,7 @@ class AUModel:
     confidence: Mapping[str, float] = field(default_factory=dict)
     name: str = ""
     sha256: str = ""
+    layout: MapLayout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
@@ -77,6 +112,7 @@ class AUModel:
             raise ValueError(
                 f"normalisation must be 'mean-std' or 'min-max', got {self.normalisation!r}"
             )
+        object.__setattr__(self, "layout", MapLayout.of(self.aus, self.maps))
 
     @property
     def follows(self) -> bool:
@@ -210,17 +246,14 @@ def _read(model: AUModel, heatmaps: Tensor) -> Prediction:
         maps = maps.masked_fill(~model.windows, -torch.inf)
     readings = read_intensities(maps, model.heatmap_scale).cpu().numpy()  # (N, K)
     found = where.cpu().numpy()  # (N, K, 2)
-    intensities = np.empty((n, a), np.float32)
-    sides = np.full((n, a, 2), np.nan, np.float32)
-    places = np.empty((n, a, 2, 2), np.float32)
-    for i, au in enumerate(model.aus):
-        levels = (readings * model.scale[i] + model.offset[i]).clip(0, MAX_INTENSITY)
-        intensities[:, i] = levels[:, model.maps_of(au)].mean(1)
-        for s, side in enumerate(SIDES):
-            own = model.maps_of(au, side)
-            if own:
-                sides[:, i, s] = levels[:, own].mean(1)
-            seen = np.array(own or model.maps_of(au))
-            highest = seen[readings[:, seen].argmax(1)]  # (N,)
-            places[:, i, s] = found[np.arange(n), highest]
+    layout = model.layout
+    levels = readings * model.scale[layout.au_of_map] + model.offset[layout.au_of_map]
+    levels = levels.clip(0, MAX_INTENSITY)  # (N, K)
+    intensities = levels @ layout.share
+    sides = (levels @ layout.side_share).reshape(n, a, 2)
+    sides[:, ~layout.told] = np.nan
+    # (N, A, 2, M): the readings of an AU's maps on a side
+    of_side = np.where(layout.own >= 0, readings[:, layout.own], -np.inf)
+    highest = np.take_along_axis(layout.own[None], of_side.argmax(3)[..., None], 3)[..., 0]
+    places = found[np.arange(n)[:, None, None], highest]  # (N, A, 2, 2)
     return Prediction(intensities, sides, places)
