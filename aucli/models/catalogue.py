@@ -61,7 +61,7 @@ _ROWS = (
     Entry("scc-small", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
           settings={"backbone": "small"}),
     Entry("scc-joint", "au", _SCC, 128, "eyes-nose", trunk_widths=4, neighbours=True,
-          settings={"backbone": "small", "follows": True}),
+          settings={"backbone": "small", "follows": True, "scc_rank": 64}),
     Entry("scc-resnet18", "au", _SCC, 256, "eyes-nose", neighbours=True,
           settings={"backbone": "resnet18"}),
     Entry("scc-resnet50", "au", _SCC, 256, "eyes-nose", neighbours=True,

@@ -31,6 +31,7 @@ class SCCHeatmapConfig:
     any of crop/8 and crop/4, for the ResNets any of crop/16, crop/8 and crop/4. k: neighbours.
     widths: encoder channels of ``small``; deconv_widths: decoder channels of the ResNets.
     follows: whether it also finds landmarks, gaze and whether there is a face; ``small`` only.
+    scc_rank: see :class:`~aucli.models.scc.SCC`.
     """
 
     backbone: Backbone = "small"
@@ -41,6 +42,7 @@ class SCCHeatmapConfig:
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     deconv_widths: tuple[int, int, int] = (256, 128, 64)
     follows: bool = False
+    scc_rank: int = 0
 
     def __post_init__(self) -> None:
         if self.backbone not in ("small", "resnet18", "resnet50"):
@@ -127,7 +129,7 @@ class SCCHeatmapNet(AUNetwork):
         # The paper's layer replaces its features; the small net adds to them, which trains fast.
         self.sccs = nn.ModuleDict(
             {
-                str(size): SCC(size, config.k, residual=config.backbone == "small")
+                str(size): SCC(size, config.k, config.backbone == "small", config.scc_rank)
                 for size in config.scc_sizes
             }
         )

@@ -13,6 +13,7 @@ from torch import nn
 from aucli.errors import OptionError, WeightsError
 from aucli.models.catalogue import NETWORKS
 from aucli.models.network import AUNetwork
+from aucli.models.scc import SCC
 from aucli.train.config import TrainConfig
 from aucli.weights.checkpoints import read_object
 from aucli.weights.store import (
@@ -22,6 +23,10 @@ from aucli.weights.store import (
     read_card_file,
     read_checked,
 )
+
+# How maps are assumed to vary where SCC layers of full rank become ones of low rank: neighbours up
+# to some cells apart alike, and some noise in each cell.
+SMOOTH_CELLS, ROUGHNESS = 3.0, 0.05
 
 
 def build_face_net(config: TrainConfig) -> nn.Module:
@@ -54,6 +59,7 @@ def build_au_net(config: TrainConfig, maps: tuple[str, ...]) -> AUNetwork:
         load_by_name(net, config.init)
         _start_maps(net, maps, config.init)
         _start_landmarks(net, config.init)
+        _start_projections(net, config.init)
     return net
 
 
@@ -76,6 +82,27 @@ def _start_landmarks(net: AUNetwork, path: Path) -> None:
         last.weight[:, :c] = given.float()
         last.weight[:, c:] *= 0.1
         last.bias.copy_(read_state(path)["landmark_head.bias"])
+
+
+def _start_projections(net: AUNetwork, path: Path) -> None:
+    """SCC layers of a low rank start as near to the given ones of full rank as they can be for
+    smooth maps."""
+    given = read_state(path)
+    for name, layer in net.named_modules():
+        weight = given.get(f"{name}.conv.weight")
+        if not isinstance(layer, SCC) or not layer.rank or weight is None:
+            continue
+        full = SCC(layer.size, layer.k)
+        full.conv.weight.data = weight.float()
+        cells = torch.arange(layer.size).float()
+        near = torch.exp(-((cells[:, None] - cells) ** 2) / (2 * SMOOTH_CELLS**2))
+        size, directions = torch.linalg.eigh(torch.kron(near, near))
+        root = (size.clamp(min=0) + ROUGHNESS).sqrt()  # of the covariance that is assumed
+        with torch.no_grad():
+            left, strength, right = torch.linalg.svd(full.stacked() @ (directions * root), False)
+            rank = layer.rank
+            layer.outer.weight.copy_(left[:, :rank] * strength[:rank])
+            layer.inner.weight.copy_(right[:rank] @ (directions / root).T)
 
 
 def _check_kind(path: Path, model: str) -> None:
