@@ -387,7 +387,7 @@ class LandmarkBatches(Batches[LandmarkBatch]):
             if kinds[i] == "nothing":
                 crops[i] = nothing(rng, RENDERED_CROP)
             elif kinds[i] == "hand":
-                crops[i] = self._hand(rng, crops[i])
+                crops[i] = draw_hand(rng, crops[i], self.sprites)
             elif kinds[i] == "shuffled":
                 crops[i] = shuffle_parts(rng, crops[i], landmarks[i])
             elif kinds[i] == "faceless":

@@ -48,7 +48,8 @@ class Wheel:
             self._zip = zipfile.ZipFile(path)
         except OSError as error:
             raise DataError(
-                f"{shown(path)} cannot be read ({error.strerror or error}); get the wheel with {GET_WHEEL}."
+                f"{shown(path)} cannot be read ({error.strerror or error}); get the wheel with "
+                f"{GET_WHEEL}."
             ) from error
         except Exception as error:  # what a damaged archive raises is open-ended
             raise self._damaged() from error
