@@ -286,3 +286,24 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written(root: Path, tmp_path:
         "out folder.\n"
     )
     assert (out / "checkpoint.pt").read_bytes() == before and not list(out.glob(".*"))
+
+
+def test_a_batch_on_its_way_from_a_loader_process_that_is_killed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end may be told while the checkpoint is written."""
+    whole = torch.save
+    ends = ["DataLoader worker (pid 7) is killed by signal: Killed."]
+
+    def torn(_: object) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    def save(*given: Any) -> None:
+        if ends:
+            raise RuntimeError(ends.pop())
+        whole(*given)
+
+    monkeypatch.setattr(trainer, "_next", torn)
+    monkeypatch.setattr(torch, "save", save)
+    refused(config(root, out := tmp_path / "run"), AucliError, "a process that makes batches")
+    assert (out / "checkpoint.pt").exists()

@@ -188,6 +188,8 @@ class Trainer:
             try:
                 torch.save(state, stream)
             except RuntimeError as error:
+                if _of_a_loader(error):
+                    raise
                 # PyTorch says "unexpected pos" where the disk is full, or a signal came.
                 raise error.__context__ or error from None
 
@@ -431,7 +433,7 @@ def _run(
             if leads and now - saved > 60 * config.checkpoint_minutes:
                 trainer.save(checkpoint)
                 saved = now
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError) as error:
         if not _of_a_loader(error):
             raise
         raise AucliError(
@@ -467,9 +469,10 @@ def _save_last(trainer: Trainer, checkpoint: Path) -> None:
         raise stopped
 
 
-def _of_a_loader(error: RuntimeError) -> bool:
-    """Whether PyTorch says that a loader process ended, which it may say anywhere."""
-    return "DataLoader worker" in str(error)
+def _of_a_loader(error: RuntimeError | ConnectionError) -> bool:
+    """Whether PyTorch says that a loader process ended, which it may say anywhere, or a batch was
+    on its way from one that did."""
+    return isinstance(error, ConnectionError) or "DataLoader worker" in str(error)
 
 
 def _gave_up(trainer: Trainer) -> bool:
