@@ -306,5 +306,5 @@ def test_a_batch_on_its_way_from_a_loader_process_that_is_killed(
     monkeypatch.setattr(trainer, "_next", torn)
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(AucliError, match="a process that makes batches was stopped"):
-        train(config(root, out := tmp_path / "run"))
-    assert (out / "checkpoint.pt").exists()
+        train(config(root, tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
