@@ -53,18 +53,18 @@ def test_the_recipe_runs_in_order_goes_on_and_skips_what_is_done(tmp_path: Path)
 
     def run(**more: str) -> tuple[int, list[str]]:
         calls.write_text("")
-        command = ["bash", str(MAINTENANCE / "recipe.sh"), "ict", str(work)]
+        command = ["bash", str(MAINTENANCE / "recipe.sh"), "ict", "whl", str(work)]
         done = subprocess.run(command, env=env | more, capture_output=True, text=True)
         lines = calls.read_text().replace(f"{MAINTENANCE}/", "").replace(str(work), "W")
         return done.returncode, lines.splitlines()
 
     usage = subprocess.run(["bash", str(MAINTENANCE / "recipe.sh"), "ict"], capture_output=True)
-    assert (usage.returncode, usage.stderr) == (2, b"usage: recipe.sh FaceXModel WORK\n")
+    assert (usage.returncode, usage.stderr) == (2, b"usage: recipe.sh FaceXModel WHEEL WORK\n")
     code, first = run(FAIL_AT="--model landmarks")
     assert code == 3
     assert first == [
-        "aucli synth --ict ict --count 24320 --seed 1 --out W/faces",
-        "aucli synth --ict ict --count 1280 --seed 2 --out W/more-faces",
+        "aucli synth --ict ict --makehuman whl --count 24320 --seed 1 --out W/faces",
+        "aucli synth --ict ict --makehuman whl --count 1280 --seed 2 --out W/more-faces",
         "aucli train --root W/faces --out W/lm --model landmarks --minutes 100",
     ]
     code, rest = run(CLIPS="clips")

