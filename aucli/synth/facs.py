@@ -146,7 +146,7 @@ def lips_part(gap: float, press: float) -> float:
 # Mixtures seen in life: AU -> probability, and relative strength.
 PROTOTYPES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
     # broad smile
-    (2.9, {"AU12": (1, 1), "AU06": (0.85, 0.95), "AU07": (0.3, 0.6), "AU26": (0.3, 0.5)}),
+    (4.0, {"AU12": (1, 1), "AU06": (0.85, 0.95), "AU07": (0.3, 0.6), "AU26": (0.3, 0.5)}),
     # closed, social smile
     (0.9, {"AU12": (1, 0.7), "AU06": (0.3, 0.5), "AU14": (0.25, 0.5)}),
     # surprise
@@ -211,6 +211,10 @@ def sample_expression(rng: np.random.Generator) -> Expression:
         strength["AU26"] *= 0.2
     if rng.random() < 0.2 or strength["AU45"] > 0.3:
         strength["AU45"] = 1.0 if rng.random() < 0.6 else rng.random()
+        if strength["AU45"] > 0.5 and rng.random() < 0.25:  # squeezed, not just shut
+            for au in ("AU04", "AU06", "AU07", "AU09"):
+                if rng.random() < 0.55:
+                    strength[au] = max(strength[au], rng.beta(1.3, 1.3))
     # Shut eyes have no raised lids, but may be tightened; raised lids are not half closed.
     if strength["AU45"] > 0.5:
         strength["AU05"] = 0.0
@@ -240,9 +244,9 @@ def _smile(rng: np.random.Generator, smile: float, shapes: dict[str, float]) -> 
         return  # lips shut, unless the jaw opens them
     # Upper teeth alone, or both rows; the smile itself lifts the upper lip, and the lips thin.
     opening = rng.uniform(0.25, 1.0) * smile
-    shapes["mouthUpperUp"] += rng.uniform(0.3, 0.85) * opening
-    if kind > 0.6:
-        shapes["mouthLowerDown"] = rng.uniform(0.2, 1.1) * opening
+    shapes["mouthUpperUp"] += rng.uniform(0.4, 1.2) * opening
+    if kind > 0.55:
+        shapes["mouthLowerDown"] = rng.uniform(0.2, 1.2) * opening
     thin = rng.random() * smile
     shapes["mouthRollUpper"] = 0.22 * thin
     shapes["mouthRollLower"] = 0.25 * thin * rng.random()

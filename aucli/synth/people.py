@@ -141,7 +141,7 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
         "brow_form": np.array([rng.normal() * 0.055, rng.normal() * 0.005,
                                rng.uniform(0.08, 0.3), rng.uniform(0.4, 1.0)]),
         "makeup": np.array([u() * 0.9, (u() < 0.25 * feminine) * u() * 0.8, 0.45 * u(),
-                            0.65 * u() if feminine and u() < 0.6 else 0.2 * u()]),
+                            0.5 * u() if feminine and u() < 0.6 else 0.2 * u()]),
         "blotches": np.array([rng.uniform(0.02, 0.1), rng.uniform(0.01, 0.07),
                               0.005 + 0.06 * u() ** 2, (u() < 0.3) * u() * 0.7]),
         "seed": rng.random(4),

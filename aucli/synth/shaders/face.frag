@@ -176,7 +176,7 @@ void main() {
     float strand = noise(vec2(at.x * 5.0 + 0.1 * clump, at.y * 1.1) + seed.xw, 2);
     float thick = smoothstep(beard.z - 0.3, beard.z + 0.3, field) * smoothstep(0.05, 0.35, field);
     if (thick < 0.05 || thick + 0.35 * strand + 0.2 * clump < 0.35 + 0.5 * shell_share) discard;
-    float grey = step(0.01, beard.w) * smoothstep(0.75, 1.25, beard.w + 0.5 + 0.2 * strand + 0.25 * clump);
+    float grey = step(0.01, beard.w) * smoothstep(0.75, 1.25, beard.w + 0.5 + 0.25 * strand + 0.12 * clump);
     albedo = mix(beard_colour, vec3(0.55, 0.54, 0.53), grey) * (1.0 + 0.45 * strand + 0.15 * clump);
     shine = 0.06; power = 14.0; soft = 0.0; open = mix(0.45, 1.0, shell_share) * min(1.0, open_sky + 0.2);
     n = normalize(n + vec3(0.35 * strand, -0.1, 0.0));
