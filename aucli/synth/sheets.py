@@ -36,6 +36,7 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
         person = maker.model.sample_person(np.random.default_rng((seed, i)))
         person.glasses, person.wrinkling = False, 0.8 * i
         person.uniforms["hairline"][0] = 9.5
+        person.beard_length = person.uniforms["beard"][0] = 0.0  # nothing before the mouth
         people.append(person)
     for a, au in enumerate(SYNTHETIC_AUS):
         for p, person in enumerate(people):
