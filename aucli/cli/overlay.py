@@ -89,7 +89,6 @@ def overlay(
             "by their times.",
         ),
     ] = False,
-    decoder: shared.Decoder = "auto",
     overwrite: shared.Overwrite = False,
     quiet: shared.Quiet = False,
 ) -> None:
@@ -131,7 +130,6 @@ def overlay(
         start=start,
         end=end,
         by_time=other_copy,
-        decoder=decoder,
     )
     refuse_inputs(engine.possible_files(target, is_file), [video, table], "film")
     if readings.places_px is None and not quiet:

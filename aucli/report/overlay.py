@@ -18,12 +18,13 @@ from aucli.report.film import Film, Sound, require_encoder
 from aucli.report.hiding import Hiding, hide
 from aucli.report.readings import Moments, Readings, to_readings
 from aucli.table.reading import read_table
-from aucli.video.demux import MAX_PIXELS
-from aucli.video.source import Decoder, FrameSource, open_video
+from aucli.video.source import FrameSource, open_video
 from aucli.video.stills import FILM_SUFFIX, PICTURE_SUFFIX, overlay_files
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FRAMES_PER_BATCH = 8  # nothing gains by more, and they fill memory
 
 OnFrames = Callable[[int, int], None]  # frames done, frames declared (0: unknown)
 
@@ -47,8 +48,6 @@ class OverlayOptions:
     start: float | None = None
     end: float | None = None
     by_time: bool = False
-    decoder: Decoder = "auto"
-    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def write_overlay(
     bars = _bars(readings, options)
     if options.anonymise and not readings.found.any() and (readings.face_id >= 0).any():
         raise DataError("The table has no face boxes, so no face can be hidden by it.")
-    with open_video(video, options.decoder, max_pixels=options.max_pixels) as source:
+    with open_video(video, "pyav", FRAMES_PER_BATCH) as source:
         moments = Moments(readings, options.by_time)
         style = Style(bars, options.face, options.landmarks)
         work = _Work(source, moments, style, options, size_wh, on_frames, on_batch)

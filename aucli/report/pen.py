@@ -84,15 +84,18 @@ class Pen:
 
         size: of the font, px. anchor: 'l', 'm' or 'r'. edge: width of a dark outline, px.
         """
-        mask, ink_width = _letters(words, size, 0)
+        masks = _letters if len(words) <= _KEPT_LETTERS else _letters.__wrapped__
+        mask, ink_width = masks(words, size, 0)
         left = x - {"l": 0.0, "m": ink_width / 2, "r": ink_width}[anchor]
         at = round(left) - _MARGIN, round(y) - mask.shape[0] // 2
         if edge:
-            self.stamp(_letters(words, size, max(1, round(edge)))[0], *at, BLACK, 0.75)
+            self.stamp(masks(words, size, max(1, round(edge)))[0], *at, BLACK, 0.75)
         self.stamp(mask, *at, colour)
 
 
 _MARGIN = 6  # px around letters, for their outline
+# Longer words tell frames and times; kept, they would fill the memory of a long film.
+_KEPT_LETTERS = 8
 
 
 def text_width(words: str, size: int) -> float:
