@@ -492,3 +492,63 @@ def test_a_frame_too_small_for_bars_has_the_rest(here):
     clip = write_clip(here / "c.mp4", ticks=range(6))
     result = overlay(clip, table_of(clip))
     assert "c.mp4: Frames of 64 x 48 pixels have no room for the bars.\n" in result.stderr
+
+
+def test_a_clip_of_each_event_with_its_sound(here):
+    """Two events of AU12 and one of AU25, of which the last ends with the video."""
+    clip = write_talk(here / "talk.mp4", ticks=range(0, 300, 2), sound_from=2.0)
+    levels = {"AU12": np.zeros(150), "AU25": np.zeros(150)}
+    levels["AU12"][30:45] = 3.0  # 2.0 to 3.0 s
+    levels["AU12"][100:110] = 1.2
+    levels["AU25"][140:] = 4.8
+    rows = made_rows({au: own.tolist() for au, own in levels.items()}, fps=15)
+    table = write_table(here / "talk.csv", rows, ("AU12", "AU25"))
+    result = overlay(clip, table, "--clips", "clips")
+    assert result.exit_code == 0, result.output
+    files = sorted(p.name for p in (here / "clips").iterdir())
+    assert files == [
+        "talk_AU12_001_C.overlay.mp4",
+        "talk_AU12_002_A.overlay.mp4",
+        "talk_AU25_001_E.overlay.mp4",
+    ]
+    assert not (here / "talk.overlay.mp4").exists()
+    first, second, third = (read(here / "clips" / name) for name in files)
+    assert [len(film.frames) for film in (first, second, third)] == [45, 40, 25]
+    np.testing.assert_allclose(first.seconds, np.arange(45) / 15)
+    # The number of the frame is in its blue: the clip begins with frame 15.
+    assert abs(int(first.frames[0][:10, :20, 2].mean()) - 15 * 12 % 256) < 8
+    heard = sound_of(here / "clips" / files[0]).loud_at
+    assert heard == pytest.approx(sound_of(clip).loud_at - 1.0, abs=0.025)
+    again = overlay(clip, table, "--clips", "clips")
+    assert again.exit_code == 1 and "exists already" in again.stderr
+    both = overlay(clip, table, "--clips", "clips", "-o", "all.mp4", "--overwrite", "--aus", "25")
+    assert both.exit_code == 0 and len(read(here / "all.mp4").frames) == 150
+    none = overlay(clip, table, "--clips", "none", "--aus", "25", "--end", "1")
+    assert none.exit_code == 1
+
+
+def test_without_events_there_are_no_clips(here):
+    clip = write_clip(here / "c.mp4", ticks=range(10))
+    table = write_table(here / "c.csv", made_rows({"AU12": [0.1] * 10}, fps=30))
+    result = overlay(clip, table, "--clips", "clips")
+    assert result.exit_code == 0
+    assert result.stderr.endswith("c.mp4: no event of these AUs, so no clip.\n")
+    assert not (here / "clips").exists()
+
+
+def test_a_clip_of_one_of_two_faces_shows_its_bars(here):
+    clip = write_clip(here / "c.mp4", size=(640, 360), ticks=range(20))
+    frames = [i for i in range(20) for _ in range(2)]
+    ids = [0, 1] * 20
+    levels = [0.0 if i == 0 else 4.0 for i in ids]
+    rows = made_rows({"AU12": levels}, frames=frames, times=[i / 30 for i in frames], face_id=ids)
+    boxes = [[20 + 500 * i, 250, 60 + 500 * i, 300] for i in ids]
+    rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
+    table = write_table(here / "c.csv", rows)
+    assert overlay(clip, table, "--clips", "clips").exit_code == 0
+    assert [p.name for p in (here / "clips").iterdir()] == ["c_face1_AU12_001_D.overlay.mp4"]
+    assert overlay(clip, table).exit_code == 0
+    bars = [here / "clips" / "c_face1_AU12_001_D.overlay.mp4", here / "c.overlay.mp4"]
+    colour = of_intensities(np.array(4.0))
+    own, other = ((np.abs(read(file).frames[5] - colour).max(2) < 40).sum() for file in bars)
+    assert own > other + 100  # that of the face, which is strong, and that of the other one

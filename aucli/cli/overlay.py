@@ -10,7 +10,10 @@ from aucli.cli import options as shared
 from aucli.errors import DataError
 
 if TYPE_CHECKING:
-    from aucli.report.overlay import Made
+    import pandas as pd
+
+    from aucli.report.overlay import Cut, Made, OverlayOptions
+    from aucli.report.readings import Readings
 
 VOICE = "A voice identifies a person as a face does; --no-sound leaves it out."
 EXAMPLES = """\b
@@ -18,6 +21,7 @@ Examples:
   aucli analyze clip.mp4 --places --sides
   aucli overlay clip.mp4 clip.parquet
   aucli overlay clip.mp4 clip.parquet --aus 6,12,25 -o smile.mp4
+  aucli overlay clip.mp4 clip.parquet --aus 12 --clips smiles
   aucli overlay clip.mp4 clip.parquet --anonymise --alone --no-sound
 """
 
@@ -72,6 +76,14 @@ def overlay(
             help="With --anonymise: nobody but the people in the table is to be seen.",
         ),
     ] = False,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a clip of each event of the AUs that have bars, by the rule of 'aucli "
+            "events', with a second before and after it. Without --out, no whole film.",
+        ),
+    ] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
     start: Annotated[
         float | None,
@@ -101,17 +113,22 @@ def overlay(
     from aucli.cli.console import note, progress_bar, warn
     from aucli.files import refuse_inputs, shown
     from aucli.report import overlay as engine
+    from aucli.report import sources
     from aucli.report.readings import to_readings
     from aucli.table.reading import choose_aus, read_table
 
     _check(anonymise, alone, landmarks, start, end)
-    target, is_file = _target(video, out)
-    rows = engine.rows_of(read_table(table), video, table)
+    name = Path(os.path.abspath(video)).name
+    stem = name if video.is_dir() else Path(name).stem
+    target, is_file = _target(stem, out)
+    if clips is not None and out is None:
+        target = None
+    rows = sources.rows_of(read_table(table), video, table)
     told = _provenance(table)
-    source = engine.source_of(told, video)
+    source = sources.source_of(told, video)
     if anonymise and not alone:
         _require_all_faces(told, table)
-    if not other_copy and not engine.is_source(source, video):
+    if not other_copy and not sources.is_source(source, video):
         raise DataError(
             f"{shown(video)} is not the file that {shown(table)} was made of; give that one, or "
             "say --other-copy where it is a copy of it."
@@ -131,7 +148,14 @@ def overlay(
         end=end,
         by_time=other_copy,
     )
-    refuse_inputs(engine.possible_files(target, is_file), [video, table], "film")
+    cuts: list[Cut] = []
+    if clips is not None:
+        cuts = _clips(table, rows, readings, options, clips, stem)
+        if out is None and not cuts:
+            note(f"{shown(video.name)}: no event of these AUs, so no clip.")
+            return
+    films = [] if target is None else engine.possible_files(target, is_file)
+    refuse_inputs([*films, *(cut.file for cut in cuts)], [video, table], "film")
     if readings.places_px is None and not quiet:
         warn(
             f"{shown(table)} has no places, so no dots are drawn; analyze with --places --sides "
@@ -152,6 +176,7 @@ def overlay(
             readings,
             target,
             options,
+            clips=cuts,
             is_file=is_file,
             size_wh=size,
             overwrite=overwrite,
@@ -178,10 +203,8 @@ def _check(
         )
 
 
-def _target(video: Path, out: str | None) -> tuple[Path, bool]:
+def _target(stem: str, out: str | None) -> tuple[Path | None, bool]:
     """Folder and start of the film's name, or its whole name, and which of them."""
-    name = Path(os.path.abspath(video)).name
-    stem = name if video.is_dir() else Path(name).stem
     if out == "":
         raise typer.BadParameter("an empty name; name a film or a folder.", param_hint="--out")
     if out is None:
@@ -194,6 +217,28 @@ def _target(video: Path, out: str | None) -> tuple[Path, bool]:
             f"{out!r}: end the name of a film in .mp4, or of a folder in /.", param_hint="--out"
         )
     return path, True
+
+
+def _clips(
+    table: Path,
+    rows: "pd.DataFrame",
+    readings: "Readings",
+    options: "OverlayOptions",
+    folder: Path,
+    stem: str,
+) -> "list[Cut]":
+    """A clip for each event of the AUs that have bars, of the face that has them where named."""
+    from aucli.report.clips import clips_of_events
+    from aucli.report.overlay import shown_aus
+    from aucli.report.study import read_faces
+
+    video = rows["video"].iloc[0]
+    faces = [
+        face
+        for face in read_faces(table)
+        if face.video == video and options.face in (None, face.face_id)
+    ]
+    return list(clips_of_events(faces, shown_aus(readings, options), folder, stem))
 
 
 def _provenance(table: Path) -> dict[str, Any]:
@@ -232,7 +277,8 @@ def _tell(made: "Made", video: Path, voice: bool, quiet: bool) -> None:
         note(f"{shown(video.name)}: {sentence}")
     frames = "1 frame" if made.frames == 1 else f"{made.frames} frames"
     hidden = f", {made.hidden_whole} of them hidden as a whole" if made.hidden_whole else ""
-    where = made.files[0] if len(made.files) == 1 else f"{len(made.files)} pictures in "
-    if len(made.files) != 1:
-        where = f"{len(made.files)} pictures in {made.files[0].parent}"
+    where = str(made.files[0])
+    if len(made.files) > 1:
+        what = "pictures" if made.files[0].suffix == ".png" else "films"
+        where = f"{len(made.files)} {what}, {where} ..."
     note(f"{shown(video.name)}: {frames}{hidden} -> {where}")

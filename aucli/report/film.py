@@ -40,6 +40,7 @@ AAC_BITS_PER_SECOND = 128_000
 LOST = "parts of the sound are missing"
 # Decoders need packets before the first one that is heard; MP4 tells players to leave them out.
 WARM_UP_SECONDS = 0.05
+SOUGHT_FROM, SOUGHT_BEFORE = 20.0, 5.0  # seconds
 MAX_ERRORS = 100  # in a row, after which the sound is given up
 
 
@@ -154,6 +155,10 @@ class Sound:
         self._start = start_seconds
         self._source: InputContainer = open_container(path)
         self._stream: AudioStream = self._source.streams.audio[0]
+        if start_seconds > SOUGHT_FROM:
+            # A clip of a long film; where it cannot be done, reading goes on from the start.
+            with contextlib.suppress(FFmpegError):
+                self._source.seek(round((start_seconds - SOUGHT_BEFORE) * av.time_base))
         self._packets = self._copies()
         self._held: Packet | None = None
         self._copied = self._stream.codec_context.codec.canonical_name in COPIED

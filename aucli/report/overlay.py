@@ -1,29 +1,31 @@
 """A video with what its table says drawn into it: a film, or a picture for each picture."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from aucli.errors import DataError, InputError, OptionError, OutputError
 from aucli.files import refuse_existing, shown, write_whole
-from aucli.pipeline.original import checksum
 from aucli.records import FrameBatch, VideoInfo
 from aucli.report.drawing import Overlay, Style, strongest
 from aucli.report.film import Film, Sound, require_encoder
 from aucli.report.hiding import Hiding, hide
 from aucli.report.readings import Moments, Readings, to_readings
+from aucli.report.sources import rows_of
 from aucli.table.reading import read_table
 from aucli.video.source import FrameSource, open_video
 from aucli.video.stills import FILM_SUFFIX, PICTURE_SUFFIX, overlay_files
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
+MOST_OVERLAYS = 32  # prepared
 FRAMES_PER_BATCH = 8  # nothing gains by more, and they fill memory
 
 OnFrames = Callable[[int, int], None]  # frames done, frames declared (0: unknown)
@@ -64,41 +66,18 @@ class Made:
     notes: tuple[str, ...] = field(default=())
 
 
-def rows_of(table: "pd.DataFrame", video: Path, file: Path) -> "pd.DataFrame":
-    """The rows of a table that are of this video: all where it holds only one.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of the video that becomes a film of its own.
 
-    Raises DataError where it holds several, and none or more than one is named as this one.
+    start_seconds, end_seconds: of the video. face: the id whose bars are shown; None for that of
+    the options.
     """
-    labels = list(dict.fromkeys(table["video"].tolist()))
-    if len(labels) < 2:
-        return table
-    names = {shown(video.name), video.stem}
-    own = [label for label in labels if Path(str(label)).name in names or label in names]
-    if len(own) != 1:
-        few = ", ".join(map(shown, labels[:5])) + (", ..." if len(labels) > 5 else "")
-        which = "none of them is" if not own else f"{len(own)} are"
-        raise DataError(
-            f"{shown(file)} holds {len(labels)} videos ({few}), and {which} named "
-            f"{shown(video.name)}; give a table of this video alone."
-        )
-    return cast("pd.DataFrame", table[table["video"] == own[0]])
 
-
-def source_of(provenance: Mapping[str, Any], video: Path) -> dict[str, Any]:
-    """What a table's provenance says of the video that it was made of; empty where nothing."""
-    inputs = [entry.get("input", {}) for entry in provenance.get("inputs", [])]
-    own = [entry for entry in inputs if entry.get("name") == shown(video.name)]
-    told = provenance.get("input") or (own[0] if len(own) == 1 else {})
-    return dict(told) if isinstance(told, Mapping) else {}
-
-
-def is_source(told: Mapping[str, Any], video: Path) -> bool:
-    """Whether a video may be the one that a table was made of, by its checksum.
-
-    Raises InputError where the video cannot be read.
-    """
-    # Where nothing is known, the frames' times tell later.
-    return not told.get("sha256") or checksum(video) == told["sha256"]
+    file: Path
+    start_seconds: float = -np.inf
+    end_seconds: float = np.inf
+    face: int | None = None
 
 
 def overlay_of_table(
@@ -127,9 +106,10 @@ def overlay_of_table(
 def write_overlay(
     video: Path,
     readings: Readings,
-    target: Path,
+    target: Path | None,
     options: OverlayOptions,
     *,
+    clips: Sequence[Cut] = (),
     is_file: bool = False,
     size_wh: tuple[int, int] | None = None,
     overwrite: bool = False,
@@ -140,9 +120,10 @@ def write_overlay(
 
     target: folder and start of the names: ``out/clip`` gives ``out/clip.overlay.mp4``, of a picture
     ``out/clip.overlay.png``, of a folder of pictures ``out/clip_frame000001.overlay.png`` ..., the
-    number as in the table. is_file: target is the name itself, which ends in .mp4 or .png. size_wh:
-    px of the video that the table was made of, where that is another copy. on_frames: called with
-    the progress; on_batch: for each batch of frames.
+    number as in the table; None for clips alone. clips: parts of a video that become films of their
+    own. is_file: target is the name itself, which ends in .mp4 or .png. size_wh: px of the video
+    that the table was made of, where that is another copy. on_frames: called with the progress;
+    on_batch: for each batch of frames.
 
     A damaged video gives a film of what can be decoded. Frames beyond what the table has are left
     out. Raises InputError for a video that cannot be read, DataError for a table of another video,
@@ -155,26 +136,38 @@ def write_overlay(
         moments = Moments(readings, options.by_time)
         style = Style(bars, options.face, options.landmarks)
         work = _Work(source, moments, style, options, size_wh, on_frames, on_batch)
+        if source.unrelated and clips:
+            raise OptionError(f"clips: {shown(video)} holds pictures, which have no times.")
         if source.unrelated and is_file and source.info.declared_frames != 1:
             raise OptionError(
                 f"out: {shown(video)} holds several pictures; name a folder, and end it in /."
             )
-        suffix = PICTURE_SUFFIX if source.unrelated else FILM_SUFFIX
-        file = target if is_file else _named(target, suffix)
-        if file.suffix.lower() != Path(suffix).suffix:
-            what = "picture" if source.unrelated else "film"
-            raise OptionError(
-                f"out: {shown(file)} would be a {what}; end its name in {Path(suffix).suffix}."
-            )
+        cuts = list(clips)
+        if target is not None:
+            suffix = PICTURE_SUFFIX if source.unrelated else FILM_SUFFIX
+            file = target if is_file else _named(target, suffix)
+            if file.suffix.lower() != Path(suffix).suffix:
+                what = "picture" if source.unrelated else "film"
+                raise OptionError(
+                    f"out: {shown(file)} would be a {what}; end its name in {Path(suffix).suffix}."
+                )
+            cuts = [Cut(file), *cuts]
         try:
             if source.unrelated:
-                return work.pictures(target, file, overwrite)
-            return work.film(file, overwrite)
+                assert target is not None
+                return work.pictures(target, cuts[0].file, overwrite)
+            return work.films(cuts, overwrite)
         except OSError as error:
+            where = cuts[0].file if target is not None else cuts[0].file.parent
             raise OutputError(
-                f"Cannot write {shown(file)}: {error.strerror or error}; choose another place "
+                f"Cannot write {shown(where)}: {error.strerror or error}; choose another place "
                 "or free some space."
             ) from error
+
+
+def shown_aus(readings: Readings, options: OverlayOptions) -> tuple[str, ...]:
+    """The AUs that have bars. Raises OptionError as :func:`write_overlay`."""
+    return tuple(readings.aus[a] for a in _bars(readings, options))
 
 
 def _bars(readings: Readings, options: OverlayOptions) -> tuple[int, ...]:
@@ -198,6 +191,53 @@ def _named(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
 
 
+class _Reel:
+    """One film while it is written; a context manager that takes it back where the work fails.
+
+    end_seconds: when the sound ends at the latest, in seconds of the video.
+    """
+
+    def __init__(
+        self, cut: Cut, end_seconds: float, info: VideoInfo, options: OverlayOptions
+    ) -> None:
+        self.cut = cut
+        self.has_sound = False
+        self.damage = ""
+        self._end = min(end_seconds, cut.end_seconds)
+        self._info = info
+        self._options = options
+        self._open = ExitStack()
+        self._sound: Sound | None = None
+        self._first = 0.0
+        self._film: Film
+
+    def __enter__(self) -> "_Reel":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def start(self, size_wh: tuple[int, int], pts_seconds: float, overwrite: bool) -> None:
+        """Begin with a frame of this size and time."""
+        info, self._first = self._info, pts_seconds
+        stream = self._open.enter_context(write_whole(self.cut.file, overwrite))
+        if self._options.sound:
+            until = None if np.isinf(self._end) else self._end - pts_seconds
+            self._sound = Sound.of(info.path, info.start_seconds + pts_seconds, until)
+        self.has_sound = self._sound is not None
+        film = Film(stream, size_wh, info.time_base, info.fps, self._sound)
+        self._film = self._open.enter_context(film)
+
+    def add(self, canvas: np.ndarray, pts_seconds: float) -> None:
+        """The next frame, (H, W, 3) uint8."""
+        self._film.add(canvas, round((pts_seconds - self._first) / self._info.time_base))
+
+    def finish(self) -> None:
+        """Give the film its name."""
+        self._open.close()
+        self.damage = self._sound.damage if self._sound is not None else ""
+
+
 class _Work:
     """Frames of one source, drawn one after the other."""
 
@@ -219,28 +259,45 @@ class _Work:
         self._table_size = size_wh if options.by_time else None
         self._on_frames = on_frames
         self._on_batch = on_batch
-        self._overlays: dict[tuple[int, int], Overlay] = {}
+        self._overlays: dict[tuple[int, int, int | None], Overlay] = {}
         self._hiding: Hiding | None = None
-        self._sound: Sound | None = None
+        self._reels: list[_Reel] = []
         self._hidden = self._done = 0
+        self._last = -1
+        self._stopped = False  # before the end, after the last clip
         self._notes: dict[str, None] = {}
 
-    def film(self, target: Path, overwrite: bool) -> Made:
+    def films(self, cuts: Sequence[Cut], overwrite: bool) -> Made:
         require_encoder()
-        refuse_existing(target, overwrite)
-        with write_whole(target, overwrite) as stream, ExitStack() as stack:
-            film: Film | None = None
-            first = 0.0
-            size = (self._info.width, self._info.height)
+        for cut in cuts:
+            refuse_existing(cut.file, overwrite)
+        waiting = deque(sorted(cuts, key=lambda cut: cut.start_seconds))
+        size: tuple[int, int] | None = None
+        with ExitStack() as on_error:
+            running: list[_Reel] = []
             for frame, index, pts in self._chosen():
-                if film is None:
-                    first = pts
-                    size = frame.shape[1], frame.shape[0]
-                    film = stack.enter_context(self._open_film(stream, size, first))
-                tick = round((pts - first) / self._info.time_base)
-                film.add(self._drawn(frame, index, pts, size), tick)
+                size = size or (frame.shape[1], frame.shape[0])
+                for reel in [reel for reel in running if pts >= reel.cut.end_seconds]:
+                    running.remove(reel)
+                    reel.finish()
+                while waiting and waiting[0].start_seconds <= pts:
+                    reel = _Reel(waiting.popleft(), self._sound_end, self._info, self._options)
+                    on_error.push(reel)
+                    reel.start(size, pts, overwrite)
+                    running.append(reel)
+                    self._reels.append(reel)
+                if running:
+                    faces = {reel.cut.face for reel in running}
+                    canvases = {face: self._drawn(frame, index, pts, size, face) for face in faces}
+                    for reel in running:
+                        reel.add(canvases[reel.cut.face], pts)
+                elif not waiting:
+                    self._stopped = True
+                    break
             self._check_end()
-        return self._made((target,))
+            for reel in running:
+                reel.finish()
+        return self._made(tuple(reel.cut.file for reel in self._reels))
 
     def pictures(self, stem: Path, alone: Path, overwrite: bool) -> Made:
         """alone: the file of the only picture."""
@@ -259,28 +316,25 @@ class _Work:
         return self._made(tuple(files))
 
     def _made(self, files: tuple[Path, ...]) -> Made:
-        damage = self._source.report.damage
-        if self._sound is not None and self._sound.damage:
-            damage = f"{damage}, {self._sound.damage}" if damage else self._sound.damage
+        damage = [self._source.report.damage, *(reel.damage for reel in self._reels)]
         notes = [self._source.report.clock, *self._notes]
-        told = tuple(note for note in notes if note)
-        return Made(files, self._done, self._hidden, self._sound is not None, damage, told)
+        return Made(
+            files=files,
+            frames=self._done,
+            hidden_whole=self._hidden,
+            sound=any(reel.has_sound for reel in self._reels),
+            damage=", ".join(dict.fromkeys(filter(None, damage))),
+            notes=tuple(filter(None, notes)),
+        )
 
-    def _open_film(self, stream: BinaryIO, size: tuple[int, int], first: float) -> Film:
-        info = self._info
-        if self._options.sound:
-            end = self._end()
-            until = None if end is None else end - first
-            self._sound = Sound.of(info.path, info.start_seconds + first, until)
-        return Film(stream, size, info.time_base, info.fps, self._sound)
-
-    def _end(self) -> float | None:
-        """When the part ends, in seconds; None for the end of the video."""
+    @property
+    def _sound_end(self) -> float:
+        """When the sound ends, in seconds of the video."""
         last = float(self._moments.pts_seconds[-1]) + 1.5 * self._moments.step_seconds
         duration = self._info.duration_seconds
         whole = not duration or last >= duration - 0.5
-        ends = [None if whole else last, self._options.end]
-        return min((end for end in ends if end is not None), default=None)
+        end = np.inf if self._options.end is None else self._options.end
+        return end if whole else min(last, end)
 
     def _chosen(self) -> Iterator[tuple[np.ndarray, int, float]]:
         """Frames of the part that the table has and the options ask for, with number and time."""
@@ -296,10 +350,11 @@ class _Work:
                 if moments.is_behind(index, pts) or pts >= end:
                     return
                 yield frame, index, pts
-                self._done += 1
             self._on_frames(int(batch.frame_index[-1]) + 1, self._info.declared_frames)
 
     def _check_end(self) -> None:
+        if self._stopped:
+            return
         if self._done:
             moments = self._moments
             missing = int((moments.frame_index >= self._source.report.decoded_frames).sum())
@@ -315,9 +370,17 @@ class _Work:
         )
 
     def _drawn(
-        self, frame: np.ndarray, index: int, pts: float, size: tuple[int, int]
+        self,
+        frame: np.ndarray,
+        index: int,
+        pts: float,
+        size: tuple[int, int],
+        face: int | None = None,
     ) -> np.ndarray:
         """The frame, of the size of the film, with everything on it."""
+        again = index == self._last  # with another face's bars
+        self._done += not again
+        self._last = index
         own = frame.shape[1], frame.shape[0]
         scale = min(size[0] / own[0], size[1] / own[1])
         shift = (0, 0)
@@ -334,8 +397,8 @@ class _Work:
             scale *= min(own[0] / self._table_size[0], own[1] / self._table_size[1])
         moment = self._moments.at(index, pts)
         if self._options.anonymise:
-            self._hide(canvas, moment, pts, scale, shift)
-        overlay = self._overlay(size, scale)
+            self._hidden += self._hide(canvas, moment, pts, scale, shift) and not again
+        overlay = self._overlay(size, scale, face)
         if overlay.bars is None:
             width, height = size
             self._notes[f"Frames of {width} x {height} pixels have no room for the bars."] = None
@@ -344,11 +407,14 @@ class _Work:
         overlay.draw(canvas, moment, pts, words, (scale, shift[0], shift[1]))
         return canvas
 
-    def _overlay(self, size: tuple[int, int], scale: float) -> Overlay:
-        if size not in self._overlays:
-            self._overlays.clear()
-            self._overlays[size] = Overlay(self._moments, self._style, size, scale)
-        return self._overlays[size]
+    def _overlay(self, size: tuple[int, int], scale: float, face: int | None) -> Overlay:
+        key = (*size, face)
+        if key not in self._overlays:
+            if len(self._overlays) == MOST_OVERLAYS:  # of pictures of many sizes
+                self._overlays.clear()
+            style = self._style if face is None else replace(self._style, face=face)
+            self._overlays[key] = Overlay(self._moments, style, size, scale)
+        return self._overlays[key]
 
     def _hide(
         self,
@@ -357,16 +423,17 @@ class _Work:
         pts: float,
         scale: float,
         shift: tuple[int, int],
-    ) -> None:
+    ) -> bool:
+        """Hide the faces; whether the whole frame is."""
         if self._hiding is None:
             size = self._table_size or (self._info.width, self._info.height)
             self._hiding = Hiding(self._moments, size)
         areas = self._hiding.areas(moment, pts)
-        if areas is None:
-            self._hidden += 1
-        else:
+        whole = areas is None
+        if areas is not None:
             areas = [area * scale + np.tile(shift, 2) for area in areas]
         hide(canvas, areas)
+        return whole
 
 
 def _each(batch: FrameBatch) -> Iterator[tuple[np.ndarray, int, float]]:
