@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from video_clips import read
 
 from aucli.cli import app
+from aucli.pipeline.original import checksum
 from aucli.report.hiding import CELLS, Hiding, hide, widened
 from aucli.report.readings import Moments, to_readings
 from aucli.table.reading import read_table
@@ -168,6 +170,11 @@ def film(tmp_path: Path) -> tuple[Path, list[tuple[int, int]]]:
     return path, where
 
 
+def made_of(video: Path, faces: str = "all") -> dict[str, Any]:
+    """The provenance of its table."""
+    return {"options": {"faces": faces}, "input": {"sha256": checksum(video)}}
+
+
 def seen(frame: np.ndarray) -> int:
     """Pixels (H, W, 3) in the colours of the face."""
     away = np.abs(frame[:, :, None].astype(int) - CHECKS).max(3)  # (H, W, 2)
@@ -191,8 +198,7 @@ def test_no_pixel_of_a_face_is_seen_in_any_frame(film, tmp_path, monkeypatch, ev
     levels = [np.nan if i in LOST else 1.0 for i in index]
     rows = made_rows({"AU12": levels}, frames=index, times=[i / FPS for i in index])
     rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
-    told = {"options": {"faces": "all"}}
-    table = write_table(tmp_path / "film.parquet", rows, provenance=told)
+    table = write_table(tmp_path / "film.parquet", rows, provenance=made_of(path))
     result = CliRunner().invoke(app, ["overlay", str(path), str(table), "--anonymise"])
     assert result.exit_code == 0, result.output
     hidden = read(tmp_path / "film.overlay.mp4").frames
@@ -207,7 +213,7 @@ def test_a_table_without_boxes_hides_nothing_and_is_refused(film, tmp_path):
     path, _ = film
     rows = made_rows({"AU12": [1.0] * 50}, fps=FPS)
     rows = replace(rows, bbox_xyxy_px=np.full((50, 4), np.nan, np.float32))
-    table = write_table(tmp_path / "t.csv", rows)
+    table = write_table(tmp_path / "t.csv", rows, provenance=made_of(path, "largest"))
     result = CliRunner().invoke(
         app,
         ["overlay", str(path), str(table), "--anonymise", "--alone", "-o", str(tmp_path / "x.mp4")],
@@ -222,9 +228,29 @@ def test_a_voice_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     clip = write_talk(tmp_path / "talk.mp4")
     rows = made_rows({"AU12": [1.0] * 30}, fps=30)
-    table = write_table(tmp_path / "talk.csv", rows)
+    table = write_table(tmp_path / "talk.csv", rows, provenance=made_of(clip, "largest"))
     arguments = ["overlay", str(clip), str(table), "--anonymise", "--alone"]
     warned = "warning: A voice identifies a person as a face does; --no-sound leaves it out.\n"
     assert warned in CliRunner().invoke(app, arguments).stderr
     silent = CliRunner().invoke(app, [*arguments, "--no-sound", "--overwrite"])
     assert silent.exit_code == 0 and "A voice" not in silent.stderr
+
+
+@pytest.mark.parametrize(
+    "provenance, options, words",
+    [
+        (False, ["--alone"], "t.csv does not tell which file it was made of, or was changed since"),
+        (True, [], "t.csv was made with --faces largest, so other people would stay visible"),
+        (True, ["--alone", "--other-copy"], "the faces may be at other places and times"),
+    ],
+)
+def test_tables_that_may_miss_a_face_are_refused(film, tmp_path, provenance, options, words):
+    path, _ = film
+    told: dict[str, Any] = made_of(path, "largest") if provenance else {"aucli": "0"}
+    rows = made_rows({"AU12": [1.0] * 50}, fps=FPS)
+    table = write_table(tmp_path / "t.csv", rows, provenance=told)
+    target = tmp_path / "x.mp4"
+    arguments = ["overlay", str(path), str(table), "--anonymise", "-o", str(target), *options]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and words in " ".join(result.stderr.split())
+    assert not target.exists()

@@ -366,7 +366,7 @@ def test_a_table_of_several_videos(here):
         (["--face", "3"], "the table has no face 3; it has 0."),
         (["--alone"], "it goes with --anonymise."),
         (["--anonymise", "--landmarks"], "they show the form of the face"),
-        (["--anonymise"], "does not tell whose faces it has, so other people would stay visible"),
+        (["--anonymise"], "does not tell which file it was made of"),
         (["--start", "2", "--end", "1"], "1 s is not after the start, 2 s."),
     ],
 )

@@ -117,7 +117,7 @@ def overlay(
     from aucli.report.readings import to_readings
     from aucli.table.reading import choose_aus, read_table
 
-    _check(anonymise, alone, landmarks, start, end)
+    _check(anonymise, alone, landmarks, other_copy, start, end)
     name = Path(os.path.abspath(video)).name
     stem = name if video.is_dir() else Path(name).stem
     target, is_file = _target(stem, out)
@@ -126,8 +126,8 @@ def overlay(
     rows = sources.rows_of(read_table(table), video, table)
     told = _provenance(table)
     source = sources.source_of(told, video)
-    if anonymise and not alone:
-        _require_all_faces(told, table)
+    if anonymise:
+        _require_faces(told, source, table, alone)
     if not other_copy and not sources.is_source(source, video):
         raise DataError(
             f"{shown(video)} is not the file that {shown(table)} was made of; give that one, or "
@@ -189,13 +189,24 @@ def overlay(
 
 
 def _check(
-    anonymise: bool, alone: bool, landmarks: bool, start: float | None, end: float | None
+    anonymise: bool,
+    alone: bool,
+    landmarks: bool,
+    other_copy: bool,
+    start: float | None,
+    end: float | None,
 ) -> None:
     if alone and not anonymise:
         raise typer.BadParameter("it goes with --anonymise.", param_hint="--alone")
     if anonymise and landmarks:
         raise typer.BadParameter(
             "they show the form of the face, which --anonymise hides.", param_hint="--landmarks"
+        )
+    if anonymise and other_copy:
+        raise typer.BadParameter(
+            "in another copy the faces may be at other places and times, and --anonymise would "
+            "miss them; analyze VIDEO itself.",
+            param_hint="--other-copy",
         )
     if end is not None and end <= (start or 0):
         raise typer.BadParameter(
@@ -251,11 +262,18 @@ def _provenance(table: Path) -> dict[str, Any]:
         return {}
 
 
-def _require_all_faces(told: dict[str, Any], table: Path) -> None:
+def _require_faces(told: dict[str, Any], source: dict[str, Any], table: Path, alone: bool) -> None:
+    """Refuse to hide faces by a table that may lack some, or be of another video."""
     from aucli.files import shown
 
+    if not source.get("sha256"):
+        raise typer.BadParameter(
+            f"{shown(table)} does not tell which file it was made of, or was changed since, so the "
+            "faces may be elsewhere; analyze VIDEO again.",
+            param_hint="--anonymise",
+        )
     faces = told.get("options", {}).get("faces")
-    if faces == "all":
+    if alone or faces == "all":
         return
     has = f"was made with --faces {faces}" if faces else "does not tell whose faces it has"
     raise typer.BadParameter(
