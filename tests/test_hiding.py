@@ -94,6 +94,12 @@ def test_who_left_over_the_edge_is_not_awaited(tmp_path):
     leaves = {i: (200 - 30 * i, 200) for i in range(8)}
     found = hiding(tmp_path, {0: stays, 1: leaves}, 40)
     assert all(found.areas(i, i / FPS) is not None for i in range(40))
+    back = {0: leaves | {i: (20 * (i - 30), 200) for i in range(30, 40)}}
+    found = hiding(tmp_path, back, 40)  # for the last second before, it may be anywhere
+    assert [i for i in range(40) if found.areas(i, i / FPS) is None] == [*range(18, 30)]
+    near = {i: (200, 402) for i in range(10)}  # close to the camera, cut by a hair
+    found = hiding(tmp_path, {0: stays, 1: near}, 40)
+    assert [i for i in range(40) if found.areas(i, i / FPS) is None] == [*range(20, 40)]
     alone = hiding(tmp_path, {0: leaves}, 40)
     assert [i for i in range(40) if alone.areas(i, i / FPS) is None] == [*range(18, 40)]
 

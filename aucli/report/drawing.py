@@ -209,7 +209,7 @@ class Overlay:
         self, pen: Pen, bars: "_Bars", moment: int | None, row: int, now: float, words: str
     ) -> None:
         em, readings = self.font, self._readings
-        pen.panel(bars.x, bars.y, bars.width, bars.height, 0.6 * em, (16, 16, 20), 0.66)
+        pen.panel(bars.x, bars.y, bars.width, bars.height, 0.6 * em, (16, 16, 20), 0.76)
         left, bar, _, trace, right = bars.columns
         top = bars.y + bars.pad + 0.6 * em
         if row >= 0:

@@ -9,7 +9,7 @@ still: a missing box is no missing face.
 - After a face is lost, its last place is hidden for LOST_SECONDS, ever wider; then the whole frame,
   until it is found again there, unless it left the picture over the edge.
 - Before a further face is found for the first time, its place is hidden for LOST_SECONDS.
-- Where nothing of this hides anything, the whole frame is hidden.
+- Where no face was found for LOST_SECONDS, the whole frame is hidden.
 
 The place of a head becomes :data:`CELLS` x CELLS colours, smoothly joined. Nothing else of it is
 left, so nothing brings it back. Plain blurring can be undone in part, and finer mosaics leave
@@ -31,6 +31,8 @@ ASIDE, ABOVE, BELOW = 0.4, 0.5, 0.3
 GROWTH = 1.0  # of the box, to every side, in a second without a finding
 # A face that is found so many box sizes from the last place of a lost one is that one.
 REACH = 2.0
+# A face that was lost with so much of its width or height beyond the edge has left the picture.
+LEFT_FROM = 0.1
 _SAME = 1e-3  # seconds: rounded times of a text table
 
 
@@ -66,8 +68,18 @@ class Hiding:
         if now < self._first - _SAME or any(start < now < end for start, end in self._whole):
             return None
         near = (self._begins - LOST_SECONDS <= now) & (now <= self._ends + LOST_SECONDS + _SAME)
-        areas = [box for i in np.flatnonzero(near) for box in self._of_track(int(i), now)]
+        tracks = np.flatnonzero(near).tolist()
+        # Where a face will be found tells nothing of those that were there.
+        if not any(self._lately(track, now) for track in tracks):
+            return None
+        areas = [box for i in tracks for box in self._of_track(i, now)]
         return areas or None
+
+    def _lately(self, track: int, now: float) -> bool:
+        """Whether a face was found within the last LOST_SECONDS."""
+        times = self._tracks[track][0]
+        before = int(np.searchsorted(times, now + _SAME, "right")) - 1
+        return before >= 0 and now - times[before] <= LOST_SECONDS + _SAME
 
     def _of_track(self, track: int, now: float) -> Iterator[np.ndarray]:
         times, boxes = self._tracks[track]
@@ -92,8 +104,9 @@ class Hiding:
         for times, boxes in self._tracks:
             ends = np.append(times[1:], math.inf)
             for i in np.flatnonzero(ends - times > LOST_SECONDS):
-                x0, y0, x1, y1 = boxes[i]
-                if x0 <= 0 or y0 <= 0 or x1 >= size_wh[0] - 1 or y1 >= size_wh[1] - 1:
+                low, high = boxes[i, :2], boxes[i, 2:]
+                beyond = np.maximum(-low, high - size_wh) / np.maximum(high - low, 1)
+                if beyond.max() >= LEFT_FROM:
                     continue
                 end = min(float(ends[i]), self._found_as_another(times[i], boxes[i]))
                 yield float(times[i]) + LOST_SECONDS, end
