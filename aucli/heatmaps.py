@@ -5,6 +5,7 @@ cell j lies at crop px 4 * j + 1.5.
 """
 
 import math
+from functools import lru_cache
 from typing import Literal, overload
 
 import numpy as np
@@ -93,18 +94,17 @@ def match_gaussian(heatmaps: Tensor, sigma: float) -> Tensor:
     """
     # Small dense matrices: a convolution of single channels takes ten times as long.
     along_y, along_x = (_gaussian_band(side, sigma, heatmaps.device) for side in heatmaps.shape[2:])
-    found = along_y @ heatmaps.float() @ along_x
-    # At the border only the part of the Gaussian that lies inside counts.
-    energy_y, energy_x = (band.square().sum(1) for band in (along_y, along_x))
-    return found / (energy_y[:, None] * energy_x)
+    return along_y @ heatmaps.float() @ along_x.T
 
 
+@lru_cache
 def _gaussian_band(side: int, sigma: float, device: torch.device) -> Tensor:
-    """(side, side): row i is a Gaussian of height 1 around cell i, cut off at 3 sigma."""
+    """(side, side): row i is a Gaussian around cell i, cut off at 3 sigma, over its own energy."""
     cells = torch.arange(side, device=device, dtype=torch.float32)
     offset = cells[:, None] - cells
-    height = torch.exp(-0.5 * (offset / sigma).square())
-    return height * (offset.abs() <= math.ceil(3 * sigma))
+    height = torch.exp(-0.5 * (offset / sigma).square()) * (offset.abs() <= math.ceil(3 * sigma))
+    # At the border only the part of the Gaussian that lies inside counts.
+    return height / height.square().sum(1, keepdim=True)
 
 
 def place_windows(places: Tensor, radius_px: float, size: int) -> Tensor:
@@ -129,15 +129,13 @@ def mean_places(heatmaps: Tensor, windows: Tensor) -> Tensor:
     and its centre of mass is its peak; an unsure one's is broad and has several tops, and their
     mean is nearer to the truth than the highest of them.
     """
-    weight = heatmaps.float().clamp_min(0).square() * windows
-    blank = weight.sum((2, 3), keepdim=True) <= 1e-6
-    weight = torch.where(blank, windows.float(), weight)
-    mass = weight.sum((2, 3))
-    x, y = (
-        weight.sum(across) @ torch.arange(weight.shape[5 - across], device=weight.device).float()
-        for across in (2, 3)
-    )  # (N, K) each
-    return cells_to_px(torch.stack([x, y], 2) / mass.unsqueeze(2))
+    h, w = heatmaps.shape[2:]
+    cell = torch.arange(h * w, device=heatmaps.device)
+    moments = torch.stack([torch.ones_like(cell), cell % w, cell // w], 1).float()  # (h * w, 3)
+    found = (heatmaps.float().clamp_min(0).square() * windows).flatten(2) @ moments  # (N, K, 3)
+    empty = windows.float().flatten(1) @ moments
+    found = torch.where(found[..., :1] <= 1e-6, empty, found)
+    return cells_to_px(found[..., 1:] / found[..., :1])
 
 
 def read_places(heatmaps: Tensor) -> Tensor:

@@ -5,12 +5,10 @@ before. Every crop comes twice, as it is and mirrored: a second look costs no dr
 can be trained to agree.
 """
 
-import io
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 from aucli.align import apply_matrices, turn_directions
 from aucli.aus import MIRROR_68, SYNTHETIC_AUS, synthetic_points
@@ -23,7 +21,7 @@ from aucli.datasets.synthetic import (
     composite,
     draw_hand,
 )
-from aucli.synth.negatives import hide_face, shuffle_parts
+from aucli.synth.negatives import hide_face, nothing, shuffle_parts
 
 # How far a face lies from where it was one to four frames before, in crops of 128 px. Followed by
 # the landmark network over 842 frames of three films, the median shift was .1-1.9 px and the 99th
@@ -32,7 +30,6 @@ SHIFT_PX, TURN_RADIANS, LOG_SCALE = 1.7, 0.03, 0.015  # of Laplace distributions
 # A share of the crops is this much wider of the mark: after a jolt, before the second look.
 JOLTED, JOLT = 0.12, 3.0
 
-SMALL, LEAST_SHARE = 0.35, 0.17  # share of small faces, and how far they are scaled down at most
 SEEN_BELOW = 3.0  # AU45 from which an eye does not show where it looks
 UNSEEN_WEIGHT = 0.1
 
@@ -63,7 +60,7 @@ class JointBatches(AUBatches):
     negatives = 0.15
     occluded = 0.2
     cut = 0.1
-    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless", "flat")
+    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless", "nothing")
     shares = (0.25, 0.06, 0.1, 0.15, 0.12, 0.14, 0.12, 0.06)
 
     def make(self, rng: np.random.Generator) -> JointBatch:  # type: ignore[override]
@@ -82,9 +79,6 @@ class JointBatches(AUBatches):
         images = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
         landmarks, seen = torch.from_numpy(points), torch.from_numpy(store.visible[index])
         images, visible = self._finish(rng, images, landmarks, seen)
-        flat = torch.from_numpy(kinds == "flat")
-        images[flat] = images[flat] // 2  # light, contrast and noise of their own, but dark
-        _make_small(rng, images)
 
         face = torch.from_numpy(is_face).float()
         places = torch.from_numpy(synthetic_points(points))
@@ -120,10 +114,8 @@ class JointBatches(AUBatches):
             return shuffle_parts(rng, crop, points)
         if kind == "faceless":
             return hide_face(rng, crop, points)
-        if kind == "flat":
-            gray = rng.uniform(0, 255) if rng.random() < 0.5 else 0.0
-            noise = rng.normal(gray, 12 * rng.random() ** 2, crop.shape)
-            return noise.clip(0, 255).astype(np.uint8)
+        if kind == "nothing":
+            return nothing(rng, self.crop_size)
         return crop
 
 
@@ -189,19 +181,3 @@ def _mirrored(size: int, *once: torch.Tensor) -> tuple[torch.Tensor, ...]:
         gaze.flip(1) * torch.tensor([-1.0, 1.0, 1.0]),
         of_gaze.flip(1),
     )
-
-
-def _make_small(rng: np.random.Generator, images: torch.Tensor) -> None:
-    """Scale a share of the uint8 images down and up again, half of them through JPEG: faces of
-    20-100 px. In place."""
-    size = images.shape[-1]
-    for i in np.flatnonzero(rng.random(len(images)) < SMALL):
-        side = round(size * np.exp(rng.uniform(np.log(LEAST_SHARE), np.log(0.8))))
-        picture = Image.fromarray(np.ascontiguousarray(images[i].permute(1, 2, 0).numpy()))
-        picture = picture.resize((side, side), Image.Resampling.BOX)
-        if rng.random() < 0.5:
-            buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=int(rng.integers(30, 91)))
-            picture = Image.open(buffer)
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-        images[i] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)

@@ -45,8 +45,8 @@ class SCC(nn.Module):
         if not self.training:
             return self.fold()(x)
         nodes = _as_nodes(x, self.size, self.k)
-        out = self._train_form(nodes, nearest_nodes(nodes, self.k)).view(x.shape).to(x.dtype)
-        return x + out if self.residual else out
+        out = self._train_form(nodes, nearest_nodes(nodes, self.k))
+        return _as_maps(nodes + out if self.residual else out, x)
 
     def fold(self) -> "FoldedSCC":
         """The layer as it is now for inference, its batch norm folded into the projection."""
@@ -126,11 +126,12 @@ class FoldedSCC(nn.Module):
         u, v = nn.functional.linear(seen, self.weight, self.bias).chunk(2, 2)
         # The scale is inside v, so max is right for both of its signs. One neighbour at a time:
         # gathering all k first would fill k times the memory.
-        best = _gather_nodes(v, neighbours[..., 0])
-        for rank in range(1, self.k):
-            best = torch.maximum(best, _gather_nodes(v, neighbours[..., rank]))
-        out = torch.relu(u + best).view(x.shape).to(x.dtype)
-        return x + out if self.residual else out
+        rows = _rows_of(neighbours)
+        best = _gather_rows(v, rows[0])
+        for row in rows[1:]:
+            best = torch.maximum(best, _gather_rows(v, row))
+        out = torch.relu(u + best)
+        return _as_maps(nodes + out if self.residual else out, x)
 
 
 def _as_nodes(x: Tensor, size: int, k: int) -> Tensor:
@@ -142,6 +143,11 @@ def _as_nodes(x: Tensor, size: int, k: int) -> Tensor:
         raise ValueError(f"SCC needs at least k = {k} channels, got {c}")
     # Contiguous: one matrix product for all faces; a view of channels_last takes one for each.
     return x.reshape(n, c, -1).contiguous()
+
+
+def _as_maps(nodes: Tensor, x: Tensor) -> Tensor:
+    """Nodes (N, C, D) in the shape and type of maps x, in the order that convolutions want."""
+    return nodes.to(x.dtype).view(x.shape).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -162,12 +168,16 @@ def nearest_nodes(f: Tensor, k: int) -> Tensor:
         return distance.topk(k, 2, largest=False).indices
 
 
-def _gather_nodes(v: Tensor, nodes: Tensor) -> Tensor:
-    """Rows of v (N, C, D) at nodes (N, C) -> (N, C, D)."""
-    n, c, d = v.shape
-    # As rows of one long table: ``torch.gather`` along the nodes takes ten times as long.
-    first = torch.arange(0, n * c, c, device=v.device).view(n, 1)
-    return v.reshape(n * c, d).index_select(0, (nodes + first).flatten()).view(n, c, d)
+def _rows_of(neighbours: Tensor) -> tuple[Tensor, ...]:
+    """Neighbours (N, C, k) as k times (N * C,) rows in a table of all nodes of the batch."""
+    n, c, _ = neighbours.shape
+    first = torch.arange(0, n * c, c, device=neighbours.device).view(n, 1, 1)
+    return (neighbours + first).flatten(0, 1).T.contiguous().unbind(0)
+
+
+def _gather_rows(v: Tensor, rows: Tensor) -> Tensor:
+    """(N, C, D) of v (N, C, D) as one long table: ``torch.gather`` takes ten times as long."""
+    return v.flatten(0, 1).index_select(0, rows).view(v.shape)
 
 
 class _NormalisedMax(torch.autograd.Function):
@@ -195,10 +205,11 @@ class _NormalisedMax(torch.autograd.Function):
         rstd = torch.rsqrt(var + eps)
         # The scale may be negative, so the winner is chosen after it: max picks the min there.
         scaled = dv * (weight * rstd)
-        best = _gather_nodes(scaled, neighbours[..., 0])
+        rows = _rows_of(neighbours)
+        best = _gather_rows(scaled, rows[0])
         rank = torch.zeros_like(best, dtype=torch.uint8)
         for r in range(1, k):
-            rival = _gather_nodes(scaled, neighbours[..., r])
+            rival = _gather_rows(scaled, rows[r])
             # Later ranks are larger; a masked fill of bytes would take ten times as long.
             rank = torch.maximum(rank, (rival > best).view(torch.uint8) * r)
             best = torch.maximum(best, rival)
