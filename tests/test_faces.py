@@ -1,5 +1,6 @@
 """Score maps to boxes, NMS, head pose, and the finder on a scripted detector and landmarker."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from aucli.faces.builtin import (
     Confidence,
     confidence_features,
 )
-from aucli.faces.confirm import DOUBTFUL_ROWS, WINDOW, Doubts, are_seen, is_flat
+from aucli.faces.confirm import DOUBTFUL_ROWS, WINDOW, Doubts, are_seen, hidden_shares
+from aucli.faces.cuts import Scenes
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
@@ -24,8 +26,10 @@ from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
 from aucli.pose import angles_to_rotation, fit_pose, head_pose, rotation_to_angles
+from aucli.video.source import open_video
 from aucli.weights.cards import save_weights
 
+DEMO = Path(__file__).parents[1] / "examples" / "demo.mp4"
 FPS = 25
 
 
@@ -487,7 +491,24 @@ def test_nothing_is_flat_and_a_face_in_the_dark_is_not():
     crops[1] = 0x1A
     crops[2] = rng.integers(0, 5, crops[2].shape)  # a lens cap
     crops[3, :, 40:80, 30:90] = 2
-    assert is_flat(torch.from_numpy(crops)).tolist() == [True, True, True, False]
+    shapes = np.stack([face_shape(64, 70, 90)] * 4)
+    assert (hidden_shares(torch.from_numpy(crops), shapes) == 1).tolist() == [True] * 3 + [False]
+
+
+@pytest.mark.parametrize("dark", [1.0, 0.05])
+@pytest.mark.parametrize("plain", [0, 40, 255])
+def test_what_lies_under_a_plain_area_is_hidden(plain, dark):
+    rows, columns = np.mgrid[:128, :128]
+    face = (60 + rows + 30 * np.sin(columns / 9)) * dark  # smooth, as skin is
+    crops = np.repeat(face[None, None], 3, 1).repeat(6, 0).astype(np.uint8)
+    crops[1, :, :, :64] = plain
+    crops[2, :, :72] = plain
+    crops[3, :, 100:] = plain
+    crops[4, :, 20:40] = plain  # a bar over the forehead
+    crops[5, :, :, 40:] = plain
+    shares = hidden_shares(torch.from_numpy(crops), np.stack([face_shape(64, 70, 90)] * 6))
+    assert shares[0] == shares[4] == 0
+    assert shares[[1, 2, 3, 5]] == pytest.approx([0.5, 0.5, 0.1, 0.75], abs=0.06)
 
 
 @pytest.mark.parametrize("gray", [0, 0x10, 0x1A, 255])
@@ -497,6 +518,36 @@ def test_the_built_in_networks_lose_a_face_on_nothing(gray):
     ((_, followed),) = networks.landmarker.follow([frame], [face_shape(320, 180, 150)[None]])
     ((_, located),) = networks.landmarker.locate([frame], [face_boxes(face_shape(320, 180)[None])])
     assert [followed.tolist(), located.tolist()] == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize("step_seconds", [1 / 30, 1.0])
+@pytest.mark.parametrize("kind", ["black", "gray", "cap", "fade", "left", "top", "bottom"])
+def test_a_face_that_is_gone_has_no_rows(kind, step_seconds):
+    """In eight of the drawn demo's frames there is a face, then it is covered."""
+    shown = next(iter(open_video(DEMO))).frames[:8]
+    rng = np.random.default_rng(0)
+    networks = load_faces()
+    (*_, (face,)) = networks.finder().push(shown, np.arange(8.0))
+    x0, y0, x1, y1 = face.bbox_xyxy_px.astype(int).tolist()
+    after = np.repeat(shown[-1:], 40, 0)
+    if kind == "fade":
+        after = (after * np.linspace(0.9, 0, 10).repeat(4)[:, None, None, None]).astype(np.uint8)
+        after = np.concatenate([after, np.zeros_like(after)])
+    elif kind == "left":
+        after[:, :, : x0 + (x1 - x0) * 7 // 10] = 0
+    elif kind == "top":
+        after[:, : y0 + (y1 - y0) * 8 // 10] = 0
+    elif kind == "bottom":
+        after[:, y0 + (y1 - y0) * 4 // 10 :] = 255
+    else:
+        after[:] = 0x1A if kind == "gray" else 0
+        if kind == "cap":
+            after += rng.integers(0, 5, after.shape, dtype=np.uint8)
+    frames = np.concatenate([shown, after])
+    found = networks.finder().push(frames, np.arange(len(frames)) * step_seconds)
+    assert ids(found[:8]) == [[0]] * 8
+    assert sum(map(bool, found[-40:])) <= 8
+    assert not any(found[-30:])
 
 
 @pytest.mark.parametrize("every_seconds", [0.25, 0.0])
@@ -515,6 +566,44 @@ def test_a_face_is_looked_for_anew_where_frames_change_their_size(every_seconds,
     np.testing.assert_array_equal(found[6][0].landmarks, face_shape(200, 200, 160))
     assert 6 in scene.detected
     assert not any({5, 6} <= set(numbers) for numbers, _ in scene.looks)
+
+
+class Portraits(Scene):
+    """Faces that differ in their looks: `people` says for each frame who is at (200, 200)."""
+
+    def __init__(self, people):
+        super().__init__([[(200, 200, 160)] * (who != ".") for who in people])
+        self.people = people
+
+    def frames(self):
+        rng = np.random.default_rng(3)
+        tiles = rng.integers(0, 100, (2, 40, 40, 3)) + np.array([20, 130]).reshape(2, 1, 1, 1)
+        kinds = dict(zip("ab", np.kron(tiles, np.ones((1, 10, 10, 1))), strict=True))
+        frames = np.stack([kinds.get(who, np.zeros((400, 400, 3))) for who in self.people])
+        frames[:, 0, 0, 0] = np.arange(len(frames))
+        return frames.astype(np.uint8)
+
+
+@pytest.mark.parametrize("every_seconds", [0.25, 0.0])
+def test_another_person_at_the_same_place_after_a_cut_gets_another_id(every_seconds):
+    def found(people):
+        return ids(run(Portraits(people), detect_every_seconds=every_seconds))
+
+    assert found("aaaaabbbbb") == [[0]] * 5 + [[1]] * 5
+    # Black for a moment, as between two parts of a film; the same person keeps the id.
+    assert found("aaaa..bbbb") == [[0]] * 4 + [[]] * 2 + [[1]] * 4
+    assert found("aaaa..aaaa") == [[0]] * 4 + [[]] * 2 + [[0]] * 4
+    # Back within half a second.
+    assert found("aabbaabb") == ([[0]] * 2 + [[1]] * 2) * 2
+
+
+def test_motion_and_light_are_no_cuts():
+    rng = np.random.default_rng(0)
+    frame = np.kron(rng.integers(0, 200, (9, 16, 3)), np.ones((20, 20, 1))).astype(np.uint8)
+    scenes = Scenes()
+    moved = np.roll(frame, 60, 1)
+    shown = [frame, moved, moved // 2, moved, moved + 40, 255 - moved, moved * 0, moved * 0, moved]
+    assert [scenes.is_cut(f) for f in shown] == [False] * 5 + [True, True, False, True]
 
 
 def test_independent_pictures_share_no_ids():

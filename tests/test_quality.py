@@ -56,3 +56,10 @@ def test_words_of_the_pixels():
     ramp = ramp.reshape(128, 128, 3)
     assert words(crop=ramp) == ["blurred"]
     assert words(crop=np.zeros_like(ramp), box=(0, 0, 20, 20)) == ["small", "dark", "flat"]
+
+
+def test_what_shows_nothing_is_cut_off():
+    shape = np.zeros((68, 2), np.float32)
+    face = Face(np.array([100, 100, 220, 240], np.float32), 0.99, shape, 0)
+    found = [list(compress(QUALITY, judge(face, drawn(), FRAME, share))) for share in (0.1, 0.11)]
+    assert found == [[], ["cut"]]

@@ -17,7 +17,7 @@ from aucli.align import (
 )
 from aucli.aus import MIRROR_68
 from aucli.faces.boxes import decode_boxes
-from aucli.faces.confirm import is_flat
+from aucli.faces.confirm import MAX_HIDDEN, hidden_shares
 from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.protocols import Boxes, Frames, Shapes
 from aucli.heatmaps import decode_landmarks
@@ -201,7 +201,7 @@ class BuiltinLandmarker:
             if mirrored:
                 points = points[:, MIRROR_68] * [-1, 1] + [LANDMARK_CROP - 1, 0]
             features[part] = confidence_features(_numpy(face_logit), spread, points)
-            features[part][is_flat(crops).cpu().numpy()] = np.nan
+            features[part][hidden_shares(crops, points) > MAX_HIDDEN] = np.nan
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, features
 

@@ -21,6 +21,14 @@ from aucli.faces.protocols import Detector
 MIN_CONTRAST = 0.4
 CELLS = 16
 
+# A part of a picture shows nothing where three by three cells differ by less than this share of the
+# crop's own contrast, and by less than MIN_CONTRAST: a smooth cheek differs more, however dark.
+EMPTY_SHARE = 0.02
+# Where more than half of a face shows nothing, there is no face: what the network puts there is
+# made up, and it may be as sure as for a whole one (.99 for a mouth below a black bar).
+MAX_HIDDEN = 0.5
+_OUTLINE = [*range(17), *range(26, 16, -1)]  # of the 68 landmarks: jaw and brows
+
 # Rows in doubt, one after the other, up to the look that decides.
 DOUBTFUL_ROWS = 6
 
@@ -32,13 +40,34 @@ WINDOW_OVERLAP = 0.4
 _DARKEST, _BRIGHTEST = 1, 99  # percentiles
 
 
-def is_flat(crops: torch.Tensor) -> torch.Tensor:
-    """Whether crops show nothing at all, not even in bad light.
+def hidden_shares(crops: torch.Tensor, landmarks: np.ndarray) -> np.ndarray:
+    """How much of each face lies where its crop shows nothing: under a black bar, or in the dark.
 
-    crops: (n, 3, S, S) uint8, S a multiple of 16. Returns (n,) bool.
+    crops: (n, 3, S, S) uint8, S a multiple of 16. landmarks: (n, 68, 2) crop px. Returns (n,)
+    shares of the area between jaw and brows, 0-1; 1 for a crop that shows nothing at all, not even
+    in bad light.
     """
-    cells = F.avg_pool2d(crops.float(), crops.shape[-1] // CELLS).mean(1)  # (n, 16, 16)
-    return cells.flatten(1).std(1) < MIN_CONTRAST
+    cells = F.avg_pool2d(crops.float(), crops.shape[-1] // CELLS).mean(1, keepdim=True)
+    contrast = cells.flatten(1).std(1)  # of (n, 1, 16, 16)
+    shares = (contrast < MIN_CONTRAST).double().cpu().numpy()
+    around = F.max_pool2d(torch.cat([cells, -cells], 1), 3, 1, 1)
+    least = (EMPTY_SHARE * contrast).clamp(max=MIN_CONTRAST)
+    empty = (around.sum(1) <= least[:, None, None]).float()  # the middle of nothing, (n, 16, 16)
+    for i in torch.nonzero(empty.flatten(1).any(1))[:, 0].tolist():
+        if shares[i] < 1:
+            inside = _inside(landmarks[i, _OUTLINE] * (CELLS / crops.shape[-1]))
+            nothing = F.max_pool2d(empty[i : i + 1], 3, 1, 1)[0].cpu().numpy()
+            shares[i] = nothing[inside].mean() if inside.any() else 0.0
+    return shares
+
+
+def _inside(outline: np.ndarray) -> np.ndarray:
+    """(16, 16) bool: cells whose centre lies within a polygon (n, 2), in cells."""
+    y, x = np.mgrid[:CELLS, :CELLS] + 0.5
+    (x0, y0), (x1, y1) = outline.T[..., None, None], np.roll(outline, -1, 0).T[..., None, None]
+    crosses = (y0 > y) != (y1 > y)
+    at = x0 + (y - y0) * (x1 - x0) / np.where(y1 == y0, 1, y1 - y0)
+    return ((crosses & (x < at)).sum(0) % 2).astype(bool)
 
 
 def are_seen(detector: Detector, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:

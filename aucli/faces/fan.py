@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aucli.align import apply_matrices, face_boxes, invert_matrices, square_matrices, warp_crops
 from aucli.aus import MIRROR_68
-from aucli.faces.confirm import is_flat
+from aucli.faces.confirm import MAX_HIDDEN, hidden_shares
 from aucli.faces.feeding import flatten, join, split
 from aucli.faces.protocols import Frames, Shapes
 from aucli.heatmaps import cells_to_px
@@ -92,9 +92,10 @@ class FanLandmarker:
             crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 256, 256)
             x = self.pixels.normalise(crops)
             points, peaks = read_peaks(self._heatmaps(x))
-            landmarks[part] = apply_matrices(points.cpu().numpy(), invert_matrices(matrices))
-            heights = peaks.clamp(0, 1).mean(1)
-            confidence[part] = heights.masked_fill(is_flat(crops), 0.0).cpu().numpy()
+            points = points.cpu().numpy()
+            landmarks[part] = apply_matrices(points, invert_matrices(matrices))
+            hidden = hidden_shares(crops, points) > MAX_HIDDEN
+            confidence[part] = np.where(hidden, 0.0, peaks.clamp(0, 1).mean(1).cpu().numpy())
         return landmarks, confidence
 
     def _heatmaps(self, x: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 A detection every quarter of a second finds newcomers, once a second while as many faces as wanted
 are followed beyond doubt; a followed face's crop comes from its own landmarks shortly before. When
-these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Only
-numbers, timestamps and pixels of frames decide, never the clock or the way the video was cut into
-batches, so two runs give the same rows.
+these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. After a
+cut a face keeps its id only if it looks the same. Only numbers, timestamps and pixels of frames
+decide, never the clock or the way the video was cut into batches, so two runs give the same rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 from aucli.align import face_boxes
 from aucli.faces.boxes import overlaps, suppress
 from aucli.faces.confirm import Doubts
+from aucli.faces.cuts import Scenes, are_alike, looks
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces
 from aucli.faces.follow import GROUP_FRAMES, Follower
 from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
@@ -86,6 +87,7 @@ class FaceFinder:
             landmarker, self.config.redetect_confidence, group_frames, watcher
         )
         self._doubts = Doubts(detector, self.config.sure_confidence)
+        self._scenes = Scenes()
         self.reset()
 
     def reset(self) -> None:
@@ -93,7 +95,8 @@ class FaceFinder:
         self._tracker.reset()
         self._follower.reset()
         self._doubts.reset()
-        self._frame_hw: tuple[int, ...] | None = None  # of the last frame
+        self._scenes.reset()
+        self._last_frame: np.ndarray | None = None
         self._number = 0  # of the next frame
         self._chosen: set[int] = set()  # tracks of the faces given out last
         self._public_ids: dict[int, int] = {}
@@ -147,8 +150,10 @@ class FaceFinder:
 
     def _frame(self, frames: Frames, pts_seconds: np.ndarray, detected: Shapes | None) -> Chosen:
         """Faces of the first of these frames; the others lie ahead."""
-        pts = float(pts_seconds[0])
-        self._notice_size(frames[0], pts)
+        pts, frame = float(pts_seconds[0]), frames[0]
+        self._notice_size(frame, pts)
+        if self._scenes.is_cut(frame):
+            self._notice_cut()
         tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
         live = [t for t in tracks if t.lost_at is None]
         if detected is not None and live and len(detected[0]):
@@ -158,7 +163,11 @@ class FaceFinder:
         ids = [t.track_id for t in live]
         followed, sure = self._follower.follow(self._number, frames, pts_seconds, ids, before)
         self._number += 1
-        confirmed = self._doubts.confirmed(frames[0], ids, face_boxes(followed[0]), followed[1])
+        confirmed = self._doubts.confirmed(frame, ids, face_boxes(followed[0]), followed[1])
+        for track_id, other in self._others(frame, followed[0]).items():
+            if track_id in ids:
+                at = ids.index(track_id)
+                confirmed[at] &= not other[at]
         sure &= confirmed
         if detected is None:
             lost = not tracks or any(t.lost_at is not None for t in tracks)
@@ -174,14 +183,39 @@ class FaceFinder:
         # One shape where several lie on the same face.
         best = suppress(face_boxes(landmarks), confidence)
         faces = landmarks[best], confidence[best], readings[best]
-        return self._choose(faces, self._tracker.update(pts, faces[0]))
+        found = self._tracker.update(pts, faces[0], self._others(frame, faces[0]))
+        self._remember_looks()
+        self._last_frame = frame
+        return self._choose(faces, found)
+
+    def _others(self, frame: np.ndarray, landmarks: np.ndarray) -> dict[int, np.ndarray]:
+        """For each track from before a cut, which of the faces (n, 68, 2) px of this frame look
+        like other people: (n,) bool."""
+        earlier = {t.track_id: t.look for t in self._tracker.tracks if t.before_cut}
+        faces = looks(frame, landmarks) if earlier else np.empty(0)
+        return {i: ~are_alike(look, faces) for i, look in earlier.items() if look is not None}
+
+    def _remember_looks(self, live: bool = False) -> None:
+        """Keep how faces looked in the last frame: those missing now, or all that it showed."""
+        for track in self._tracker.tracks:
+            if track.look is None and (live or track.lost_at is not None):
+                assert self._last_frame is not None
+                track.look = looks(self._last_frame, track.landmarks[None])[0]
+
+    def _notice_cut(self) -> None:
+        """Search the new scene as thoroughly as the first one; who is in it is to be seen."""
+        self._detected_at = None
+        self._remember_looks(live=True)
+        for track in self._tracker.tracks:
+            track.before_cut = True
 
     def _notice_size(self, frame: np.ndarray, pts_seconds: float) -> None:
         """Where frames have another size from here on, faces are looked for anew and keep their
         ids."""
-        before, self._frame_hw = self._frame_hw, frame.shape[:2]
-        if before is not None and before != self._frame_hw:
-            self._tracker.resize(before, self._frame_hw, pts_seconds)
+        before = frame if self._last_frame is None else self._last_frame
+        if before.shape != frame.shape:
+            self._remember_looks(live=True)
+            self._tracker.resize(before.shape[:2], frame.shape[:2], pts_seconds)
             self._follower.reset()
             self._detected_at = None
 

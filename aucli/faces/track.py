@@ -5,6 +5,7 @@ with an exact assignment, so two people who cross keep their ids. Time is the fr
 the same gap in seconds at any frame rate.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +39,9 @@ _TIME_SLACK = 1e-6
 class Track:
     """One identity. landmarks: (68, 2) px where last seen; velocity: (2,) px per second.
 
-    lost_at: timestamp of the first frame in which it was missing, None while it is seen.
+    lost_at: timestamp of the first frame in which it was missing, None while it is seen. look: of
+    a face that is missing, how it looked when it was last seen, see :mod:`aucli.faces.cuts`.
+    before_cut: it was not seen since the last cut.
     """
 
     track_id: int
@@ -47,6 +50,8 @@ class Track:
     lost_at: float | None = None
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     sightings: int = 1
+    look: np.ndarray | None = None
+    before_cut: bool = False
 
     def predict(self, pts_seconds: float) -> np.ndarray:
         """(68, 2) px: the landmarks moved on by the damped velocity."""
@@ -86,11 +91,16 @@ class Tracker:
             if track.lost_at is None:
                 track.lost_at = pts_seconds
 
-    def update(self, pts_seconds: float, landmarks: np.ndarray) -> np.ndarray:
+    def update(
+        self,
+        pts_seconds: float,
+        landmarks: np.ndarray,
+        others: Mapping[int, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Match the faces of one frame.
 
-        pts_seconds: not before the last call's. landmarks: (n, 68, 2) px, n may be 0. Returns
-        (n,) int64 ids.
+        pts_seconds: not before the last call's. landmarks: (n, 68, 2) px, n may be 0. others: for
+        each ``track_id`` (n,) bool, which of the faces are other people's. Returns (n,) int64 ids.
         """
         limit = self.config.max_gap_seconds + _TIME_SLACK
         self.tracks = [
@@ -98,6 +108,9 @@ class Tracker:
         ]
         ids = np.full(len(landmarks), -1, np.int64)
         cost = self._costs(pts_seconds, landmarks)
+        for row, track in enumerate(self.tracks):
+            if others is not None and track.track_id in others:
+                cost[row, others[track.track_id]] = _FORBIDDEN
         matched = set()
         for row, column in assign(cost):
             if cost[row, column] < _FORBIDDEN:
@@ -147,7 +160,8 @@ class Tracker:
             track.velocity = share * measured + (1 - share) * track.velocity
         track.landmarks = landmarks.copy()
         track.seen_at = pts_seconds
-        track.lost_at = None
+        track.lost_at = track.look = None
+        track.before_cut = False
         track.sightings += 1
 
 

@@ -24,15 +24,18 @@ MIN_BRIGHTNESS = 16.0
 MIN_SPREAD = 7.5
 # These two are conventions and were not measured.
 MAX_TURN_RADIANS = math.radians(30)  # of yaw or pitch
-MAX_OUTSIDE = 0.1  # share of the face box beyond the frame
+MAX_OUTSIDE = 0.1  # share of the face beyond the frame, or where the picture shows nothing
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def judge(face: Face, crop: np.ndarray, frame_shape: tuple[int, ...]) -> np.ndarray:
+def judge(
+    face: Face, crop: np.ndarray, frame_shape: tuple[int, ...], hidden: float = 0.0
+) -> np.ndarray:
     """Which words of :data:`~aucli.table.schema.QUALITY` hold for a face.
 
-    crop: (S, S, 3) uint8 RGB, aligned. frame_shape: (H, W, 3) of the frame. Returns (6,) bool.
+    crop: (S, S, 3) uint8 RGB, aligned. frame_shape: (H, W, 3) of the frame. hidden: share of the
+    face that shows nothing, see :func:`aucli.faces.confirm.hidden_shares`. Returns (6,) bool.
     """
     x0, y0, x1, y1 = face.bbox_xyxy_px.tolist()
     width, height = max(x1 - x0, 1e-6), max(y1 - y0, 1e-6)
@@ -48,7 +51,7 @@ def judge(face: Face, crop: np.ndarray, frame_shape: tuple[int, ...]) -> np.ndar
         "blurred": not small and sharpness(gray) < MIN_SHARPNESS,
         "turned": turn > MAX_TURN_RADIANS,
         "dark": brightness < MIN_BRIGHTNESS,
-        "cut": 1 - inside > MAX_OUTSIDE,
+        "cut": max(1 - inside, hidden) > MAX_OUTSIDE,
         "flat": spread < MIN_SPREAD,
     }
     return np.array([found[word] for word in QUALITY])

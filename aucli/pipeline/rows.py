@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from aucli.align import align_matrices, apply_matrices, invert_matrices, warp_crops
+from aucli.faces.confirm import hidden_shares
 from aucli.models.predict import AUModel, predict_crops
 from aucli.pipeline.quality import judge
 from aucli.records import Face, FrameBatch
@@ -69,6 +71,11 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
         cut = warp_crops([batch.frames[every[k][0]] for k in new], aligned, model.crop_size)
         for k, crop, matrix in zip(new, cut, aligned, strict=True):
             crops[k], matrices[k] = crop, matrix
+    hidden = np.empty(0)
+    if every:
+        planes = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+        shapes = np.stack([face.landmarks for _, face in every])
+        hidden = hidden_shares(planes, apply_matrices(shapes, np.stack(matrices)))  # (F,)
     rows = []
     at = 0
     for i, own in enumerate(faces):
@@ -76,7 +83,7 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
         if not own:
             rows.append(Found(index, pts))
         for face in own:
-            quality = judge(face, crops[at], batch.frames[i].shape)
+            quality = judge(face, crops[at], batch.frames[i].shape, hidden[at])
             rows.append(Found(index, pts, face, crops[at], matrices[at], quality))
             at += 1
     return rows
