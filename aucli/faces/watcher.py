@@ -18,7 +18,7 @@ from aucli.align import (
     warp_crops,
 )
 from aucli.faces.builtin import Confidence, confidence_features
-from aucli.faces.confirm import is_flat
+from aucli.faces.confirm import MAX_HIDDEN, hidden_shares
 from aucli.faces.feeding import flatten, join
 from aucli.faces.protocols import Followed, Frames
 from aucli.models.predict import AUModel, look_at_crops
@@ -79,7 +79,7 @@ class JointWatcher:
             look = look_at_crops(model, crops)
             features = confidence_features(look.face_logit, look.spread, look.landmarks)
             shown = torch.from_numpy(crops).permute(0, 3, 1, 2)
-            features[is_flat(shown).numpy()] = np.nan
+            features[hidden_shares(shown, look.landmarks) > MAX_HIDDEN] = np.nan
             confidence[part] = self.confidence(features)
             back = invert_matrices(matrices)
             landmarks[part] = apply_matrices(look.landmarks, back)
