@@ -4,6 +4,11 @@ Tests of the real model's arrays and shapes skip where it does not lie beside th
 """
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -347,3 +352,48 @@ def test_a_full_disk_and_a_damaged_manifest(
         (out / "manifest.json").write_text(text)
         with pytest.raises(DataError, match=r"manifest.json cannot be read; use another out fold"):
             generate({"ict": toy_folder}, out, SynthConfig(2), 1)
+
+
+def start_rendering(folder: Path, out: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """A command that renders for long, and its rendering processes."""
+    args = ["synth", "--ict", folder, "--out", out, "--count", 9999, "--processes", 1]
+    command = [sys.executable, "-m", "aucli", *map(str, args)]
+    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
+    give_up = time.monotonic() + 300
+    while not (children := members(process.pid, "spawn_main")):
+        assert process.poll() is None and time.monotonic() < give_up
+        time.sleep(0.1)
+    time.sleep(3)  # until it renders, or nearly so
+    return process, children
+
+
+def members(session: int, of: str = "") -> list[int]:
+    """Processes of a session that still run, with some word in their command."""
+    asked = ["ps", "-ww", "-o", "pid=,stat=,args=", "-s", str(session)]
+    lines = subprocess.run(asked, stdout=-1, text=True, check=False).stdout.splitlines()
+    parts = [line.split(None, 2) for line in lines]
+    return [int(pid) for pid, state, args in parts if "Z" not in state and of in args]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stop_does_not_wait_for_the_rendering(
+    maker: FaceMaker, toy_folder: Path, tmp_path: Path
+) -> None:
+    process, _ = start_rendering(toy_folder, tmp_path / "faces")
+    os.kill(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130, told
+    assert "aucli: interrupted" in told and "Traceback" not in told
+    assert members(process.pid) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_rendering_process_that_is_killed(
+    maker: FaceMaker, toy_folder: Path, tmp_path: Path
+) -> None:
+    process, children = start_rendering(toy_folder, tmp_path / "faces")
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    assert "a process that renders was stopped" in told and "Traceback" not in told

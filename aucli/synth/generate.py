@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from aucli.aus import SYNTHETIC_AUS
-from aucli.errors import DataError, OutputError
+from aucli.errors import AucliError, DataError, OutputError
 from aucli.files import write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
 from aucli.synth.families import GAZE_COLUMNS
@@ -75,10 +76,7 @@ def generate(
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
     chosen = tuple((name, sources[name]) for name in config.families)
-    for (
-        name,
-        source,
-    ) in chosen:  # mistakes are found, and caches written, before any process
+    for name, source in chosen:  # mistakes are found, and caches written, before any process
         load_family(name, source)
     todo = []
     for shard in range(config.shard_count):
@@ -86,23 +84,29 @@ def generate(
             on_progress(len(_indices(config, shard)))
         else:
             todo.append(shard)
-    rendered = 0
+    rendered, others = 0, set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:
+    pool = ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context)
+    try:
         futures = [pool.submit(_render_shard, chosen, out, config, shard) for shard in todo]
-        try:
-            for future in as_completed(futures):
-                rendered += future.result()
-                on_progress(future.result())
-        except OSError as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise OutputError(
-                f"{out} cannot be written ({error.strerror or error}); make room, or name another "
-                "folder."
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            rendered += future.result()
+            on_progress(future.result())
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be written ({error.strerror or error}); make room, or name another "
+            "folder."
+        ) from error
+    except BrokenProcessPool as error:
+        raise AucliError(
+            "a process that renders was stopped, mostly for want of memory; use fewer processes. "
+            "Give the same command again to go on."
+        ) from error
+    finally:
+        # Whoever stops us does not wait for the shards in work.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
     return rendered
 
 
@@ -132,9 +136,8 @@ def _check_manifest(out: Path, config: SynthConfig) -> None:
                 "out folder or the same settings."
             )
         if done < config.count and done % a_shard:  # the settings are ours, so not 0
-            shard_path(out, done // a_shard).unlink(
-                missing_ok=True
-            )  # it was cut short by the old count
+            # It was cut short by the old count.
+            shard_path(out, done // a_shard).unlink(missing_ok=True)
     write_text(path, json.dumps(manifest, indent=2) + "\n")
 
 
