@@ -55,8 +55,8 @@ class Analyzer:
 
     The options are those of :class:`aucli.pipeline.options.AnalyzeOptions`, with the command line's
     defaults: profile, model, detector, landmarks, faces, every, device, batch_size, threads,
-    decoder, calibrate, sides, places, presence, landmarks_xy. All are checked at once; then the
-    networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is measured.
+    decoder, calibrate, sides, places, presence, gaze, landmarks_xy. All are checked at once; then
+    the networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is measured.
 
     Tables have one row for every face and frame, and one for a frame without a face; the columns
     are those of :mod:`aucli.table.schema`. One Analyzer serves one thread at a time.
@@ -322,9 +322,9 @@ def analyze(
 ) -> "pd.DataFrame":
     """The table of one video, a picture or a folder of pictures, in one line.
 
-    groups: further columns, any of 'sides', 'places', 'presence', 'landmarks_xy'. The options are
-    those of :class:`Analyzer`, which is the way to analyse more than one input: it loads the
-    networks once. Returns and raises as :meth:`Analyzer.frame`.
+    groups: further columns, any of 'sides', 'places', 'presence', 'gaze', 'landmarks_xy'. The
+    options are those of :class:`Analyzer`, which is the way to analyse more than one input: it
+    loads the networks once. Returns and raises as :meth:`Analyzer.frame`.
     """
     wanted: list[str] = [groups] if isinstance(groups, str) else list(groups)
     if strange := [repr(word) for word in wanted if word not in SWITCHES]:

@@ -222,5 +222,5 @@ def test_other_types_are_one_sentence(word, wrong):
 
 @pytest.mark.parametrize("groups", [("side",), ("landmarks",), "plces", ("sides", "c")])
 def test_unknown_groups_are_refused(groups):
-    with pytest.raises(OptionError, match="not among sides, places, presence, landmarks_xy"):
+    with pytest.raises(OptionError, match="not among sides, places, presence, gaze, landmarks_xy"):
         aucli.analyze("nowhere.mp4", groups=groups)

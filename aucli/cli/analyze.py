@@ -84,6 +84,14 @@ def analyze(
     presence: Annotated[
         bool, typer.Option("--presence", help="Add AU12_c: 1 where AU12_r is 1 or more.")
     ] = False,
+    gaze: Annotated[
+        bool,
+        typer.Option(
+            "--gaze",
+            help="Add gaze_0_x ... gaze_1_z, gaze_angle_x, gaze_angle_y: where the eyes look, as "
+            "OpenFace tells it. For networks that know it.",
+        ),
+    ] = False,
     landmarks_xy: Annotated[
         bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: 68 landmarks, in frame px.")
     ] = False,

@@ -63,12 +63,14 @@ def check_options(options: AnalyzeOptions) -> NetworkNames:
 def load_networks(options: AnalyzeOptions) -> Networks:
     """Load the networks of the options onto their device.
 
-    Raises as :func:`check_options`; also WeightsError where weights are altered or do not fit, and
-    LibraryError where an optional library is missing.
+    Raises as :func:`check_options`, also for gaze that the AU network does not tell; WeightsError
+    where weights are altered or do not fit, and LibraryError where an optional library is missing.
     """
     names = check_options(options)
     device = resolve_device(options.device)
     au = load_au_model(names.model).to(device)
+    if options.gaze and not au.knows_gaze:
+        raise OptionError(f"gaze: the network {au.name} does not tell where the eyes look.")
     faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces), au)
     told = {
         "profile": options.profile,

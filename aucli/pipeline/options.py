@@ -17,7 +17,7 @@ from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import DECODERS, Decoder
 
 Profile = Literal["builtin", "accurate"]
-Group = Literal["sides", "places", "presence", "landmarks_xy"]
+Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
@@ -43,6 +43,7 @@ class OptionWords(TypedDict, total=False):
     sides: bool
     places: bool
     presence: bool
+    gaze: bool
     landmarks_xy: bool
 
 
@@ -59,7 +60,7 @@ class AnalyzeOptions:
     'decord' or 'pyav'. max_pixels: of a frame; larger ones are refused, as they fill the memory.
     calibrate: where a person's baseline comes from, see
     :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
-    columns of their own. sides, places, presence, landmarks_xy: further columns, see
+    columns of their own. sides, places, presence, gaze, landmarks_xy: further columns, see
     :mod:`aucli.table.schema`.
     """
 
@@ -81,6 +82,7 @@ class AnalyzeOptions:
     sides: bool = False
     places: bool = False
     presence: bool = False
+    gaze: bool = False
     landmarks_xy: bool = False
 
     @classmethod
@@ -164,6 +166,7 @@ class AnalyzeOptions:
             sides=self.sides and sides,
             places=self.places,
             presence=self.presence,
+            gaze=self.gaze,
             landmarks=self.landmarks_xy,
         )
 

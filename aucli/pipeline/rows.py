@@ -6,9 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from aucli.align import align_matrices, apply_matrices, invert_matrices, warp_crops
+from aucli.align import (
+    align_matrices,
+    apply_matrices,
+    invert_matrices,
+    turn_directions,
+    warp_crops,
+)
 from aucli.faces.confirm import hidden_shares
-from aucli.models.predict import AUModel, predict_crops
+from aucli.models.predict import AUModel, look_at_crops, predict_crops
 from aucli.pipeline.quality import judge
 from aucli.records import Face, FrameBatch
 from aucli.table.schema import QUALITY, Rows
@@ -109,7 +115,9 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         sides=nothing(aus, 2),
         places=nothing(aus, 2, 2),
         quality=np.zeros((count, len(QUALITY)), bool),
+        gaze=nothing(2, 3),
     )
+    assert rows.gaze is not None
     at = [i for i, row in enumerate(pending) if row.face is not None]
     if not at:
         return rows
@@ -126,13 +134,20 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
             rows.intensities[i] = face.reading.intensities
             rows.sides[i] = face.reading.sides
             rows.places[i] = face.reading.places
+            rows.gaze[i] = face.reading.gaze if model.knows_gaze else np.nan
+    back = invert_matrices(np.stack([pending[i].matrix for i in at]))  # pyright: ignore
     new = [i for i in at if pending[i].face.reading is None]  # pyright: ignore
     if new:
-        found = predict_crops(model, np.stack([pending[i].crop for i in new]))  # pyright: ignore
+        crops = np.stack([pending[i].crop for i in new])  # pyright: ignore
+        if model.knows_gaze:
+            look = look_at_crops(model, crops)
+            rows.gaze[new] = turn_directions(look.gaze, back[np.isin(at, new)])
+            found = look.prediction
+        else:
+            found = predict_crops(model, crops)
         rows.intensities[new], rows.sides[new] = found.intensities, found.sides
         rows.places[new] = found.places
     rows.success[at] = np.isfinite(rows.intensities[at]).all(1)
-    back = invert_matrices(np.stack([pending[i].matrix for i in at]))  # pyright: ignore
     places = rows.places[at].reshape(len(at), -1, 2)  # (F, 2A, 2) crop px
     rows.places[at] = apply_matrices(places, back).reshape(len(at), aus, 2, 2)
     return rows

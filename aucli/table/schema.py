@@ -13,7 +13,8 @@ and, where asked for, ``AU12_raw`` (0-5, the reading before a person's baseline 
 ``AU12_L AU12_R`` (0-5, the person's own sides, with baselines also ``AU12_L_raw AU12_R_raw``),
 ``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
 ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
-:data:`PRESENCE_THRESHOLD`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
+:data:`PRESENCE_THRESHOLD`), ``gaze_0_x gaze_0_y gaze_0_z gaze_1_x ... gaze_angle_x gaze_angle_y``
+(see :func:`gaze_angles`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
 Pixels are those of the row's own frame, upright and square; in a call or a folder, other frames may
 have another size.
 """
@@ -38,6 +39,7 @@ QUALITY = ("small", "blurred", "turned", "dark", "cut", "flat")
 PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls present
 
 POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
+GAZE = (*(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz"), "gaze_angle_x", "gaze_angle_y")
 LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(68))
 _BOX = ("face_x", "face_y", "face_w", "face_h")
 
@@ -51,6 +53,7 @@ class Columns:
     sides: bool = False
     places: bool = False
     presence: bool = False
+    gaze: bool = False
     landmarks: bool = False
 
     def schema(self) -> pa.Schema:
@@ -80,6 +83,8 @@ class Columns:
             fields += [pa.field(f"{name}_{axis}", f32) for name in both for axis in "xy"]
         if self.presence:
             fields += [pa.field(f"{au}_c", pa.int8()) for au in self.aus]
+        if self.gaze:
+            fields += [pa.field(name, f32) for name in GAZE]
         if self.landmarks:
             fields += [pa.field(name, f32) for name in LANDMARKS]
         return pa.schema(fields)
@@ -96,7 +101,8 @@ class Rows:
     NaN for a side that the model does not tell. places: (N, A, 2, 2) frame px, of L then R, twice
     the same where the model does not tell them apart. All of these float32. raw_intensities,
     raw_sides: the readings, where a person's baseline was subtracted from the other two.
-    quality: (N, 6) bool, which words of :data:`QUALITY` hold; only told in rows with a face.
+    quality: (N, 6) bool, which words of :data:`QUALITY` hold; only told in rows with a face. gaze:
+    (N, 2, 3) float32, see :func:`gaze_angles`; NaN where the network does not tell it.
     """
 
     frame_index: np.ndarray
@@ -113,6 +119,7 @@ class Rows:
     raw_intensities: np.ndarray | None = None
     raw_sides: np.ndarray | None = None
     quality: np.ndarray | None = None
+    gaze: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -154,10 +161,25 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
             to_array(column.astype(np.int8), known)
             for column, known in zip(present.T, np.isfinite(rows.intensities).T, strict=True)
         ]
+    if columns.gaze:
+        assert rows.gaze is not None
+        told = [*rows.gaze.reshape(count, 6).T, *gaze_angles(rows.gaze).T]
+        arrays += [_floats(column) for column in told]
     if columns.landmarks:
         flat = rows.landmarks.transpose(0, 2, 1).reshape(count, 136)  # every x, then every y
         arrays += [_floats(column) for column in flat.T]
     return pa.RecordBatch.from_arrays(arrays, schema=columns.schema())
+
+
+def gaze_angles(gaze: np.ndarray) -> np.ndarray:
+    """Where both eyes look together, as OpenFace tells it: (N, 2) radians, to the picture's right
+    and down positive, 0 into the camera.
+
+    gaze: (N, 2, 3) unit vectors of the eye on the left of the picture (the person's right one) and
+    of the other: x right, y down, z away from the camera, so that (0, 0, -1) looks into it.
+    """
+    x, y, z = gaze.mean(1).T
+    return np.stack([np.arctan2(x, -z), np.arctan2(y, -z)], 1)
 
 
 def _floats(values: np.ndarray) -> pa.Array:
