@@ -25,8 +25,11 @@ from aucli.datasets.prepare import PrepareConfig, prepare
 from aucli.datasets.prepared import PreparedFaces
 from aucli.errors import DataError
 from aucli.faces import loading
+from aucli.video.source import open_video
 
 TESTS = Path(__file__).resolve().parent
+DEMO = TESTS.parent / "examples" / "demo.mp4"
+load_faces = loading.load_faces  # of the program; the tests below have stand-ins
 
 
 @pytest.fixture(scope="module")
@@ -314,3 +317,23 @@ def test_reading_what_is_no_prepared_set(disfa_root: Path, tmp_path: Path) -> No
     assert (summary.faces, summary.recordings, summary.absent, counted) == (6, 1, (), [6, 6])
     with pytest.raises(DataError, match="holds no face of these subjects"):
         PreparedFaces(tmp_path / "out", subjects=["SN002"])
+
+
+@pytest.mark.parametrize("tail", [0x00, 0x1A])
+def test_a_face_that_is_gone_is_not_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail: int
+) -> None:
+    monkeypatch.setattr(loading, "load_faces", load_faces)
+    with open_video(DEMO) as source:
+        shown = next(iter(source)).frames[:8]
+    gone = np.full_like(shown[0], tail)
+
+    def picture(subject: str, index: int) -> np.ndarray:
+        return shown[index] if index < len(shown) and subject != "SN031" else gone
+
+    root = lookalikes.disfa(tmp_path / "disfa", 30, picture)
+    assert run("disfa", root, tmp_path / "out").exit_code == 0
+    runs = {(row[0], row[2]): row[3:] for row in dropped(tmp_path / "out")}
+    assert runs["SN031", "no face"] == ("0", "29", "30")
+    first, last, _ = map(int, runs["SN001", "no face"])
+    assert 8 <= first <= 16 and last == 29
