@@ -168,34 +168,54 @@ def _look(model: AUModel, crops: np.ndarray) -> Look:
 
 
 def joint_scores(model: AUModel, held_out: HeldOut) -> dict[str, float]:
-    """What one look at a followed face gives, from crops as far off as a follower's.
+    """Scores of a network that follows faces, on crops as far off as a follower's: those of
+    :func:`au_scores` and of :func:`following_scores`."""
+    look = _follow(model, held_out)
+    true = true_intensities(held_out, model.aus)
+    read = validation_scores(look.prediction.intensities, true, model.aus)
+    return read | _following_scores(model, held_out, look)
 
-    The scores of :func:`au_scores`; ``nme_followed`` and the NME by yaw, as of
-    :func:`landmark_scores`; ``nme_again``, of crops by the landmarks found in these; ``mirrored``,
-    by how much a reading changes with the crop mirrored, 0-5; where it is known ``gaze``, degrees
-    of error as the mean of both eyes, and the same by yaw.
+
+def following_scores(model: AUModel, held_out: HeldOut) -> dict[str, float]:
+    """What one look at a followed face gives besides AUs, from crops as far off as a follower's.
+
+    ``nme_followed`` and the NME by yaw, as of :func:`landmark_scores`; ``nme_again``, of crops by
+    the landmarks found in these; ``mirrored``, by how much a reading changes with the crop
+    mirrored, 0-5; where it is known ``gaze``, degrees of error as the mean of both eyes, and the
+    same by yaw.
     """
+    return _following_scores(model, held_out, _follow(model, held_out))
+
+
+def _follow(model: AUModel, held_out: HeldOut) -> Look:
+    return look_at_held_out(model, held_out, _followed(model, held_out))
+
+
+def _followed(model: AUModel, held_out: HeldOut) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    return followed_matrices(rng, held_out.landmarks, model.crop_size)
+
+
+def _following_scores(model: AUModel, held_out: HeldOut, look: Look) -> dict[str, float]:
     size, true = model.crop_size, held_out.landmarks
-    matrices = followed_matrices(np.random.default_rng(5), true, size)
-    look = look_at_held_out(model, held_out, matrices)
+    crops = warp_crops(held_out.frames, _followed(model, held_out), size)
+    mirrored = _look(model, np.flip(crops, 2).copy()).prediction.intensities
     again = align_matrices(look.landmarks, model.template, size)
-    mirrored = _look(model, np.flip(warp_crops(held_out.frames, matrices, size), 2).copy())
     unit = _face_units(true)[:, None]
     face, second = (
         (np.linalg.norm(found - true, axis=2) / unit).mean(1)
         for found in (look.landmarks, look_at_held_out(model, held_out, again).landmarks)
     )
-    read = look.prediction.intensities
     told = {
-        **validation_scores(read, true_intensities(held_out, model.aus), model.aus),
         "nme_followed": float(face.mean()),
         "nme_again": float(second.mean()),
-        "mirrored": float(np.abs(read - mirrored.prediction.intensities).mean()),
+        "mirrored": float(np.abs(look.prediction.intensities - mirrored).mean()),
+        **_by_yaw("nme", face, held_out),
     }
     if model.knows_gaze and held_out.gaze is not None and np.isfinite(held_out.gaze).any():
         off = gaze_errors(look.gaze, held_out.gaze).mean(1)
         told |= {"gaze": float(np.nanmean(off)), **_by_yaw("gaze", off, held_out)}
-    return told | _by_yaw("nme", face, held_out)
+    return told
 
 
 def gaze_errors(found: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -192,7 +192,8 @@ def rendered_source(
     """Run the networks that the options name on rendered people held out of training.
 
     root: what ``aucli synth`` wrote. faces: at most so many. The extras are the places of the AUs,
-    and the scores of the landmark network and of the detector. Raises DataError where there is no
+    the scores of the landmark network and of the detector, and what an AU network that follows
+    faces sees besides. Raises DataError where there is no
     such person, or the model knows AUs that rendered faces do not show, and OptionError for a
     detector of another kind than the built-in one.
     """
@@ -245,6 +246,17 @@ def rendered_source(
             rendered.detector_scores(detector.net.to(device), scenes),
         ),
     )
+    if au.follows:
+        seen = rendered.following_scores(au, held_out)
+        extras += (
+            Extra(
+                "following",
+                f"{au.name}, one look at crops as a face on its way is cut: distance of the "
+                "landmarks as above (nme), change of a reading by mirroring (0-5), degrees between "
+                "the gaze and the true one.",
+                seen,
+            ),
+        )
     on_video("done", 4, 4)
     origin = Origin(
         predictions=f"{au.name}, sha256 {au.sha256[:12]}",

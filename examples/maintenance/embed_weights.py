@@ -35,7 +35,7 @@ from aucli.weights.store import card_file, tensors_file, weights_dir
 
 NAMES = {"detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS, "au": DEFAULT_AU_MODEL}
 # What a card keeps of the run's own, and settings that only concern the machine it ran on.
-KEPT = ("aus", "maps", "readout")
+KEPT = ("aus", "maps", "readout", "gaze")
 LOCAL = ("root", "out", "init", "device", "threads", "workers", "faces")
 
 
@@ -74,11 +74,14 @@ def score(shards: Path, faces: int) -> dict:
     pairs = match(found.labels, found.predictions)
     tables = {extra.name: extra.values for extra in extras}
     places = {f"place.{au}": value for au, value in tables["places"].items()}
+    following = tables.get("following", {})
     return {
         "faces": len(pairs.labelled),
         DEFAULT_DETECTOR: tables["detector"],
         DEFAULT_LANDMARKS: tables["landmarks"],
-        DEFAULT_AU_MODEL: validation_scores(pairs.predicted, pairs.labelled, pairs.aus) | places,
+        DEFAULT_AU_MODEL: validation_scores(pairs.predicted, pairs.labelled, pairs.aus)
+        | places
+        | following,
     }
 
 

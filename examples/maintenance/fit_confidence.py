@@ -1,4 +1,4 @@
-"""Fit what the landmark network's face confidence means, and write it to the weights' cards.
+"""Fit what the networks' face confidence means, and write it to the weights' cards.
 
     python examples/maintenance/fit_confidence.py --shards DIR [--dry-run]
 
@@ -12,7 +12,8 @@ The detector's threshold is set too: the highest one that loses at most 5 % of t
 
 Two kinds of crops: the face detector's candidates in scenes and in pictures without faces,
 re-centred as in use, and loose crops, of which a quarter are hands, shuffled or covered faces,
-parts of faces and backgrounds.
+parts of faces and backgrounds. An AU network that follows faces is fitted by crops as they are cut
+of a face on its way, of which a quarter show none (any more).
 """
 
 import argparse
@@ -26,6 +27,7 @@ import torch
 from PIL import Image
 
 from aucli.align import face_boxes
+from aucli.datasets.joint import JointBatches
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
 from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import (
@@ -38,10 +40,17 @@ from aucli.faces.detect import MIN_CONFIDENCE
 from aucli.faces.loading import load_faces
 from aucli.files import write_text
 from aucli.heatmaps import decode_landmarks
+from aucli.models.predict import AUModel, look_at_crops
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
-from aucli.weights.cards import DEFAULT_DETECTOR, DEFAULT_LANDMARKS, resolve
+from aucli.weights.cards import (
+    DEFAULT_AU_MODEL,
+    DEFAULT_DETECTOR,
+    DEFAULT_LANDMARKS,
+    load_au_model,
+    resolve,
+)
 from aucli.weights.store import card_file
 
 # A candidate that overlaps a face by more is that face, by less is none; between, either is right.
@@ -61,8 +70,8 @@ class HalfOfFaces:
     def __init__(self, store: FaceStore, half: int) -> None:
         self.rows = np.flatnonzero(store.identity // TEST_EVERY % 2 == half)
         self.landmarks = store.landmarks[self.rows]
-        self.visible = store.visible[self.rows]
-        self.store = store
+        self.visible, self.gaze = store.visible[self.rows], store.gaze[self.rows]
+        self.sides, self.store = store.sides[self.rows], store
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,6 +80,10 @@ class HalfOfFaces:
         """(192, 192, 4) uint8 premultiplied RGBA."""
         return self.store.face(self.rows[index])
 
+    def au_weights(self) -> np.ndarray:
+        """(n,) how often each face is drawn."""
+        return self.store.au_weights()[self.rows]
+
 
 class HeldOutCrops(LandmarkBatches):
     """The crops of landmark training, from other people, backgrounds and occluders."""
@@ -78,6 +91,18 @@ class HeldOutCrops(LandmarkBatches):
     def __init__(self, faces: HalfOfFaces, pool: BackgroundPool, sprites: np.ndarray) -> None:
         self.store, self.batch_size = cast(FaceStore, faces), CROP_BATCH
         self.backgrounds, self.sprites = pool, sprites
+
+
+class HeldOutFollowed(JointBatches):
+    """The crops of a network that follows, from other people, backgrounds and occluders."""
+
+    negatives = 0.25
+
+    def __init__(
+        self, faces: HalfOfFaces, pool: BackgroundPool, sprites: np.ndarray, crop_size: int
+    ) -> None:
+        self.store, self.batch_size = cast(FaceStore, faces), CROP_BATCH
+        self.backgrounds, self.sprites, self.crop_size = pool, sprites, crop_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +183,27 @@ def crop_sample(
             logits, face_logit = landmarker.net(landmarker.pixels.normalise(batch.images))
         points, spread = decode_landmarks(logits)
         features.append(confidence_features(face_logit.numpy(), spread.numpy(), points.numpy()))
+        labels.append(batch.is_face.numpy() > 0.5)
+    return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))
+
+
+def followed_sample(
+    model: AUModel,
+    faces: HalfOfFaces,
+    pool: BackgroundPool,
+    sprites: np.ndarray,
+    count: int,
+    seed: int,
+) -> Sample:
+    """``count`` crops of faces on their way, one look of an AU network that follows at each."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    crops = HeldOutFollowed(faces, pool, sprites, model.crop_size)
+    features, labels = [], []
+    for _ in range(-(-count // CROP_BATCH)):
+        batch = crops.make(rng)
+        look = look_at_crops(model, batch.images.permute(0, 2, 3, 1).contiguous())
+        features.append(confidence_features(look.face_logit, look.spread, look.landmarks))
         labels.append(batch.is_face.numpy() > 0.5)
     return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))
 
@@ -269,6 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--shards", type=Path, required=True, help="folder made by `aucli synth`")
     parser.add_argument("--landmarks", default=DEFAULT_LANDMARKS, help="weights to fit")
+    parser.add_argument("--only", choices=("landmarks", "au"), help="fit one of the two networks")
     parser.add_argument("--scenes", type=int, default=300, help="scenes of each half")
     parser.add_argument("--crops", type=int, default=1500, help="loose crops of each half")
     parser.add_argument("--dry-run", action="store_true", help="print only; leave the card alone")
@@ -279,37 +326,52 @@ def main() -> None:
     if not isinstance(landmarker, BuiltinLandmarker):
         parser.error(f"--landmarks: {args.landmarks} is no landmark network of this project")
     assert isinstance(detector, BuiltinDetector)
+    au = load_au_model(DEFAULT_AU_MODEL)
+    finds, follows = args.only != "au", args.only != "landmarks" and au.follows
     store = FaceStore(args.shards, "test")
     halves: list[tuple[Sample, Sample]] = []
+    followed: list[Sample] = []
     for half in (0, 1):
         faces = HalfOfFaces(store, half)
         pool = BackgroundPool(TILES, seed=70_001 + half)
         sprites = sprite_pool(SPRITES, seed=70_011 + half)
-        scenes = candidate_sample(
-            detector, landmarker, faces, pool, sprites, args.scenes, 21 + half
+        if finds:
+            scenes = candidate_sample(
+                detector, landmarker, faces, pool, sprites, args.scenes, 21 + half
+            )
+            crops = crop_sample(landmarker, faces, pool, sprites, args.crops, 31 + half)
+            halves.append((scenes, crops))
+        if follows:
+            followed.append(followed_sample(au, faces, pool, sprites, args.crops, 41 + half))
+    entries: dict[Path, dict[str, Any]] = {}
+    if finds:
+        fitted = fit(
+            np.concatenate([s.features for s in halves[0]]),
+            np.concatenate([s.is_face for s in halves[0]]),
         )
-        crops = crop_sample(landmarker, faces, pool, sprites, args.crops, 31 + half)
-        halves.append((scenes, crops))
-    fitted = fit(
-        np.concatenate([s.features for s in halves[0]]),
-        np.concatenate([s.is_face for s in halves[0]]),
-    )
-    print(f"before: {landmarker.confidence}\nfitted: {fitted}")
-    threshold = best_threshold(halves[0][0], fitted)
-    print(f"detector's threshold: {detector.threshold} before, {threshold} now")
-    reliability: dict[str, Any] = {}
-    for title, sample in zip(("detector's candidates", "loose crops"), halves[1], strict=True):
-        report(f"{title}, before", sample, landmarker.confidence)
-        reliability[title] = report(f"{title}, fitted", sample, fitted)
+        print(f"before: {landmarker.confidence}\nfitted: {fitted}")
+        threshold = best_threshold(halves[0][0], fitted)
+        print(f"detector's threshold: {detector.threshold} before, {threshold} now")
+        reliability: dict[str, Any] = {}
+        for title, sample in zip(("detector's candidates", "loose crops"), halves[1], strict=True):
+            report(f"{title}, before", sample, landmarker.confidence)
+            reliability[title] = report(f"{title}, fitted", sample, fitted)
+        entries[card_file(resolve(args.landmarks))] = told(fitted, reliability)
+        entries[card_file(resolve(DEFAULT_DETECTOR))] = {"threshold": threshold}
+    if follows:
+        fitted = fit(followed[0].features, followed[0].is_face)
+        print(f"\n{au.name}: {fitted}")
+        reliability = {"followed crops": report("followed crops", followed[1], fitted)}
+        entries[card_file(resolve(DEFAULT_AU_MODEL))] = told(fitted, reliability)
     if not args.dry_run:
-        names = ("bias", "face_logit", "spread", "shape")
-        coefficients = {name: getattr(fitted, name) for name in names}
-        write_cards({
-            card_file(resolve(args.landmarks)): {
-                "confidence": coefficients, "confidence_reliability": reliability
-            },
-            card_file(resolve(DEFAULT_DETECTOR)): {"threshold": threshold},
-        })  # fmt: skip
+        write_cards(entries)
+
+
+def told(fitted: Confidence, reliability: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of its network's confidence."""
+    names = ("bias", "face_logit", "spread", "shape")
+    coefficients = {name: getattr(fitted, name) for name in names}
+    return {"confidence": coefficients, "confidence_reliability": reliability}
 
 
 if __name__ == "__main__":
