@@ -113,7 +113,10 @@ class Analyzer:
             provenance = analysis.provenance()
         outcome = Outcome(job, summary=analysis.summary)
         if analysis.calibrator is not None:
-            outcome = replace(outcome, uncalibrated=analysis.calibrator.uncalibrated)
+            work = analysis.calibrator
+            outcome = replace(
+                outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
+            )
         if job.pictures is None:
             return outcome, provenance
         outcome = replace(outcome, without_face=tuple(choice.without_face()))

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,44 @@ def calibrate(asked: Calibration, *blocks: Rows, neutral: Baseline | None = None
     return list(Calibrator(asked, "clip", neutral).rows(iter(blocks)))
 
 
+def auto(*blocks: Rows, faces: str = "largest") -> tuple[list[Rows], Calibrator]:
+    work = Calibrator(parse("auto", faces), "clip", None, np.array([0.8], np.float32))
+    return list(work.rows(iter(blocks))), work
+
+
+def test_frames_at_rest_are_the_baseline_and_a_smile_that_lasts_stays() -> None:
+    rest, smile = [0.5] * 12, [3.0] * 200
+    rows, work = auto(rows_of(rest + smile, [0] * 212))
+    assert levels(rows) == [0.0] * 12 + [2.5] * 200 and work.uncalibrated == {}
+    told = work.told(("AU12",))
+    assert told["baseline"] == "auto" and told["people"][0]["rows"] == 12
+
+
+def test_a_face_that_is_never_at_rest_keeps_its_readings() -> None:
+    rows, work = auto(rows_of([0.5] * 11 + [3.0] * 50, [0] * 61))
+    assert levels(rows) == [0.5] * 11 + [3.0] * 50 and rows[0].success.all()
+    assert work.uncalibrated == {0: 61} and work.told(("AU12",))["people"] == []
+
+
+def test_each_face_has_a_rest_of_its_own() -> None:
+    values = [0.25, 0.75] * 12 + [2.0, 2.0, 2.0]
+    rows, work = auto(rows_of(values, [0, 1] * 12 + [0, 1, 2]), faces="all")
+    assert levels(rows)[-3:] == [1.75, 1.25, 2.0] and work.uncalibrated == {2: 1}
+
+
+def test_turned_faces_are_not_taken_for_rest() -> None:
+    block = rows_of([0.5] * 12 + [0.25] * 12, [0] * 24)
+    quality = np.zeros((24, 6), bool)
+    quality[12:, 2] = True  # turned
+    block = replace(block, quality=quality)
+    assert levels(auto(block)[0])[:12] == [0.0] * 12
+
+
+def test_auto_needs_a_network_that_knows_faces_at_rest() -> None:
+    with pytest.raises(ValueError, match="'auto' needs what faces read at rest"):
+        Calibrator(parse("auto"), "clip", None)
+
+
 @pytest.fixture(scope="module")
 def models() -> Networks:
     return tiny_networks()
@@ -97,8 +136,8 @@ def test_what_cannot_be_understood_is_told_with_the_forms(text):
     with pytest.raises(OptionError) as refused:
         parse(text)
     assert str(refused.value) == (
-        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
-        "(10-40 or 1.0-2.5s) or a video that exists."
+        f"calibrate: '{text}' is neither 'auto', 'median' nor 'neutral=' with a frame (120), a "
+        "segment (10-40 or 1.0-2.5s) or a video that exists."
     )
 
 
@@ -337,10 +376,10 @@ def test_the_command_writes_every_format(clip, command):
     [
         (
             ["neutral=now"],
-            "calibrate: 'neutral=now' is neither 'median' nor 'neutral=' with a frame (120)",
+            "calibrate: 'neutral=now' is neither 'auto', 'median' nor 'neutral='",
         ),
         (["neutral=9-4"], "'neutral=9-4' names no frame"),
-        (["neutral=clip.mp4", "--faces", "2"], "keep one face (faces 'largest'), or take median."),
+        (["neutral=clip.mp4", "--faces", "2"], "keep one face (faces 'largest'), or take auto."),
     ],
 )
 def test_wrong_usage_is_2(tmp_path, clip, command, monkeypatch, arguments, message):

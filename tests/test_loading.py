@@ -193,8 +193,8 @@ def test_everything_that_is_wrong_is_told_at_once():
         "decoder: 'vlc' is not one of auto, decord, pyav. "
         "sides: 'yes' is neither True nor False. "
         "faces: '0' is not 'largest', 'all' or a number of 1 or more. "
-        "calibrate: 'mean' is neither 'median' nor 'neutral=' with a frame (120), a segment "
-        "(10-40 or 1.0-2.5s) or a video that exists. "
+        "calibrate: 'mean' is neither 'auto', 'median' nor 'neutral=' with a frame (120), a "
+        "segment (10-40 or 1.0-2.5s) or a video that exists. "
         "device: 'abacus' is not there; name auto, cpu or cuda."
     )
     with pytest.raises(OptionError, match="There is no option face; there are profile, model, "):

@@ -96,9 +96,10 @@ Calibrate = Annotated[
     str | None,
     typer.Option(
         metavar="BASELINE",
-        help="Subtract what the person's face reads at rest: median (of the whole video), "
-        "neutral=120 (a frame), neutral=10-40 or neutral=1.0-2.5s (the median of a segment), or "
-        "neutral=rest.mp4 (another video of the person). Adds AU12_raw.",
+        help="Subtract what the person's face reads at rest: auto (in the frames at rest, if there "
+        "are any), neutral=120 (a frame), neutral=10-40 or neutral=1.0-2.5s (the median of a "
+        "segment), neutral=rest.mp4 (another video of the person), or median (of the whole video; "
+        "it takes a smile away that lasts). Adds AU12_raw.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]

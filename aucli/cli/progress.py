@@ -106,7 +106,7 @@ class Reporter:
             return
         if outcome.summary is not None:
             self._done(label, str(outcome.job.target or "stdout"), outcome.summary)
-            self._calibrated(label, outcome.uncalibrated)
+            self._calibrated(label, outcome)
             self._overlay(label, outcome)
         if outcome.error is None:
             if outcome.job.pictures is not None:
@@ -157,12 +157,20 @@ class Reporter:
             if poor:
                 note(f"{label}: quality of the rows with a face: {', '.join(poor)}")
 
-    def _calibrated(self, label: str, uncalibrated: dict[int, int]) -> None:
-        if uncalibrated:
-            faces = ", ".join(map(str, uncalibrated))
+    def _calibrated(self, label: str, outcome: Outcome) -> None:
+        if not outcome.uncalibrated:
+            return
+        faces = ", ".join(map(str, outcome.uncalibrated))
+        rows = sum(outcome.uncalibrated.values())
+        if outcome.kept_readings:
             warn(
-                f"{label}: no baseline for face {faces} ({sum(uncalibrated.values())} rows); only "
-                "their raw values are in the table."
+                f"{label}: face {faces} is never at rest for long ({rows} rows); nothing was "
+                "subtracted from it."
+            )
+        else:
+            warn(
+                f"{label}: no baseline for face {faces} ({rows} rows); only their raw values are "
+                "in the table."
             )
 
     def _drawn(self, label: str, outcome: Outcome) -> None:

@@ -73,6 +73,7 @@ class AUModel:
     heatmap_scale: map value of intensity 1. match_sigma: cells; above 0, maps are read through
     ``heatmaps.match_gaussian``. windows: (K, h, w) bool, where in its map an AU may lie; None lets
     it lie anywhere. knows_gaze: whether :func:`look_at_crops` tells where the eyes look.
+    rest: (A,) what 95 % of faces at rest read at most, 0-5; None where it was not measured.
     confidence: coefficients of ``faces.builtin.Confidence``. name, sha256: of the weights, for
     provenance.
     """
@@ -91,13 +92,16 @@ class AUModel:
     match_sigma: float = 0.0
     windows: Tensor | None = None
     knows_gaze: bool = False
+    rest: np.ndarray | None = None
     confidence: Mapping[str, float] = field(default_factory=dict)
     name: str = ""
     sha256: str = ""
     layout: MapLayout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("scale", "offset"):
+        for name in ("scale", "offset", "rest"):
+            if getattr(self, name) is None:
+                continue
             shape = np.shape(getattr(self, name))
             if shape != (len(self.aus),):
                 raise ValueError(f"{name} must be ({len(self.aus)},), one per AU, got {shape}")

@@ -81,7 +81,7 @@ class Analysis:
         self.calibrator: Calibrator | None = None
         if options.calibrate is not None:
             calibration = parse_calibration(options.calibrate, options.faces)
-            self.calibrator = Calibrator(calibration, label, neutral)
+            self.calibrator = Calibrator(calibration, label, neutral, networks.au.rest)
         self._on_frames = on_frames
         self._on_rows = on_rows
         self._on_batch = on_batch

@@ -76,7 +76,8 @@ class Outcome:
     """What came of one input.
 
     error: why it failed: an AucliError, or a bug. summary: None where no table was made.
-    uncalibrated: face_id -> rows without a baseline. pictures: of the maps. without_face: frames
+    uncalibrated: face_id -> rows without a baseline; with ``kept_readings`` they have what was read
+    all the same, else raw readings alone. pictures: of the maps. without_face: frames
     (0-based) that were to be drawn and have no face. overlay: what was drawn. earlier: what an
     earlier run made of it; this one did not analyse it again.
     """
@@ -85,6 +86,7 @@ class Outcome:
     error: Exception | None = None
     summary: Summary | None = None
     uncalibrated: dict[int, int] = field(default_factory=dict)
+    kept_readings: bool = False
     pictures: tuple[Path, ...] = ()
     without_face: tuple[int, ...] = ()
     overlay: tuple[Path, ...] = ()

@@ -5,7 +5,11 @@ hang. Calibrated intensity = raw - baseline, kept within 0-5. The baseline is th
 readings: of one frame or a segment that shows the neutral face, of another video of it, or of the
 whole video. On rendered people (examples/studies/calibration_effect.py) the median of all frames
 does as well as a neutral frame and better than a low percentile, but for an AU that a person shows
-in most frames it is worse than no calibration.
+in most frames it is worse than no calibration: a smile that is kept becomes the baseline.
+
+``auto`` takes the median of the quiet frames alone: those in which no AU reads more than it does on
+nearly all faces at rest, as the network's card says. What is subtracted is therefore never more
+than that, and a face that is never at rest keeps its readings.
 
 Where a run keeps one face a frame, the video is taken to show one person, whatever the
 ``face_id``: it changes after a gap of half a second. Else every ``face_id`` has its own baseline,
@@ -27,14 +31,19 @@ import numpy as np
 from aucli.aus import MAX_INTENSITY, SIDES
 from aucli.errors import InputError, OptionError, OutputError
 from aucli.faces.wanted import parse_faces
-from aucli.table.schema import Rows
+from aucli.table.schema import QUALITY, Rows
 
 # A median over the whole video needs this many rows of a face, a second of most videos: a face that
 # is seen for a moment would be called neutral whatever it does.
 MEDIAN_ROWS = 25
+# So many quiet rows of a face are a baseline, half a second of most videos.
+QUIET_ROWS = 12
+# A face of which this is said reads otherwise than the same one seen from the front.
+_OTHERWISE = np.isin(QUALITY, ["turned", "cut"])
 # Waiting rows, about 1.2 kB each, lie in memory up to this and then in a temporary file.
 HELD_BYTES = 64 * 2**20
 
+AUTO = "auto"
 _NUMBER = r"\d+(?:\.\d+)?"
 _FRAMES = re.compile(r"(\d+)(?:-(\d+))?")
 _SECONDS = re.compile(rf"({_NUMBER})s?-({_NUMBER})s")
@@ -58,8 +67,13 @@ class Calibration:
 
     @property
     def whole(self) -> bool:
-        """Whether the baseline is the median of the whole video."""
+        """Whether all frames of the video may count."""
         return self.video is None and np.isinf(self.last)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether only frames count in which the face is at rest."""
+        return self.text == AUTO
 
     def where(self, rows: Rows) -> np.ndarray:
         """(N,) frame numbers or seconds, in the unit of ``first`` and ``last``."""
@@ -67,14 +81,15 @@ class Calibration:
 
 
 def parse_calibration(text: str, faces: str = "largest") -> Calibration:
-    """Read ``median``, ``neutral=120``, ``neutral=10-40``, ``neutral=1.0-2.5s``, ``neutral=FILE``.
+    """Read ``auto``, ``median``, ``neutral=120``, ``neutral=10-40``, ``neutral=1.0-2.5s`` or
+    ``neutral=FILE``.
 
     faces: of the run. Raises OptionError where it cannot be understood, the video is missing, or
     one person's video would be the baseline of several.
     """
     one_person = parse_faces(faces) == 1
     source = text.removeprefix("neutral=")
-    if source == "median":
+    if text == AUTO or source == "median":
         return Calibration(text, one_person)
     if source and source != text:
         if segment := parse_segment(source):
@@ -83,12 +98,12 @@ def parse_calibration(text: str, faces: str = "largest") -> Calibration:
             if not one_person:
                 raise OptionError(
                     f"calibrate: '{text}' shows one person; keep one face (faces 'largest'), "
-                    "or take median."
+                    "or take auto."
                 )
             return Calibration(text, one_person, video=Path(source))
     raise OptionError(
-        f"calibrate: '{text}' is neither 'median' nor 'neutral=' with a frame (120), a segment "
-        "(10-40 or 1.0-2.5s) or a video that exists."
+        f"calibrate: '{text}' is neither 'auto', 'median' nor 'neutral=' with a frame (120), a "
+        "segment (10-40 or 1.0-2.5s) or a video that exists."
     )
 
 
@@ -156,15 +171,27 @@ def _median(readings: list[tuple[np.ndarray, np.ndarray]]) -> Baseline | None:
 class Calibrator:
     """Subtracts the baselines of one video from its rows.
 
-    label: of the video, for messages. neutral: the baseline of ``calibration.video``.
+    label: of the video, for messages. neutral: the baseline of ``calibration.video``. rest: (A,),
+    0-5, what AUs read at most on faces at rest; needed for ``auto``. uncalibrated: face_id -> rows
+    of faces without a baseline; with ``auto`` they keep their readings, else they have raw ones
+    alone.
     """
 
-    def __init__(self, calibration: Calibration, label: str, neutral: Baseline | None) -> None:
+    def __init__(
+        self,
+        calibration: Calibration,
+        label: str,
+        neutral: Baseline | None,
+        rest: np.ndarray | None = None,
+    ) -> None:
         if (calibration.video is None) != (neutral is None):
             raise ValueError(f"'{calibration.text}' and the measured baseline do not fit")
+        if calibration.quiet and rest is None:
+            raise ValueError("'auto' needs what faces read at rest")
+        self._rest = rest
         self.calibration = calibration
         self.label = label
-        self.uncalibrated: dict[int, int] = {}  # face_id -> rows with a face but no baseline
+        self.uncalibrated: dict[int, int] = {}
         self._everyone = neutral
         self._people: dict[int, Baseline] = {}
         self._readings = Readings()
@@ -196,6 +223,10 @@ class Calibrator:
     def _gather(self, rows: Rows) -> None:
         where = self.calibration.where(rows)
         chosen = (where >= self.calibration.first) & (where <= self.calibration.last)
+        if self.calibration.quiet:
+            chosen = (rows.intensities <= self._rest).all(1)
+            if rows.quality is not None:
+                chosen &= ~rows.quality[:, _OTHERWISE].any(1)
         self._readings.add(rows, chosen)
         self._seen += int(chosen.sum())
         self._end = float(where[-1])
@@ -205,7 +236,9 @@ class Calibrator:
         if not self.calibration.whole:
             self._refuse_nothing()
         people = self._readings.each()
-        least = MEDIAN_ROWS if self.calibration.whole else 1
+        least = 1
+        if self.calibration.whole:
+            least = QUIET_ROWS if self.calibration.quiet else MEDIAN_ROWS
         if self.calibration.one_person:
             everyone = self._readings.pooled()
             self._everyone = everyone if everyone and everyone.rows >= least else None
@@ -234,6 +267,8 @@ class Calibrator:
             baseline = self._everyone or self._people.get(face_id)
             if baseline is None:
                 self.uncalibrated[face_id] = self.uncalibrated.get(face_id, 0) + int(own.sum())
+                if self.calibration.quiet:
+                    intensities[own], sides[own] = rows.intensities[own], rows.sides[own]
                 continue
             levels, both = rows.intensities[own], rows.sides[own]
             intensities[own] = (levels - baseline.intensities).clip(0, MAX_INTENSITY)

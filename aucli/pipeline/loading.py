@@ -17,6 +17,7 @@ from aucli.faces.wanted import parse_faces
 from aucli.models.device import resolve_device
 from aucli.models.fan import HOW_TO_INSTALL
 from aucli.models.predict import AUModel
+from aucli.pipeline.calibration import AUTO
 from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
@@ -63,14 +64,20 @@ def check_options(options: AnalyzeOptions) -> NetworkNames:
 def load_networks(options: AnalyzeOptions) -> Networks:
     """Load the networks of the options onto their device.
 
-    Raises as :func:`check_options`, also for gaze that the AU network does not tell; WeightsError
-    where weights are altered or do not fit, and LibraryError where an optional library is missing.
+    Raises as :func:`check_options`, also for what the AU network does not know: gaze, or how faces
+    at rest read (for ``calibrate="auto"``); WeightsError where weights are altered or do not fit,
+    and LibraryError where an optional library is missing.
     """
     names = check_options(options)
     device = resolve_device(options.device)
     au = load_au_model(names.model).to(device)
     if options.gaze and not au.knows_gaze:
         raise OptionError(f"gaze: the network {au.name} does not tell where the eyes look.")
+    if options.calibrate == AUTO and au.rest is None:
+        raise OptionError(
+            f"calibrate: the network {au.name} does not say how faces at rest read, so '{AUTO}' "
+            "cannot find them; name a neutral frame, such as neutral=120."
+        )
     faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces), au)
     told = {
         "profile": options.profile,

@@ -131,10 +131,18 @@ def _baseline(face: FaceSeries, ids: tuple[int, ...], there: np.ndarray) -> Iter
     if without.any():
         share = float(without.sum() / there.sum())
         yield Flag("no baseline", "look", f"no baseline for {_percent(share)} of the face's frames")
+    if _never_at_rest(face.provenance, ids):
+        yield Flag("no baseline", "look", "never at rest for long, so nothing was subtracted")
     strong = strong_baseline(face.provenance, ids)
     if strong:
         told = ", ".join(f"{au} {level:.1f}" for au, level in strong[:3])
         yield Flag("baseline", "look", f"the baseline looks like an expression ({told})")
+
+
+def _never_at_rest(provenance: Mapping[str, Any], ids: tuple[int, ...]) -> bool:
+    told = provenance.get("calibration") or {}
+    known = {person.get("face_id") for person in told.get("people") or ()}
+    return told.get("baseline") == "auto" and not known & {None, *ids}
 
 
 def strong_baseline(provenance: Mapping[str, Any], ids: tuple[int, ...]) -> list[tuple[str, float]]:

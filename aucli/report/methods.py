@@ -138,6 +138,8 @@ def _baseline(options: Mapping[str, Any]) -> str:
     where = (
         "over the whole video"
         if source == "median"
+        else "over the frames in which the face was at rest"
+        if source == "auto"
         else f"over the neutral face ({shown(source.replace(chr(92), '/').rpartition('/')[2])})"
     )
     return (

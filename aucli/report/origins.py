@@ -44,7 +44,8 @@ def calibration_words(provenance: Mapping[str, Any]) -> str:
     if not told:
         return "none"
     source = str(told).removeprefix("neutral=")
-    return "median of the video" if source == "median" else f"neutral: {source}"
+    words = {"median": "median of the video", "auto": "frames at rest"}
+    return words.get(source, f"neutral: {source}")
 
 
 def origin_words(provenance: Mapping[str, Any]) -> list[str]:

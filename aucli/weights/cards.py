@@ -237,6 +237,7 @@ def au_model(
             match_sigma=float(readout.get("sigma_cells", 0.0)),
             windows=windows,
             knows_gaze=bool(card.get("gaze", False)),
+            rest=np.array(card["rest"], np.float32) if "rest" in card else None,
             confidence=card.get("confidence") or {},
             name=name,
             sha256=sha256,

@@ -70,6 +70,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "std": (lambda told: _numbers(told) and len(told) == 3 and 0 not in told, "3 numbers but 0"),
     "scale": (_numbers, "a list of numbers"),
     "offset": (_numbers, "a list of numbers"),
+    "rest": (_numbers, "a list of numbers"),
     "heatmap_scale": (lambda told: _finite(told) and told > 0, "a number above 0"),
     "threshold": (_finite, "a number"),
     "readout": (lambda told: isinstance(told, dict), "an object"),
