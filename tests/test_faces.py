@@ -10,7 +10,7 @@ import torch
 from aucli.align import face_boxes
 from aucli.aus import MIRROR_68
 from aucli.errors import WeightsError
-from aucli.faces.boxes import decode_boxes, overlaps, suppress
+from aucli.faces.boxes import decode_boxes, suppress
 from aucli.faces.builtin import (
     BuiltinDetector,
     BuiltinLandmarker,
@@ -22,6 +22,7 @@ from aucli.faces.cuts import Scenes
 from aucli.faces.detect import detect_faces
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
+from aucli.faces.overlap import overlaps
 from aucli.mean_shape import MEAN_SHAPE
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet

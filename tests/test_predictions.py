@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from aucli.errors import DataError
-from aucli.evaluation.tables import guess_tool, read_labels, read_predictions
+from aucli.evaluation.tables import read_labels, read_predictions, read_rows
+from aucli.evaluation.tools import guess_tool
 
 NAN = float("nan")
 
@@ -184,3 +185,66 @@ def test_plain_labels(tmp_path: Path) -> None:
 def test_wrong_labels(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_labels(write(tmp_path / "a.csv", text))
+
+
+OPENFACE3_LIST = """frame_index\ttimestamp\tface_id\tface_detection\taction_units
+0\t1.7e9\t0\t[10.0, 20.0, 110.0, 140.0, 0.99, 1, 2]\t[[0.1, 0.2, 0, 4e-1, 0.5, 0.6, 0.7, 0.8]]
+1\t1762000000.2\t0\tNone\tNone
+2\t1762000000.3\t0\t[11.0, 20.0, 111.0, 140.0, 0.98]\t[[0, 0, 0, 0, 0, 1, 0, 0]]
+"""
+OPENFACE3_COLUMNS = """frame_idx,timestamp,AU_00,AU_01,AU_02,AU_03,AU_04,AU_05,AU_06,AU_07
+0,2026-01-01T10:00:00,0.1,0.2,0,0.4,0.5,0.6,0.7,0.8
+2,2026-01-01T10:00:01,0,0,0,0,0,1,0,0
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "faces"), [("a.tsv", OPENFACE3_LIST, 3), ("a.csv", OPENFACE3_COLUMNS, 2)]
+)
+def test_openface_3_has_eight_aus_in_disfas_order(
+    tmp_path: Path, name: str, text: str, faces: int
+) -> None:
+    found = read_predictions(write(tmp_path / name, text))
+    assert (found.tool, found.unit, found.unused) == (
+        "openface3", "probability", ("timestamp",) if faces == 2 else ("timestamp", "face_id")
+    )  # fmt: skip
+    assert found.aus == ("AU01", "AU02", "AU04", "AU06", "AU09", "AU12", "AU25", "AU26")
+    table = found.table
+    assert len(table) == faces
+    assert table["frame_index"].tolist() == ([0, 1, 2] if faces == 3 else [0, 2])
+    assert table["AU12"].dropna().tolist() == [0.6, 1.0]
+    assert table["AU26"].dropna().tolist() == [0.8, 0.0]
+    assert np.isnan(
+        table["pts_seconds"].to_numpy()
+    ).all()  # the computer's clock is no time of the video
+
+
+def test_openface_3_box_is_read_with_the_faces(tmp_path: Path) -> None:
+    rows, _ = read_rows(write(tmp_path / "a.tsv", OPENFACE3_LIST), "a", "openface3", faces=True)
+    assert rows[["x0", "y0", "x1", "y1"]].iloc[0].tolist() == [10, 20, 110, 140]
+    assert rows["score"].iloc[0] == 0.99 and rows["x0"].isna().tolist() == [False, True, False]
+
+
+def test_openface_3_list_must_have_eight_values(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", 'frame_index,action_units\n0,"[0.1, 0.2]"\n')
+    with pytest.raises(DataError) as error:
+        read_predictions(file)
+    assert str(error.value) == (
+        f"{file}, line 2: action_units is [0.1, 0.2], which holds no 8 numbers; correct the table."
+    )
+
+
+def test_boxes_and_faces_of_each_tool(tmp_path: Path) -> None:
+    text = (
+        "frame,FaceRectX,FaceRectY,FaceRectWidth,FaceRectHeight,FaceScore,AU12\n0,1,2,10,20,.9,.5\n"
+    )
+    rows, _ = read_rows(write(tmp_path / "p.csv", text), "p", "py-feat", faces=True)
+    assert rows[["x0", "y0", "x1", "y1"]].iloc[0].tolist() == [1, 2, 11, 22]
+    names = [f"{axis}_{i}" for axis in "xy" for i in range(68)]
+    text = f"frame,face_id,timestamp,success,AU12_r,{','.join(names)}\n"
+    text += f"1,3,0.0,1,2.0,{','.join(str(100 + i) for i in range(136))}\n"
+    rows, _ = read_rows(write(tmp_path / "o.csv", text), "o", "openface", faces=True)
+    assert rows["face_id"].tolist() == [3]
+    assert rows[["x0", "x1"]].iloc[0].tolist() == [100, 167]
+    rows, _ = read_rows(write(tmp_path / "l.csv", LIBREFACE), "l", "libreface", faces=True)
+    assert np.isnan(rows[["x0", "face_id"]].to_numpy()).all()

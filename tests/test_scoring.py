@@ -11,7 +11,8 @@ from aucli.errors import DataError
 from aucli.evaluation.matching import Counts, Pairs, match, match_videos
 from aucli.evaluation.published import PUBLISHED, published_rows
 from aucli.evaluation.scores import MEAN, ScoreOptions, score, validation_scores
-from aucli.evaluation.tables import Predictions, Unit
+from aucli.evaluation.tables import Predictions
+from aucli.evaluation.tools import Unit
 from aucli.evaluation.writing import Origin, cells, number, sentences, to_plain
 from aucli.metrics import METRICS, f1, icc31, mae, mean_of_defined, pcc
 

@@ -20,7 +20,7 @@ def evaluate(
         typer.Option(help="Table of a tool, or a folder with a table for each video."),
     ] = None,
     format_: Annotated[
-        Literal["aucli", "openface", "py-feat", "libreface"] | None,
+        Literal["aucli", "openface", "openface3", "py-feat", "libreface"] | None,
         typer.Option(
             "--format", help="The tool that wrote it. Default: recognized by its columns."
         ),

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from aucli.errors import DataError
-from aucli.evaluation.tables import Predictions, Unit, au_names
+from aucli.evaluation.tables import Predictions, au_names
+from aucli.evaluation.tools import Unit
 
 MatchBy = Literal["auto", "frame", "time"]
 Missing = Literal["leave", "zero"]

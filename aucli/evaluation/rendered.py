@@ -25,7 +25,8 @@ from aucli.datasets.joint import followed_matrices
 from aucli.datasets.synthetic import RESOLUTION, FaceStore, composite
 from aucli.errors import DataError
 from aucli.evaluation.scores import validation_scores
-from aucli.faces.boxes import decode_boxes, overlaps
+from aucli.faces.boxes import decode_boxes
+from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Boxes, Landmarker
 from aucli.models.catalogue import NETWORKS
 from aucli.models.predict import AUModel, Look, Prediction, look_at_crops, predict_crops

@@ -8,7 +8,7 @@ import numpy as np
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import OptionError
 from aucli.evaluation.matching import Counts, Pairs
-from aucli.evaluation.tables import Unit
+from aucli.evaluation.tools import Unit
 from aucli.metrics import (
     METRICS,
     POSITIVE,

@@ -25,13 +25,8 @@ from aucli.evaluation.running import (
     subjects_there,
 )
 from aucli.evaluation.scores import Extra
-from aucli.evaluation.tables import (
-    TOOLS,
-    Predictions,
-    listed,
-    read_labels,
-    read_predictions,
-)
+from aucli.evaluation.tables import Predictions, listed, read_labels, read_predictions
+from aucli.evaluation.tools import TOOLS
 from aucli.evaluation.writing import Origin
 from aucli.faces.library_detectors import DETECTORS
 from aucli.faces.loading import load_landmarker

@@ -15,89 +15,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from aucli.align import face_boxes
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import DataError, first_line
+from aucli.evaluation.tools import AU_LIST, BOX_LIST, OURS, TOOLS, Tool, Unit, guess_tool
 from aucli.files import shown
 from aucli.pipeline.journal import JOURNAL
 from aucli.table.delimited import read_text, split_header
 from aucli.table.writer import read_provenance
 from aucli.weights.store import people_of
 
-Unit = Literal["intensity", "probability"]
-
 MAX_FRAME = 2**53  # up to which a float64 counts
 UNSCORABLE = 9.0  # what coders write for an AU that could not be seen
 SUFFIXES = (".csv", ".parquet", ".jsonl")
+TEXTS = (".csv", ".tsv")  # a .tsv is read where it is named: in a folder it may be anything
 NAMES = ("subject", "video", "input")  # columns of text: 007 is a name, not 7
 _COMMA = r"^\s*([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)\s*$"
-_SHARED = ("subject", "video", "frame", "frame_index", "timestamp", "pts_seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """How one tool names its columns.
-
-    au: matches the column of an AU; its group is the AU's number. frame: column of the frame, whose
-    first one has the number ``first``. time: column of the seconds. success: 1 in rows with a face;
-    without such a column, a row with AUs has one. score: decides between several faces in a frame.
-    video: column that names the input. unit: ``intensity`` is 0-5, ``probability`` 0-1.
-    """
-
-    title: str
-    au: str
-    frame: str
-    first: int
-    time: str = ""
-    success: str = ""
-    score: str = ""
-    video: str = ""
-    unit: Unit = "intensity"
-
-    def au_columns(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """AU -> its columns, in numerical order; ``AU12_r`` goes before ``AU12``."""
-        found: dict[str, list[str]] = {}
-        for name in names:
-            if match := re.fullmatch(self.au, name):
-                found.setdefault(f"AU{int(match[1]):02d}", []).append(name)
-        for au, columns in found.items():
-            found[au] = [name for name in columns if name.endswith("_r")] or columns
-        return dict(sorted(found.items()))
-
-    def own(self, name: object) -> str:
-        """A column's name as this tool spells it; that of another column without the spaces."""
-        stripped = str(name).strip()
-        known = (self.frame, self.time, self.success, self.score, self.video, *_SHARED)
-        return {k.casefold(): k for k in known if k}.get(stripped.casefold(), stripped)
-
-    def reads(self, name: str) -> bool:
-        """Whether a column is of any use: py-feat writes more than a thousand others."""
-        others = (self.frame, self.time, self.success, self.score, self.video)
-        own = self.own(name)
-        return own in others or own in _SHARED or bool(re.fullmatch(self.au, own))
-
-
-# The case of _r is kept: AU12_R is the right side of the face.
-_OURS = r"(?i:AU)(\d{1,2})(?:_r)?"
-TOOLS = {
-    "aucli": Tool("aucli", _OURS, "frame", 1, "timestamp", "success", "confidence", "video"),
-    "openface": Tool(
-        "OpenFace", r"(?i:AU)(\d{1,2})_r", "frame", 1, "timestamp", "success", "confidence"
-    ),
-    # Its approx_time is whole seconds as text: of no use for matching.
-    "py-feat": Tool(
-        "py-feat", r"(?i:AU)(\d{1,2})", "frame", 0, "", "", "FaceScore", "input", "probability"
-    ),
-    "libreface": Tool(
-        "LibreFace", r"(?i:au)_(\d{1,2})_intensity", "frame_idx", 0, "frame_time_in_ms"
-    ),
-}
-_LABELS = Tool("labels", _OURS, "frame", 1, "timestamp", video="video")
+BOX = ("x0", "y0", "x1", "y1")  # columns of read_rows
+_LABELS = Tool("labels", OURS, "frame", 1, "timestamp", video="video")
+_LANDMARKS = [f"{axis}_{i}" for axis in "xy" for i in range(68)]
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +95,6 @@ def _numbered(name: str) -> tuple[str, int]:
     return stem, int(digits) if digits.isdecimal() else -2
 
 
-def guess_tool(names: Iterable[str]) -> str | None:
-    """The tool whose columns these are; None where they may be several tools' or nobody's."""
-    have = [str(name).strip() for name in names]
-    small = {name.casefold() for name in have}
-    if TOOLS["libreface"].au_columns(have):
-        return "libreface"
-    if {"facescore", "facerectx"} & small and TOOLS["py-feat"].au_columns(have):
-        return "py-feat"
-    if TOOLS["openface"].au_columns(have):
-        return "aucli" if "video" in small else "openface"
-    return None
-
-
 def read_predictions(path: Path, tool: str | None = None) -> Predictions:
     """A table, or a folder with a table for each video, as a tool wrote it.
 
@@ -175,8 +105,8 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
     tables: dict[str, Path] = {}  # video -> its table
     people: dict[str, tuple[str, ...]] = {}
     unused: dict[str, None] = {}  # a set that keeps its order
-    for file, name in _tables(path):
-        columns = _columns(file)
+    for file, name in tables_of(path):
+        columns = columns_of(file)
         if tool is None:
             tool = guess_tool(columns)
         if tool is None:
@@ -184,7 +114,7 @@ def read_predictions(path: Path, tool: str | None = None) -> Predictions:
                 f"{shown(file)} has no columns of a tool that aucli knows; "
                 f"name the tool: {', '.join(TOOLS)}."
             )
-        part, used = _predicted(file, name, TOOLS[tool])
+        part, used = read_rows(file, name, tool)
         for video in part["video"].unique():
             if video in tables:
                 raise DataError(
@@ -237,10 +167,10 @@ def read_labels(path: Path) -> pd.DataFrame:
     """
     tables: list[pd.DataFrame] = []
     unused: dict[str, None] = {}
-    for file, name in _tables(path):
+    for file, name in tables_of(path):
         table, used = _labelled(file, name)
         tables.append(table)
-        unused |= dict.fromkeys(n for n in _columns(file) if _LABELS.own(n) not in used)
+        unused |= dict.fromkeys(n for n in columns_of(file) if _LABELS.own(n) not in used)
     labels = pd.concat(tables, ignore_index=True)
     labels.attrs["unused"] = tuple(unused)
     numbered = labels["frame_index"].to_numpy() >= 0
@@ -254,7 +184,7 @@ def read_labels(path: Path) -> pd.DataFrame:
     return labels
 
 
-def _tables(path: Path) -> Iterator[tuple[Path, str]]:
+def tables_of(path: Path) -> Iterator[tuple[Path, str]]:
     """Files to read and the names of their videos. Raises DataError."""
     if not path.exists():
         raise DataError(f"{shown(path)} does not exist; check the name.")
@@ -271,9 +201,9 @@ def _tables(path: Path) -> Iterator[tuple[Path, str]]:
         yield file, file.stem if alone else file.relative_to(path).with_suffix("").as_posix()
 
 
-def _columns(file: Path) -> list[str]:
+def columns_of(file: Path) -> list[str]:
     """The names of a table's columns without the spaces around them."""
-    if file.suffix.lower() == ".csv":
+    if file.suffix.lower() in TEXTS:
         names = [str(name).strip() for name in _read(file, _read_csv, nrows=0).columns]
         return [name for name in names if not name.startswith("Unnamed: ")]  # by pandas
     if file.suffix.lower() == ".parquet":
@@ -281,15 +211,16 @@ def _columns(file: Path) -> list[str]:
     return [str(name).strip() for name in _load(file, None).columns]
 
 
-def _load(file: Path, tool: Tool | None) -> pd.DataFrame:
+def _load(file: Path, tool: Tool | None, faces: bool = False) -> pd.DataFrame:
     """The columns that are of use to a reader of ``tool``; all of them for None."""
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         rows = _read(file, _read_parquet)
     elif suffix == ".jsonl":
         rows = _read(file, _read_json_lines)
-    elif suffix == ".csv":
-        rows = _read(file, _read_csv, reads=tool.reads if tool else bool)
+    elif suffix in TEXTS:
+        reads = (lambda name: tool.reads(name, faces)) if tool else bool
+        rows = _read(file, _read_csv, reads=reads)
     else:
         raise DataError(f"{shown(file)} is no table; give one that ends in {', '.join(SUFFIXES)}.")
     if tool is None:
@@ -299,6 +230,30 @@ def _load(file: Path, tool: Tool | None) -> pd.DataFrame:
     for name in rows.columns[rows.columns.duplicated()]:
         both = " and ".join(n for n, own in zip(given, rows.columns, strict=True) if own == name)
         raise DataError(f"{shown(file)} has the columns {both}, which mean the same; keep one.")
+    return _unlisted(file, rows) if tool.order else rows
+
+
+def _unlisted(file: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """OpenFace 3's lists as columns: AU_00 ... AU_07, and the box with its score."""
+    lists = {
+        AU_LIST: [f"AU_{place:02d}" for place in range(8)],
+        BOX_LIST: ["face_x", "face_y", "face_x1", "face_y1", "confidence"],
+    }
+    for column, names in lists.items():
+        if column not in rows:
+            continue
+        texts = [str(value) if known else "" for value, known in
+                 zip(rows[column], rows[column].notna(), strict=True)]  # fmt: skip
+        found = [re.findall(_NUMBER, text) for text in texts]
+        least = len(names) if column == AU_LIST else 4
+        wrong = [0 < len(values) < least for values in found]
+        _refuse(file, column, texts, wrong, f"holds no {least} numbers")
+        padded = [[*map(float, v), *[np.nan] * len(names)][: len(names)] for v in found]
+        made = pd.DataFrame(padded, index=rows.index, columns=names, dtype=np.float64)
+        rows = pd.concat([rows.drop(columns=[column, *names], errors="ignore"), made], axis=1)
+    if "face_x1" in rows:
+        rows["face_w"] = rows.pop("face_x1") - rows["face_x"]
+        rows["face_h"] = rows.pop("face_y1") - rows["face_y"]
     return rows
 
 
@@ -354,7 +309,7 @@ def _refuse(file: Path, column: str, values, wrong, why: str) -> None:
     """Raise DataError for the first value that is wrong, with its line."""
     at = np.flatnonzero(np.asarray(wrong))
     if len(at):
-        where = f"line {at[0] + 2}" if file.suffix.lower() == ".csv" else f"row {at[0] + 1}"
+        where = f"line {at[0] + 2}" if file.suffix.lower() in TEXTS else f"row {at[0] + 1}"
         value = np.asarray(values)[at[0]]
         told = f"{value:g}" if isinstance(value, float) else shown(value)[:40]
         raise DataError(
@@ -426,17 +381,43 @@ def _frame_index(rows: pd.DataFrame, tool: Tool, file: Path) -> np.ndarray:
     return numbers.astype(np.int64) - first
 
 
-def _predicted(file: Path, name: str, tool: Tool) -> tuple[pd.DataFrame, set[str]]:
-    rows = _load(file, tool)
-    out, used = _common(rows, tool, file, name)
+def read_rows(
+    file: Path, name: str, tool: str, faces: bool = False
+) -> tuple[pd.DataFrame, set[str]]:
+    """The rows of one table with all its faces, and its columns that were read.
+
+    Rows of the module's kind with ``score``, by which one of several faces of a frame is chosen.
+    name: of the video, unless the rows name it. tool: of TOOLS. faces: also ``face_id`` and the
+    box ``x0 y0 x1 y1`` px (NaN where the table tells none), of OpenFace around its landmarks.
+    Raises DataError for a table that cannot be understood.
+    """
+    its = TOOLS[tool]
+    rows = _load(file, its, faces)
+    out, used = _common(rows, its, file, name)
     aus = list(au_names(out))
     face = out[aus].notna().any(axis=1)
-    if tool.success in rows:
-        face &= _numbers(rows, tool.success, file) == 1
+    if its.success in rows:
+        face &= _numbers(rows, its.success, file) == 1
     out[aus] = out[aus].where(face)
     out.insert(3, "success", face)
-    out["score"] = _numbers(rows, tool.score, file) if tool.score in rows else np.nan
-    return out, used | {tool.success, tool.score}
+    out["score"] = _numbers(rows, its.score, file) if its.score in rows else np.nan
+    if faces:
+        known = its.face in rows
+        out["face_id"] = _numbers(rows, its.face, file) if known else np.nan
+        out[list(BOX)] = np.where(np.asarray(face)[:, None], _boxes(rows, its, file), np.nan)
+    lists = {AU_LIST, BOX_LIST} if its.order else set()
+    return out, used | {its.success, its.score} | lists
+
+
+def _boxes(rows: pd.DataFrame, tool: Tool, file: Path) -> np.ndarray:
+    """(n, 4) px; NaN where there is none."""
+    if tool.box and {*tool.box} <= {*rows.columns}:
+        x, y, w, h = (_numbers(rows, column, file) for column in tool.box)
+        return np.stack([x, y, x + w, y + h], 1)
+    if tool.has_landmarks and {*_LANDMARKS} <= {*rows.columns}:
+        flat = np.stack([_numbers(rows, column, file) for column in _LANDMARKS], 1)
+        return face_boxes(flat.reshape(-1, 2, 68).transpose(0, 2, 1))
+    return np.full((len(rows), 4), np.nan)
 
 
 def _labelled(file: Path, name: str) -> tuple[pd.DataFrame, set[str]]:

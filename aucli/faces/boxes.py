@@ -1,4 +1,4 @@
-"""Boxes: overlap, non-maximum suppression and the detector's score map read into boxes.
+"""Boxes: non-maximum suppression and the detector's score map read into boxes.
 
 A box is (x0, y0, x1, y1) px; pixel centres are at integer coordinates.
 """
@@ -7,25 +7,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from aucli.faces.overlap import overlaps
 from aucli.models.detector import DETECTOR_STRIDE, SIZE_UNIT_PX
 
 NMS_IOU = 0.45
 # A small box inside a large one has a low IoU and is still the same face, seen as one of its parts.
 NMS_INSIDE = 0.8
-
-
-def overlaps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap of every pair of boxes.
-
-    a: (n, 4), b: (m, 4) px. Returns (n, m) intersection over union and (n, m) share of the
-    smaller box that is covered, both 0-1.
-    """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)  # (n, m)
-    area_a = np.clip(a[:, 2:] - a[:, :2], 1e-6, None).prod(1)[:, None]
-    area_b = np.clip(b[:, 2:] - b[:, :2], 1e-6, None).prod(1)[None]
-    return shared / (area_a + area_b - shared), shared / np.minimum(area_a, area_b)
 
 
 def suppress(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from aucli.faces.boxes import overlaps
+from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector
 
 # Least standard deviation, in gray levels of 255, of the cells of a crop; a cell is a sixteenth of

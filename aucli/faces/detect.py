@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.faces.boxes import overlaps, suppress
+from aucli.faces.boxes import suppress
+from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector, Frames, Landmarker, Shapes
 
 # Even odds: it lets no false face pass in 535 pictures without people.

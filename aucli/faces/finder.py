@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
-from aucli.faces.boxes import overlaps, suppress
+from aucli.faces.boxes import suppress
 from aucli.faces.confirm import Doubts
 from aucli.faces.cuts import Scenes, are_alike, looks
 from aucli.faces.detect import MIN_CONFIDENCE, detect_faces
 from aucli.faces.follow import GROUP_FRAMES, Follower
+from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
 from aucli.faces.track import Track, Tracker, TrackerConfig
 from aucli.pose import head_pose

@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aucli.align import face_boxes
-from aucli.faces.boxes import overlaps
 from aucli.faces.detect import detect_faces
 from aucli.faces.loading import load_faces
+from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
 from aucli.video.source import open_video
 

@@ -29,7 +29,6 @@ from PIL import Image
 from aucli.align import face_boxes
 from aucli.datasets.joint import JointBatches
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
-from aucli.faces.boxes import overlaps
 from aucli.faces.builtin import (
     BuiltinDetector,
     BuiltinLandmarker,
@@ -38,6 +37,7 @@ from aucli.faces.builtin import (
 )
 from aucli.faces.detect import MIN_CONFIDENCE
 from aucli.faces.loading import load_faces
+from aucli.faces.overlap import overlaps
 from aucli.files import write_text
 from aucli.heatmaps import decode_landmarks
 from aucli.models.predict import AUModel, look_at_crops
