@@ -87,6 +87,25 @@ def agreement(sums: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def kappa(sums: np.ndarray) -> np.ndarray:
+    """Cohen's kappa (1960) of who is positive, from (..., 10) of :func:`pair_sums` -> (...).
+
+    NaN without pairs, and where both sides always say the same one thing.
+    """
+    n, both, p_on, y_on = np.moveaxis(np.asarray(sums, float)[..., [0, 7, 8, 9]], -1, 0)
+    agreed = n * (n - p_on - y_on + 2 * both)  # n squared times the share
+    chance = p_on * y_on + (n - p_on) * (n - y_on)
+    left = n * n - chance
+    return np.divide(agreed - chance, left, out=np.full(n.shape, np.nan), where=left > 0)
+
+
+def mean_difference(sums: np.ndarray) -> np.ndarray:
+    """Mean of predicted less labelled, from (..., 10) of :func:`pair_sums` -> (...); NaN without
+    pairs."""
+    n, p, y = np.moveaxis(np.asarray(sums, float)[..., :3], -1, 0)
+    return np.divide(p - y, n, out=np.full(n.shape, np.nan), where=n > 0)
+
+
 def _score(name: str, predicted: ArrayLike, labelled: ArrayLike) -> float:
     return float(agreement(pair_sums(predicted, labelled))[name][0])
 

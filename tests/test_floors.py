@@ -20,7 +20,7 @@ FLOORS = (
     {"datasets", "pipeline"},
     {"analyzer", "report"},
     {"bench", "estimate", "evaluation", "worker"},
-    {"train"},
+    {"comparison", "train"},
     {"cli"},
     {"__main__"},
 )

@@ -214,9 +214,7 @@ def test_openface_3_has_eight_aus_in_disfas_order(
     assert table["frame_index"].tolist() == ([0, 1, 2] if faces == 3 else [0, 2])
     assert table["AU12"].dropna().tolist() == [0.6, 1.0]
     assert table["AU26"].dropna().tolist() == [0.8, 0.0]
-    assert np.isnan(
-        table["pts_seconds"].to_numpy()
-    ).all()  # the computer's clock is no time of the video
+    assert np.isnan(table["pts_seconds"].to_numpy()).all()
 
 
 def test_openface_3_box_is_read_with_the_faces(tmp_path: Path) -> None:

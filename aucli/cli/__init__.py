@@ -15,6 +15,7 @@ import aucli
 from aucli.cli import (
     analyze,
     bench,
+    compare,
     convert,
     evaluate,
     events,
@@ -93,6 +94,7 @@ app.command()(convert.convert)
 app.command()(plot.plot)
 app.command()(methods.methods)
 app.command()(report.report)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=overlay.EXAMPLES)(overlay.overlay)
 app.command()(prepare.prepare)
 app.command()(train.train)

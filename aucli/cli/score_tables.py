@@ -53,6 +53,19 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
         console.print(_grid(PUBLISHED_COLUMNS, published_cells(rows), texts))
 
 
+def is_narrow() -> bool:
+    """Whether the screen has too few columns for wide tables."""
+    return _stdout().width < WIDE
+
+
+def show_lines(title: str, lines: Sequence[str]) -> None:
+    """A title and sentences."""
+    console = _stdout()
+    console.print(title, markup=False, style="bold")
+    for line in lines:
+        console.print(line, markup=False)
+
+
 def show_grid(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int] = (0,)
 ) -> None:

@@ -93,8 +93,8 @@ TOOLS = {
     ),
     # It writes no file itself: scripts write what its predictor returns, a list or AU_00 ... AU_07.
     # Its values say how sure it is that an AU is there, 0-1. It names none of them. Its training
-    # code takes them from DISFA's twelve label files in the order of their names (au1, au12 ...),
-    # which makes them the eight below. Times are those of the computer's clock: of no use.
+    # code takes places 0 4 8 10 11 1 6 7 of DISFA's twelve labels; sorted by the files' names (au1,
+    # au12 ...) these are the eight below. Times are those of the computer's clock: of no use.
     "openface3": Tool(
         "OpenFace 3", r"(?i:AU)(?:_(?P<place>0[0-7])|(?P<au>\d{1,2}))", "frame_index", 0,
         unit="probability", score="confidence", video="video", face="face_id",

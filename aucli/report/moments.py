@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -72,6 +73,17 @@ def in_square(points: np.ndarray, square: Square) -> np.ndarray:
     return np.where(inside, np.nan_to_num(told).round().clip(0, SCALE), -1).astype(int)
 
 
+class FromVideo(Protocol):
+    """What was measured in a video: its table, the video's name, and how the table came to be."""
+
+    @property
+    def table(self) -> Path: ...
+    @property
+    def video(self) -> str: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+
 class Videos:
     """Finds the video of a table: by the journal of its folder, or beside it.
 
@@ -83,7 +95,7 @@ class Videos:
         self._known = known
         self._inputs: dict[Path, dict[str, str]] = {}  # folder of a journal -> table -> input
 
-    def find(self, face: FaceSeries) -> tuple[Path | None, str]:
+    def find(self, face: FromVideo) -> tuple[Path | None, str]:
         """The video, or None and why there is none, as the rest of a sentence."""
         told = face.provenance.get("input") or {}
         name = str(told.get("name") or Path(face.video).name)
@@ -100,7 +112,7 @@ class Videos:
             return None, f"{name} is not the file any more that was measured"
         return None, f"{name} was not found beside the table"
 
-    def _places(self, face: FaceSeries, name: str) -> list[Path]:
+    def _places(self, face: FromVideo, name: str) -> list[Path]:
         table = face.table
         here = os.path.abspath(table)
         places = [self._known[here]] if here in self._known else []

@@ -135,7 +135,7 @@ def as_frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> "pd.Data
     used = {name for row in rows for name in row}
     frame = pd.DataFrame([*rows], columns=[name for name in columns if name in used or not rows])
     for name in frame.columns:
-        if name in ("face_id", "events", "frames"):
+        if name in ("face_id", "events", "frames", "largest_frame"):
             frame[name] = frame[name].astype("Int64")
         elif frame[name].dtype.kind == "f":
             frame[name] = frame[name].round(_ROUNDED)

@@ -1,0 +1,1 @@
+"""Tools beside each other on the same videos, without labels."""
