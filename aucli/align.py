@@ -93,12 +93,15 @@ def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.n
 
 
 def _extent_squares(landmarks: np.ndarray, form: SquareTemplate, crop_size: int) -> np.ndarray:
-    """Upright squares around landmarks (N, 68, 2) -> (N, 2, 3)."""
+    """Squares around landmarks (N, 68, 2), upright to the next quarter turn -> (N, 2, 3)."""
+    turn = QUARTER_TURNS[quarter_turns(landmarks)]  # (N, 2, 2)
+    landmarks = landmarks @ turn.swapaxes(1, 2)
     low, high = landmarks.min(1), landmarks.max(1)  # (N, 2)
     size = high - low
     centre = (low + high) / 2 - np.array([0.0, form.lift]) * size
     half = form.side * size.sum(1, keepdims=True) / 2  # (N, 1)
-    return square_matrices(np.concatenate([centre - half, centre + half], 1), crop_size, 1.0)
+    matrices = square_matrices(np.concatenate([centre - half, centre + half], 1), crop_size, 1.0)
+    return np.concatenate([matrices[..., :2] @ turn, matrices[..., 2:]], -1)
 
 
 def _similarities(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -142,6 +145,32 @@ def apply_matrices(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Map points (N, P, 2) by matrices (N, 2, 3) -> (N, P, 2), in the points' float type."""
     mapped = points @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., 2][..., None, :]
     return mapped.astype(np.result_type(points.dtype, np.float32), copy=False)
+
+
+# For 0-3 quarter turns: the rotation that turns a picture, x right, y down, as numpy.rot90 does.
+QUARTER_TURNS = np.array(
+    [[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], np.float64
+)
+
+
+def quarter_turns(landmarks: np.ndarray) -> np.ndarray:
+    """By how many quarter turns faces lie clockwise in the frame, to the nearest one.
+
+    landmarks: (N, 68, 2) frame px. Returns (N,) int, 0-3; ``numpy.rot90(frame, n)`` shows a face of
+    n quarter turns upright.
+    """
+    up = landmarks[:, 36:48].mean(1) - landmarks[:, 48:68].mean(1)  # from the mouth to the eyes
+    quarters = np.arctan2(up[:, 0], -up[:, 1]) / (np.pi / 2)
+    return np.rint(quarters).astype(int) % 4
+
+
+def turn_matrix(turns: int, frame_hw: tuple[int, ...]) -> np.ndarray:
+    """(2, 3): frame px -> px of ``numpy.rot90(frame, turns)``. frame_hw: height and width."""
+    linear = QUARTER_TURNS[turns % 4]
+    last = np.array([frame_hw[1] - 1, frame_hw[0] - 1])
+    # What a turn makes negative begins at the other end.
+    shift = -np.minimum(linear, 0).astype(np.float64) @ last
+    return np.concatenate([linear, shift[:, None]], 1)
 
 
 def turn_directions(directions: np.ndarray, matrices: np.ndarray) -> np.ndarray:

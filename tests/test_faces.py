@@ -19,7 +19,7 @@ from aucli.faces.builtin import (
 )
 from aucli.faces.confirm import DOUBTFUL_ROWS, WINDOW, Doubts, are_seen, hidden_shares
 from aucli.faces.cuts import Scenes
-from aucli.faces.detect import detect_faces
+from aucli.faces.detect import Search
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
@@ -232,7 +232,8 @@ class Scene:
     """Scripted faces, and both protocols over them.
 
     places: for each frame a list of (x, y, size). doubt: for each frame the confidence of the
-    followed faces. The frame's number is written into its first pixel.
+    followed faces. The frame's number is written into its first pixel. Other views of a frame,
+    which begin with gray or with another corner, show nothing.
     """
 
     def __init__(self, places, doubt=None):
@@ -244,16 +245,18 @@ class Scene:
         self.looks: list[tuple[list[int], list[float]]] = []
 
     def frames(self) -> np.ndarray:
-        frames = np.zeros((len(self.places), 4, 4, 3), np.uint8)
+        frames = np.full((len(self.places), 4, 4, 3), 255, np.uint8)
         frames[:, 0, 0, 0] = np.arange(len(frames))
         return frames
 
     def shapes(self, frame) -> np.ndarray:
-        places = self.places[int(frame[0, 0, 0])]
+        number = int(frame[0, 0, 0])
+        places = self.places[number] if number < len(self.places) else []
         return np.array([face_shape(*p) for p in places], np.float32).reshape(-1, 68, 2)
 
     def detect(self, frames, fine=False):
-        self.detected += [int(frame[0, 0, 0]) for frame in frames if not fine]
+        numbers = [int(frame[0, 0, 0]) for frame in frames if not fine]
+        self.detected += [number for number in numbers if number < len(self.places)]
         found = [self.shapes(frame) for frame in frames]
         return [(face_boxes(s), np.full(len(s), 0.9, np.float32)) for s in found]
 
@@ -467,7 +470,8 @@ def test_a_sure_face_needs_no_detector():
 def test_a_face_in_doubt_that_the_detector_sees_is_kept():
     frame = np.full((120, 160, 3), 10, np.uint8)
     frame[40:80, 60:100] = 12  # hardly to be seen
-    box = face_boxes(face_shape(80, 60, 40)[None])
+    shape = face_shape(80, 60, 40)[None]
+    box = face_boxes(shape)
     low, high = box.reshape(2, 2)
     corner = np.maximum(np.floor((low + high) / 2 - WINDOW / 2 * (high - low).max()), 0)
     looks: list[np.ndarray] = []
@@ -479,11 +483,11 @@ def test_a_face_in_doubt_that_the_detector_sees_is_kept():
 
     doubts = Doubts(Sees(), 0.97)
     for _ in range(3 * DOUBTFUL_ROWS):
-        assert doubts.confirmed(frame, [7], box, np.array([0.6])).tolist() == [True]
+        assert doubts.confirmed(frame, [7], shape, np.array([0.6])).tolist() == [True]
     assert len(looks) == 3
     assert (looks[0].min(), looks[0].max()) == (0, 255)
     # Beyond the frame there is nothing to see.
-    assert are_seen(Sees(), frame, box + 1000).tolist() == [False]
+    assert are_seen(Sees(), frame, shape + 1000).tolist() == [False]
 
 
 def test_nothing_is_flat_and_a_face_in_the_dark_is_not():
@@ -626,6 +630,6 @@ def test_verification_drops_candidates_and_merges_doubles():
             return [self._nearest(frames[0], boxes[0][:, :2], 60, 0.9)]
 
     generous = Generous(scene.places)
-    (landmarks, confidence) = detect_faces(scene.frames(), generous, generous)[0]
+    (landmarks, confidence) = Search(generous, generous).detect(scene.frames())[0]
     assert landmarks.shape == (1, 68, 2)
     assert confidence.tolist() == [pytest.approx(0.9)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aucli.faces.detect import detect_faces
+from aucli.faces.detect import Search
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
 from aucli.video.source import open_video
@@ -50,7 +50,7 @@ def test_one_man_in_every_frame(networks, clips):
 
 def test_every_frame_on_its_own_agrees_with_following(networks, clips):
     batch = next(iter(open_video(clips / "smile.mp4")))
-    alone = detect_faces(batch.frames[:8], *networks)
+    alone = Search(*networks).detect(batch.frames[:8])
     together = FaceFinder(*networks).push(batch.frames[:8], batch.pts_seconds[:8])
     for (landmarks, _), faces in zip(alone, together, strict=True):
         assert len(landmarks) == len(faces) == 1

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from aucli.align import apply_matrices, face_boxes, quarter_turns, turn_matrix
 from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector
+from aucli.faces.views import MARGIN, View, candidates, turned
 
 # Least standard deviation, in gray levels of 255, of the cells of a crop; a cell is a sixteenth of
 # the crop's width, wide enough to level out a sensor's noise. Faces darkened to 1.5 % of their
@@ -81,27 +83,29 @@ def _inside(outline: np.ndarray) -> np.ndarray:
     return ((crosses & (x < at)).sum(0) % 2).astype(bool)
 
 
-def are_seen(detector: Detector, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def are_seen(detector: Detector, frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Whether the detector has a candidate where followed faces should be.
 
-    frame: (H, W, 3) uint8 RGB. boxes: (n, 4) xyxy px. Returns (n,) bool.
+    frame: (H, W, 3) uint8 RGB. landmarks: (n, 68, 2) px. Returns (n,) bool.
     """
-    seen = np.zeros(len(boxes), bool)
-    windows, corners, where = [], [], []
-    for i, box in enumerate(boxes):
+    seen = np.zeros(len(landmarks), bool)
+    for i, (shape, turns) in enumerate(zip(landmarks, quarter_turns(landmarks), strict=True)):
+        upright = turned(frame, turns)
+        box = face_boxes(apply_matrices(shape[None], turn_matrix(turns, frame.shape[:2])[None]))[0]
         half = WINDOW / 2 * (box[2:] - box[:2]).max()
         centre = (box[:2] + box[2:]) / 2
         x0, y0 = np.maximum(np.floor(centre - half), 0).astype(int)
         x1, y1 = np.maximum(np.ceil(centre + half) + 1, 0).astype(int)
-        window = frame[y0:y1, x0:x1]
-        if window.size:
-            windows.append(_stretched(window))
-            corners.append((x0, y0, x0, y0))
-            where.append(i)
-    found = detector.detect(windows) if windows else []
-    for i, corner, (candidates, _) in zip(where, corners, found, strict=True):
-        own = (boxes[i] - np.array(corner))[None]
-        seen[i] = bool((overlaps(candidates, own)[0] >= WINDOW_OVERLAP).any())
+        window = upright[y0:y1, x0:x1]
+        if not window.size:
+            continue
+        window, own = [_stretched(window)], (box - np.array((x0, y0, x0, y0)))[None]
+        # A face that fills the picture is seen only with something around it.
+        for view in (View(), View(margin=MARGIN)):
+            ((boxes, _),) = candidates(detector, window, view)
+            seen[i] |= bool((overlaps(boxes, own)[0] >= WINDOW_OVERLAP).any())
+            if seen[i] or window[0].shape[:2] != upright.shape[:2]:
+                break
     return seen
 
 
@@ -128,11 +132,15 @@ class Doubts:
         self._rows: dict[int, int] = {}
 
     def confirmed(
-        self, frame: np.ndarray, track_ids: Sequence[int], boxes: np.ndarray, confidence: np.ndarray
+        self,
+        frame: np.ndarray,
+        track_ids: Sequence[int],
+        landmarks: np.ndarray,
+        confidence: np.ndarray,
     ) -> np.ndarray:
         """Whether the faces followed into this frame may still be faces.
 
-        track_ids: n of them. boxes: (n, 4) xyxy px. confidence: (n,). Returns (n,) bool: False
+        track_ids: n of them. landmarks: (n, 68, 2) px. confidence: (n,). Returns (n,) bool: False
         where the detector had to look and saw nothing.
         """
         doubtful = confidence < self.sure_confidence
@@ -145,7 +153,7 @@ class Doubts:
         due = np.array([self._rows.get(i, 0) >= DOUBTFUL_ROWS for i in track_ids], bool)
         answer = np.ones(len(track_ids), bool)
         if due.any():
-            answer[due] = are_seen(self.detector, frame, boxes[due])
+            answer[due] = are_seen(self.detector, frame, landmarks[due])
             for i in np.flatnonzero(due).tolist():
                 del self._rows[track_ids[i]]
         return answer

@@ -2,7 +2,8 @@
 
 A detection every quarter of a second finds newcomers, once a second while as many faces as wanted
 are followed beyond doubt; a followed face's crop comes from its own landmarks shortly before. When
-these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. After a
+these lose the face (a cut, a hand, a fast turn), detection runs again in that very frame. Where
+nothing is found, faces that fill the picture or lie sideways are looked for, once a second. After a
 cut a face keeps its id only if it looks the same. Only numbers, timestamps and pixels of frames
 decide, never the clock or the way the video was cut into batches, so two runs give the same rows.
 """
@@ -16,7 +17,7 @@ from aucli.align import face_boxes
 from aucli.faces.boxes import suppress
 from aucli.faces.confirm import Doubts
 from aucli.faces.cuts import Scenes, are_alike, looks
-from aucli.faces.detect import MIN_CONFIDENCE, detect_faces
+from aucli.faces.detect import MIN_CONFIDENCE, TURNED_CONFIDENCE, Search
 from aucli.faces.follow import GROUP_FRAMES, Follower
 from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
@@ -25,6 +26,9 @@ from aucli.pose import head_pose
 from aucli.records import Face, FrameBatch
 
 SAME_FACE_IOU = 0.5
+# Seconds from one search in other views to the next, where nothing is found, and where a face was
+# there a moment ago.
+HIDDEN_EVERY_SECONDS, MISSING_EVERY_SECONDS = 1.0, 0.25
 # Another face must be this much larger before "largest" lets go of the one it has.
 LARGER_BY = 1.3
 
@@ -40,16 +44,18 @@ class FinderConfig:
 
     faces: how many to keep, the largest ones; None keeps all. detect_every_seconds: 0 detects in
     every frame (the fastest on a GPU, where whole batches are detected at once). min_confidence:
-    a new face needs it. keep_confidence: a followed face needs it. redetect_confidence: below it
-    a followed face calls for a detection in the same frame. sure_confidence: below it a followed
-    face must be seen by the detector now and then, see :class:`Doubts`. independent: frames are
-    unrelated pictures, each gets its own ids by size.
+    a new face needs it. turned_confidence: one that lies sideways or upside down needs it, see
+    :class:`~aucli.faces.detect.Search`. keep_confidence: a followed face needs it.
+    redetect_confidence: below it a followed face calls for a detection in the same frame.
+    sure_confidence: below it a followed face must be seen by the detector now and then, see
+    :class:`Doubts`. independent: frames are unrelated pictures, each gets its own ids by size.
     """
 
     faces: int | None = 1
     detect_every_seconds: float = 0.25
     relaxed_every_seconds: float = 1.0
     min_confidence: float = MIN_CONFIDENCE
+    turned_confidence: float | None = TURNED_CONFIDENCE
     keep_confidence: float = 0.35
     redetect_confidence: float = MIN_CONFIDENCE
     sure_confidence: float = 0.0
@@ -63,6 +69,23 @@ class FinderConfig:
             raise ValueError(
                 f"relaxed_every_seconds must be above 0, got {self.relaxed_every_seconds}"
             )
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Picks the first frame of each slot of time that asks; a fixed grid needs no regular
+    timestamps."""
+
+    last: float | None = None  # seconds, of the frame that was picked last
+
+    def is_due(self, pts_seconds: float, every_seconds: float) -> bool:
+        last = self.last
+        due = last is None or int(pts_seconds / every_seconds + 1e-6) != int(
+            last / every_seconds + 1e-6
+        )
+        if due:
+            self.last = pts_seconds
+        return due
 
 
 class FaceFinder:
@@ -81,6 +104,9 @@ class FaceFinder:
         self.detector = detector
         self.landmarker = landmarker
         self.config = config or FinderConfig()
+        self._search = Search(
+            detector, landmarker, self.config.min_confidence, self.config.turned_confidence
+        )
         self._tracker = Tracker(self.config.tracker)
         # Where every frame is searched, only what was not found there is followed.
         group_frames = GROUP_FRAMES if self.config.detect_every_seconds > 0 else 1
@@ -101,7 +127,7 @@ class FaceFinder:
         self._number = 0  # of the next frame
         self._chosen: set[int] = set()  # tracks of the faces given out last
         self._public_ids: dict[int, int] = {}
-        self._detected_at: float | None = None
+        self._detections, self._retries = _Slots(), _Slots()
 
     def find(self, batches: Iterable[FrameBatch]) -> Iterator[tuple[FrameBatch, list[list[Face]]]]:
         """Each batch of one video with its faces; resets first."""
@@ -118,36 +144,14 @@ class FaceFinder:
         if not len(frames):
             return []
         if self.config.independent:
-            largest_first = map(_sort, self._detect(frames))
+            largest_first = map(_sort, self._search.detect_all(frames))
             return self._faces([(*_unread(s), np.arange(len(s[0]))) for s in largest_first])
         found: list[Shapes | None] = [None] * len(frames)
         if self.config.detect_every_seconds <= 0:
-            found = [*self._detect(frames)]
+            found = [*self._search.detect(frames)]
         return self._faces(
             [self._frame(frames[i:], pts_seconds[i:], detected) for i, detected in enumerate(found)]
         )
-
-    def _detect(
-        self, frames: Frames, thorough: bool = True, known: np.ndarray | None = None
-    ) -> list[Shapes]:
-        return detect_faces(
-            frames,
-            self.detector,
-            self.landmarker,
-            self.config.min_confidence,
-            thorough,
-            None if known is None else [known],
-        )
-
-    def _is_due(self, pts_seconds: float, relaxed: bool) -> bool:
-        """The first frame of each slot of time; a fixed grid needs no regular timestamps."""
-        config = self.config
-        every = config.relaxed_every_seconds if relaxed else config.detect_every_seconds
-        last = self._detected_at
-        due = last is None or int(pts_seconds / every + 1e-6) != int(last / every + 1e-6)
-        if due:
-            self._detected_at = pts_seconds
-        return due
 
     def _frame(self, frames: Frames, pts_seconds: np.ndarray, detected: Shapes | None) -> Chosen:
         """Faces of the first of these frames; the others lie ahead."""
@@ -164,7 +168,7 @@ class FaceFinder:
         ids = [t.track_id for t in live]
         followed, sure = self._follower.follow(self._number, frames, pts_seconds, ids, before)
         self._number += 1
-        confirmed = self._doubts.confirmed(frame, ids, face_boxes(followed[0]), followed[1])
+        confirmed = self._doubts.confirmed(frame, ids, followed[0], followed[1])
         for track_id, other in self._others(frame, followed[0]).items():
             if track_id in ids:
                 at = ids.index(track_id)
@@ -173,12 +177,20 @@ class FaceFinder:
         if detected is None:
             lost = not tracks or any(t.lost_at is not None for t in tracks)
             lost = lost or sure.sum() < len(before)
-            due = self._is_due(pts, relaxed=not lost and len(before) == self.config.faces)
+            relaxed = not lost and len(before) == self.config.faces
+            due = self._detections.is_due(
+                pts,
+                self.config.relaxed_every_seconds if relaxed else self.config.detect_every_seconds,
+            )
             detected = _EMPTY
             if due or lost:
-                known = face_boxes(followed[0][sure])
-                detected = self._detect(frames[:1], thorough=due, known=known)[0]
+                known = [face_boxes(followed[0][sure])]
+                detected = self._search.detect(frames[:1], due, known)[0]
         kept = confirmed & (followed[1] >= self.config.keep_confidence)
+        if not kept.any() and not len(detected[0]):
+            every = MISSING_EVERY_SECONDS if tracks else HIDDEN_EVERY_SECONDS
+            if self._retries.is_due(pts, every):
+                detected = self._search.detect_hidden(frames[:1])[0]
         both = zip((values[kept] for values in followed), _unread(detected), strict=True)
         landmarks, confidence, readings = map(np.concatenate, both)
         # One shape where several lie on the same face.
@@ -205,7 +217,7 @@ class FaceFinder:
 
     def _notice_cut(self) -> None:
         """Search the new scene as thoroughly as the first one; who is in it is to be seen."""
-        self._detected_at = None
+        self._detections, self._retries = _Slots(), _Slots()
         self._remember_looks(live=True)
         for track in self._tracker.tracks:
             track.before_cut = True
@@ -218,7 +230,7 @@ class FaceFinder:
             self._remember_looks(live=True)
             self._tracker.resize(before.shape[:2], frame.shape[:2], pts_seconds)
             self._follower.reset()
-            self._detected_at = None
+            self._detections, self._retries = _Slots(), _Slots()
 
     def _choose(self, found: Followed, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aucli.align import face_boxes
+from aucli.faces import views
 from aucli.faces.protocols import Followed, Frames, Landmarker, Watcher
 
 # Frames of a group at most, and seconds between its first and its last: enough for a face to move
@@ -100,7 +101,7 @@ class Follower:
     def _look(self, frames: Frames, landmarks: list[np.ndarray]) -> list[Followed]:
         if self.watcher is not None:
             return self.watcher.follow(frames, landmarks)
-        looks = self.landmarker.follow(frames, landmarks)
+        looks = views.follow(self.landmarker, frames, landmarks)
         return [(*shapes, np.full(len(shapes[0]), None, object)) for shapes in looks]
 
     def _group_of(

@@ -81,6 +81,7 @@ def load_faces(
         config = FinderConfig(
             faces,
             min_confidence=fan.MIN_CONFIDENCE,
+            turned_confidence=None,
             keep_confidence=fan.KEEP_CONFIDENCE,
             redetect_confidence=fan.MIN_CONFIDENCE,
             sure_confidence=fan.SURE_CONFIDENCE,

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aucli.align import face_boxes
-from aucli.faces.detect import detect_faces
+from aucli.faces.detect import Search
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
@@ -126,9 +126,10 @@ def score(picture: Picture, found: np.ndarray) -> tuple[int, int]:
 
 def builtin() -> Find:
     networks = load_faces()
+    search = Search(networks.detector, networks.landmarker)
 
     def find(image: np.ndarray) -> np.ndarray:
-        return face_boxes(detect_faces([image], networks.detector, networks.landmarker)[0][0])
+        return face_boxes(search.detect_all([image])[0][0])
 
     return find
 
