@@ -89,14 +89,13 @@ class Search:
         self._add(found, frames, WIDE, everywhere)
         self._add(found, frames, FINE, everywhere)
         if self.turned_confidence is not None:
-            for turned in (TURNED, TURNED_FINE):
-                doubtful = [
-                    i
-                    for i, (_, confidence) in enumerate(found)
-                    if confidence.max(initial=0) < self.turned_confidence
-                ]
-                for view in turned:
-                    self._add(found, frames, view, doubtful)
+            doubtful = [
+                i
+                for i, (_, confidence) in enumerate(found)
+                if confidence.max(initial=0) < self.turned_confidence
+            ]
+            for view in TURNED + TURNED_FINE:
+                self._add(found, frames, view, doubtful)
         return found
 
     def _add(self, found: list[Shapes], frames: Frames, view: View, where: list[int]) -> None:
