@@ -6,6 +6,7 @@ Exit codes: 0 all done, 1 some input failed, 2 usage, 130 interrupted.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,7 @@ from aucli.cli import (
     train,
     weights,
 )
+from aucli.cli.command import HELP, Command, examples
 from aucli.errors import AucliError, OptionError, as_memory_lack
 
 
@@ -65,7 +67,12 @@ def _tell(error: AucliError) -> None:
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=HELP,
+    epilog=examples(
+        "aucli analyze clip.mp4",
+        "aucli analyze study/ -o tables/ --report",
+        "aucli analyze --help",
+    ),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -87,21 +94,25 @@ def _options(
     """Facial Action Unit intensities, frame by frame, from videos."""
 
 
-app.command()(analyze.analyze)
-app.command()(summarize.summarize)
-app.command()(events.events)
-app.command()(convert.convert)
-app.command()(plot.plot)
-app.command()(methods.methods)
-app.command()(report.report)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
-app.command(epilog=overlay.EXAMPLES)(overlay.overlay)
-app.command()(prepare.prepare)
-app.command()(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command()(synth.synth)
-app.command()(bench.bench)
-app.command()(info.info)
+def _add(command: Callable[..., None], examples: str, name: str | None = None) -> None:
+    app.command(name, cls=Command, epilog=examples)(command)
+
+
+_add(analyze.analyze, analyze.EXAMPLES)
+_add(summarize.summarize, summarize.EXAMPLES)
+_add(events.events, events.EXAMPLES)
+_add(convert.convert, convert.EXAMPLES)
+_add(plot.plot, plot.EXAMPLES)
+_add(methods.methods, methods.EXAMPLES)
+_add(report.report, report.EXAMPLES)
+_add(compare.compare, compare.EXAMPLES)
+_add(overlay.overlay, overlay.EXAMPLES)
+_add(prepare.prepare, prepare.EXAMPLES)
+_add(train.train, train.EXAMPLES)
+_add(evaluate.evaluate, evaluate.EXAMPLES, "eval")
+_add(synth.synth, synth.EXAMPLES)
+_add(bench.bench, bench.EXAMPLES)
+_add(info.info, info.EXAMPLES)
 app.add_typer(weights.app, name="weights")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
 from aucli.errors import AucliError, OutputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from aucli.pipeline.batch import Job
     from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import OptionWords
+
+EXAMPLES = examples(
+    "aucli analyze clip.mp4",
+    "aucli analyze clip.mp4 -o clip.csv --sides --places",
+    "aucli analyze study/ -o tables/ --report",
+    "aucli analyze study/ -o all.csv",
+)
 
 
 def analyze(

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
 
 if TYPE_CHECKING:
     from aucli.bench import Speed
+
+EXAMPLES = examples(
+    "aucli bench clip.mp4",
+    "aucli bench clip.mp4 --detector retinaface-mobilenet --json",
+)
 
 
 def bench(

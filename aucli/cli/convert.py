@@ -7,7 +7,13 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.cli.command import examples
 from aucli.errors import AucliError
+
+EXAMPLES = examples(
+    "aucli convert clip.parquet -o clip.xlsx",
+    "aucli convert tables/ -o csv/ --format csv",
+)
 
 
 def convert(

@@ -7,11 +7,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
 from aucli.datasets.names import DATASETS, SYNTHETIC
 from aucli.errors import OutputError
 
 DATASET_OPTIONS = ("--camera", "--folds", "--fold", "--published")
 DEFAULT_FACES = 1200
+
+EXAMPLES = examples(
+    "aucli eval --predictions clip.csv --labels labels.csv --plots plots",
+    "aucli eval --dataset disfa --root disfa-faces --folds jaanet \\",
+    "    --model 'run-{fold}/weights.safetensors'",
+)
 
 
 def evaluate(

@@ -9,6 +9,7 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.cli.command import examples
 from aucli.errors import AucliError, DataError, OptionError
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 Format = Literal["sheet", "elan", "boris", "bids"]
 BY_SUFFIX: Mapping[str, Format] = {".eaf": "elan"}
 ENDINGS: Mapping[Format, str] = {"elan": ".eaf", "bids": "_events.tsv"}  # one file for each video
+
+EXAMPLES = examples(
+    "aucli events clip.parquet --aus 6,12",
+    "aucli events tables/ -o elan/ --format elan",
+)
 
 
 def events(

@@ -1,27 +1,38 @@
 """``aucli info``: what a bug report or a methods section needs to say about the installation."""
 
 import platform
+import textwrap
 from importlib import metadata
 from typing import Any
 
 import aucli
+from aucli.cli.command import examples
 
 PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "safetensors", "pillow", "typer", "rich")
 DECODERS = {"decord": "decord2", "pyav": "av"}
+WIDTH = 80  # of a terminal, and of a mail
 EXTRAS = ("moderngl", "scipy", "scikit-image")
+
+EXAMPLES = examples(
+    "aucli info > info.txt",
+)
 
 
 def info() -> None:
     """Show versions, decoders, the device, and the weights on this machine."""
-    print(f"aucli         {aucli.__version__}")
-    print(f"python        {platform.python_version()} ({platform.system()} {platform.machine()})")
+    _show("aucli", aucli.__version__)
+    _show("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})")
     for name in (*PACKAGES, *EXTRAS):
-        print(f"{name:13} {_version(name)}")
+        _show(name, _version(name))
     for decoder, package in DECODERS.items():
-        print(f"decoder       {decoder}: {package} {_version(package)}")
-    print(f"device        {_device()}")
+        _show("decoder", f"{decoder}: {package} {_version(package)}")
+    _show("device", _device())
     for line in _weights() or ["none found"]:
-        print(f"weights       {line}")
+        _show("weights", line)
+
+
+def _show(name: str, text: str) -> None:
+    print(textwrap.fill(f"{name:13} {text}", WIDTH, subsequent_indent=" " * 14))
 
 
 def _version(package: str) -> str:
@@ -57,7 +68,8 @@ def _weights() -> list[str]:
             state = " (NOT the file that its card describes)"
         source = _one_line(card.get("provenance", "provenance not recorded"))
         size = f"{card['bytes'] / 1e6:.1f} MB"
-        lines.append(f"{name}: {card['kind']}, {size}, sha256 {card['sha256']}{state}, {source}")
+        sha256 = f"sha256 {card['sha256'][:12]}..."
+        lines.append(f"{name}: {card['kind']}, {size}, {sha256}{state}, {source}")
     return lines
 
 

@@ -7,6 +7,11 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.cli.command import examples
+
+EXAMPLES = examples(
+    "aucli methods tables/ --bibtex references.bib",
+)
 
 
 def methods(

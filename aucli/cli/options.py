@@ -20,7 +20,13 @@ def choice(names: Sequence[str], *flags: str, help: str) -> Any:
             raise typer.BadParameter(f"{text!r} is not one of {', '.join(names)}.")
         return text
 
-    return typer.Option(*flags, parser=parse, metavar=f"<{'|'.join(names)}>", help=help)
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    metavar = f"<{'|'.join(names)}>"
+    if len(metavar) > 60:  # does not fit on a line of the help
+        metavar, help = "NAME", f"{help} One of {', '.join(names)}."
+    return typer.Option(*flags, parser=parse, metavar=metavar, autocompletion=complete, help=help)
 
 
 def refuse(mode: str, options: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
 from aucli.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
     from aucli.report.readings import Readings
 
 VOICE = "A voice identifies a person as a face does; --no-sound leaves it out."
-EXAMPLES = """\b
-Examples:
-  aucli analyze clip.mp4 --places --sides
-  aucli overlay clip.mp4 clip.parquet
-  aucli overlay clip.mp4 clip.parquet --aus 6,12,25 -o smile.mp4
-  aucli overlay clip.mp4 clip.parquet --aus 12 --clips smiles
-  aucli overlay clip.mp4 clip.parquet --anonymise --alone --no-sound
-"""
+EXAMPLES = examples(
+    "aucli analyze clip.mp4 --places --sides",
+    "aucli overlay clip.mp4 clip.parquet",
+    "aucli overlay clip.mp4 clip.parquet --aus 6,12,25 -o smile.mp4",
+    "aucli overlay clip.mp4 clip.parquet --aus 12 --clips smiles",
+    "aucli overlay clip.mp4 clip.parquet --anonymise --alone --no-sound",
+)
 
 
 def overlay(

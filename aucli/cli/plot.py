@@ -7,8 +7,13 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.cli.command import examples
 
 WIDTH_CM = 18.0
+
+EXAMPLES = examples(
+    "aucli plot clip.parquet --aus 6,12 --events -o smile.pdf",
+)
 
 
 def plot(

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
 from aucli.datasets.names import DATASETS
+
+EXAMPLES = examples(
+    "aucli prepare --dataset disfa --root DISFA --check",
+    "aucli prepare --dataset disfa --root DISFA --out disfa-faces",
+)
 
 
 def prepare(

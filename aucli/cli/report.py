@@ -6,6 +6,12 @@ from typing import Annotated
 import typer
 
 from aucli.cli import options as shared
+from aucli.cli.command import examples
+
+EXAMPLES = examples(
+    "aucli report tables/ -o report.html",
+    "aucli report tables/ --blur --names names.csv",
+)
 
 
 def report(

@@ -7,11 +7,17 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.cli.command import examples
 
 if TYPE_CHECKING:
     from aucli.report.cohort import Cohort
 
 STRONGEST = 5  # AUs in a line of the screen
+
+EXAMPLES = examples(
+    "aucli summarize tables/ -o study.xlsx",
+    "aucli summarize tables/ -o study.sav --participants participants.tsv",
+)
 
 
 def summarize(

@@ -6,9 +6,15 @@ from typing import Annotated
 
 import typer
 
+from aucli.cli.command import examples
 from aucli.cli.options import choice
 from aucli.errors import LibraryError
 from aucli.synth.names import BOTH, FAMILIES
+
+EXAMPLES = examples(
+    "aucli synth --ict FaceXModel --count 1000 --out faces",
+    "aucli synth --ict FaceXModel --count 10 --out few --sheet sheet.png",
+)
 
 
 def synth(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aucli.cli.command import Command, examples
 from aucli.errors import OptionError, WeightsError
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="List, fetch, check and convert networks.",
+    epilog=examples("aucli weights list", "aucli weights pull retinaface-mobilenet"),
 )
 
-Name = Annotated[str, typer.Argument(help="A name from 'aucli weights list'.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from 'aucli weights list'.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command, epilog=examples("aucli weights list"))
 def list_weights() -> None:
     """Show every network: kind, AUs, whether it is here, licence and size.
 
@@ -61,9 +63,13 @@ def _show(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-@app.command()
+@app.command(
+    cls=Command, epilog=examples("aucli weights pull retinaface-mobilenet fan-2d fanau-disfa")
+)
 def pull(
-    names: Annotated[list[str], typer.Argument(help="Names of 'aucli weights list'.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Names of 'aucli weights list'.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask about the licence.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", envvar="AUCLI_OFFLINE", help="Never use the network.")
@@ -137,10 +143,16 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-@app.command("import")
+@app.command(
+    "import",
+    cls=Command,
+    epilog=examples("aucli weights import heatmap-resnet50-bp4d checkpoint.pth"),
+)
 def import_weights(
     name: Name,
-    file: Annotated[Path, typer.Argument(help="The checkpoint, as its authors published it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The checkpoint, as its authors published it.")
+    ],
 ) -> None:
     """Check and convert a checkpoint that was downloaded by hand.
 
@@ -159,10 +171,11 @@ def import_weights(
     typer.echo(path)
 
 
-@app.command()
+@app.command(cls=Command, epilog=examples("aucli weights verify"))
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of 'aucli weights list'; default: all here.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names of 'aucli weights list'; default: all here."),
     ] = None,
 ) -> None:
     """Compare the networks on this machine with their checksums."""
@@ -184,7 +197,7 @@ def verify(
     raise typer.Exit(max(codes))
 
 
-@app.command()
+@app.command(cls=Command, epilog=examples("aucli weights where"))
 def where() -> None:
     """Print the folder of pulled and imported networks; AUCLI_WEIGHTS names another."""
     from aucli.weights.store import cache_dir

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from aucli.cli import app
+from aucli.cli.command import Command, Takes
 from aucli.files import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
@@ -22,8 +23,8 @@ HEAD = f"""\
 
 <!-- Made from the code by `{HOW}`; do not edit. -->
 
-`aucli COMMAND --help` shows the same on the screen. Results go to the standard output, all else to
-the standard error.
+`aucli COMMAND -h`, or `--help`, shows the same on the screen. Results go to the standard output,
+all else to the standard error.
 
 | exit code | |
 | --- | --- |
@@ -32,11 +33,6 @@ the standard error.
 | 2 | wrong usage: an unknown option, an impossible value |
 | 130 | interrupted |
 """
-
-# How the program itself calls the values, and how this page does.
-_WORDS = {"str": "TEXT", "text": "TEXT", "int": "N", "int range": "N", "integer": "N",
-          "integer range": "N", "float": "X", "float range": "X", "path": "PATH",
-          "directory": "PATH", "file": "PATH"}  # fmt: skip
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -76,35 +72,33 @@ def reference() -> str:
 
 
 def _section(name: str, command: Any) -> str:
-    inputs = [_value(argument, command) for argument in arguments(command)]
+    inputs = [command.value(argument) for argument in arguments(command)]
     usage = " ".join([name, *inputs, "[OPTIONS]" if options(command) else ""]).strip()
     usage += " COMMAND" if name == "aucli" else ""
     lines = [f"## {name}", "", f"    {usage}", ""]
     for paragraph in _paragraphs(command.help):
         lines += [paragraph, ""]
     rows = [
-        f"| `{_value(argument, command)}` | {_needed(argument)} | {_cell(argument.help)} |"
+        f"| `{command.value(argument)}` | {_needed(argument)} | {_cell(argument.help)} |"
         for argument in arguments(command)
     ]
+    takes = command.takes if isinstance(command, Command) else {}
     for option in options(command):
         names = ", ".join(f"`{text}`" for text in sorted(option.opts, key=len))
         value = "" if option.is_flag else f" `{_cell(_value(option, command))}`"
-        rows.append(f"| {names}{value} | {_needed(option)} | {_cell(_meaning(option))} |")
+        meaning = _cell(_meaning(option, takes.get(option.name)))
+        rows.append(f"| {names}{value} | {_needed(option)} | {meaning} |")
     if rows:
         lines += ["| option | default | meaning |", "| --- | --- | --- |", *rows, ""]
+    shown = (command.epilog or "").splitlines()[2:]  # below the mark and the title
+    lines += ["Examples:", "", *(f"  {line}" for line in shown), ""]
     return "\n".join(lines)
 
 
-def _value(parameter: Any, command: Any) -> str:
+def _value(option: Any, command: Any) -> str:
     """``N``, ``PATH``, ``auto|decord|pyav``: what is to be written after the option's name."""
-    if parameter.param_type_name == "argument":
-        text = (parameter.metavar or parameter.name).upper()
-        text += "..." if parameter.nargs == -1 else ""
-        return text if parameter.required else f"[{text}]"
-    # The first cell of the program's own help: "-o, --out OUT", "--decoder [auto|decord|pyav]".
-    names = parameter.get_help_record(command.context_class(command))[0]
-    text = parameter.metavar or names.rpartition("--")[2].partition(" ")[2].strip("[]<>")
-    return str(_WORDS.get(text.lower(), text))
+    value = command.value(option) if isinstance(command, Command) else option.metavar
+    return value.strip("<>")
 
 
 def _needed(parameter: Any) -> str:
@@ -116,15 +110,10 @@ def _needed(parameter: Any) -> str:
     return f"`{default}`"
 
 
-def _meaning(option: Any) -> str:
-    limits = []
-    if option.min is not None:
-        limits.append(f"at least {option.min}")
-    if option.max is not None:
-        limits.append(f"at most {option.max}")
+def _meaning(option: Any, takes: Takes | None) -> str:
     text = " ".join((option.help or "").split())
-    if limits:
-        text = f"{text.removesuffix('.')} ({', '.join(limits)})."
+    if takes is not None and (takes.least, takes.most) != (None, None):
+        text = f"{text.removesuffix('.')} ({takes.words})."
     if option.envvar:
         text += f" The variable {option.envvar} of the environment does the same."
     return text
