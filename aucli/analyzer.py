@@ -30,7 +30,7 @@ from aucli.pipeline.analysis import (
 )
 from aucli.pipeline.batch import Job, Outcome, RowStream, TableSettings, run_batch
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
-from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
+from aucli.pipeline.inputs import Input, find_inputs, one_table, plan_targets, table_format
 from aucli.pipeline.journal import Journal
 from aucli.pipeline.loading import load_networks
 from aucli.pipeline.maps import FaceChoice, write_panels
@@ -177,8 +177,9 @@ class Analyzer:
     ) -> list[Outcome]:
         """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
 
-        inputs: videos, pictures, folders and glob patterns. out: a folder, or a table for one
-        input. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default what ``out`` ends in.
+        inputs: videos, pictures, folders and glob patterns. out: a folder, or one table of all
+        inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default
+        what ``out`` ends in.
         resume: leave out inputs that an earlier call has done or could not read, see
         :class:`aucli.pipeline.resume.Resume`; with retry_failed the latter are tried again. A
         folder gets the journal ``aucli-run.jsonl``. on_outcome: called after each input.
@@ -200,10 +201,14 @@ class Analyzer:
         place = os.fspath(out)
         journal = Journal(Path(place))
         targets = plan_targets(found, place, format, journal.given())
+        if resume and one_table(targets):
+            raise OptionError(
+                f"resume: {shown(place)} is one table of {len(found)} inputs; name a folder."
+            )
         refuse_inputs((path for path in targets if path), self.options.reads(), "table")
         jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
         settings = TableSettings(table_format(format, place), overwrite or resume)
-        if targets == [Path(place)]:
+        if set(targets) == {Path(place)}:
             journal = None
         earlier = None
         if resume:

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from aucli.align import (
+    TEMPLATES,
     align_face,
     align_matrices,
     apply_matrices,
     face_boxes,
     invert_matrices,
     square_matrices,
+    turn_matrix,
     warp_crops,
 )
 from aucli.mean_shape import MEAN_SHAPE
@@ -98,6 +100,7 @@ def test_fan_square_is_the_published_one() -> None:
     # FAN maps the centre of its box, moved up by 0.12 of the height, to the crop's middle and
     # 200 * (w + h) / 195 px to the crop's side; the face's roll stays.
     landmarks = RNG.uniform(0, 1, (2, 68, 2)) * [[[97.0, 65.0]], [[195.0, 390.0]]] + 40
+    landmarks[:, 48:68, 1] += 400  # the mouth lies below the eyes
     matrices = align_matrices(landmarks.astype(np.float32), "fan", 256)
     for matrix, points in zip(matrices, landmarks, strict=True):
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
@@ -105,6 +108,19 @@ def test_fan_square_is_the_published_one() -> None:
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - 0.12 * (y1 - y0)])
         np.testing.assert_allclose(matrix[:, :2], [[zoom, 0], [0, zoom]], rtol=1e-6)
         np.testing.assert_allclose(matrix[:, :2] @ centre + matrix[:, 2], [127.5] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_every_template_shows_a_face_that_lies_as_it_shows_an_upright_one(turns: int) -> None:
+    upright = template_face(EYES_NOSE)
+    upright[:, 48:68] += [60, 90]
+    lying = apply_matrices(upright, turn_matrix(turns, (150, 240))[None])
+    for template in TEMPLATES:
+        shown = [
+            apply_matrices(shapes, align_matrices(shapes, template, 64))
+            for shapes in (upright, lying)
+        ]
+        np.testing.assert_allclose(shown[0], shown[1], atol=1e-4)
 
 
 def test_eyes_mouth_puts_the_published_au_points_on_the_face() -> None:

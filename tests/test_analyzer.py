@@ -217,8 +217,8 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
             tables([wrong])
         with pytest.raises(InputError, match="An input must be a path, got"):
             analyzer.frame(wrong)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(OptionError, match=r"2 inputs cannot go into the one table t.csv"):
-        analyzer.tables([clip, "broken.mp4"], "t.csv")
+    with pytest.raises(OptionError, match=r"resume: t.csv is one table of 2 inputs; name a folder"):
+        analyzer.tables([clip, "broken.mp4"], "t.csv", resume=True)
     with pytest.raises(InputError, match="There is no input; name a video"):
         analyzer.tables([])
 

@@ -17,6 +17,7 @@ from aucli import analyzer
 from aucli.cli import app
 from aucli.errors import InputError, OptionError, OutputError
 from aucli.pipeline import calibration as calibration_module
+from aucli.pipeline import held
 from aucli.pipeline.calibration import Baseline, Calibration, Calibrator, Readings
 from aucli.pipeline.calibration import parse_calibration as parse
 from aucli.pipeline.loading import Networks
@@ -252,7 +253,7 @@ def test_pictures_have_no_seconds():
 
 
 def test_many_waiting_rows_go_through_a_file_in_order(monkeypatch):
-    monkeypatch.setattr(calibration_module, "HELD_BYTES", 4096)
+    monkeypatch.setattr(held, "HELD_BYTES", 4096)
     blocks = [rows_of([0.1 * (i % 40), 0.5], [0, 0], 2 * i) for i in range(60)]
     done = calibrate(parse("median"), *blocks)
     assert [int(rows.frame_index[0]) for rows in done] == list(range(0, 120, 2))

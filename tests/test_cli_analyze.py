@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from aucli import analyzer, worker
 from aucli.cli import app
-from aucli.errors import OptionError, OutputError, WeightsError
+from aucli.errors import OutputError, WeightsError
 from aucli.pipeline import rows
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
 from aucli.pipeline.journal import JOURNAL
@@ -196,7 +196,22 @@ def test_a_list_on_stdin_and_a_pattern(clips, here):
     ("arguments", "message"),
     [
         (["-"], "the list on stdin is empty."),
-        (["a.mp4", "b.mp4", "-o", "t.csv"], "2 inputs cannot go into the one table t.csv"),
+        (
+            ["a.mp4", "b.mp4", "-o", "t.csv", "--resume"],
+            "--resume: t.csv is one table of 2 inputs; name a folder.",
+        ),
+        (
+            ["a.mp4", "b.mp4", "-o", "t.csv", "--report"],
+            "--report: t.csv is one table of 2 inputs; name a folder.",
+        ),
+        (
+            ["a.mp4", "b.mp4", "-o", "t.csv", "--overlay"],
+            "--overlay: t.csv is one table of 2 inputs; name a folder.",
+        ),
+        (
+            ["a.mp4", "b.mp4", "-o", "t.csv", "--format", "openface"],
+            "an OpenFace table has no column for the 2 inputs; name a folder.",
+        ),
         (
             ["a.mp4", "b.mp4", "-o", "-", "--format", "openface"],
             "an OpenFace table has no column for the 2 inputs; name a folder.",
@@ -204,7 +219,7 @@ def test_a_list_on_stdin_and_a_pattern(clips, here):
         (["a.mp4", "--faces", "many"], "'many' is not"),
         (["a.mp4", "--device", "abacus"], "device: 'abacus' is not there"),
         (["a.mp4", "--every", "0"], "Invalid value for '--every'"),
-        (["a.mp4", "--format", "xlsx"], "xlsx"),
+        (["a.mp4", "--format", "xlsx"], "give one of parquet, csv, openface, jsonl."),
         ([], "INPUT"),
     ],
 )
@@ -313,8 +328,7 @@ def test_formats_and_targets():
     item = Input(Path("a.mp4"), "a.mp4")
     assert plan_targets([item, item], "-", None) == [None, None]
     assert plan_targets([item], None, "csv") == [Path("a.csv")]
-    with pytest.raises(OptionError):
-        plan_targets([item, item], "t.csv", None)
+    assert plan_targets([item, item], "t.csv", None) == [Path("t.csv")] * 2
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl"])

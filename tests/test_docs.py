@@ -115,7 +115,8 @@ def complaint(words: list[str]) -> str | None:
             plain = name == "aucli" and not re.fullmatch(r"[a-z]+", word)
             return None if plain or word in ("COMMAND",) else f"{name} has no command {word}"
         command, name = below[word], f"{name} {word}"
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {option for parameter in command.params for option in parameter.opts}
+    known |= {"-h", "--help"}
     for option in options_of([word.lstrip("[(") for word in words]):
         if option not in known:
             return f"{name} has no option {option}"

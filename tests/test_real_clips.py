@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aucli.align import turn_matrix
 from aucli.faces.detect import Search
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.loading import load_faces
@@ -58,6 +59,43 @@ def test_every_frame_on_its_own_agrees_with_following(networks, clips):
         assert np.abs(landmarks[0] - faces[0].landmarks).mean() < 0.03 * eyes
 
 
+@pytest.fixture(scope="module")
+def upright(networks, clips):
+    (batch,) = (b for i, b in enumerate(open_video(clips / "smile.mp4")) if i == 1)
+    return batch.frames, FaceFinder(*networks).push(batch.frames, batch.pts_seconds)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_man_who_lies(networks, upright, turns):
+    frames, sitting = upright
+    turned = np.rot90(frames, -turns, (1, 2))
+    found = FaceFinder(*networks).push(turned, np.arange(len(turned)) / 25)
+    assert [[face.face_id for face in faces] for faces in found] == [[0]] * len(frames)
+    matrix = turn_matrix(-turns, frames.shape[1:3])
+    for (face,), (other,) in zip(found, sitting, strict=True):
+        eyes = np.linalg.norm(other.landmarks[36] - other.landmarks[45])
+        expected = other.landmarks @ matrix[:, :2].T + matrix[:, 2]
+        assert np.abs(face.landmarks - expected).mean() < 0.03 * eyes
+        angles = face.pose_radians - other.pose_radians + [0, 0, turns * np.pi / 2]
+        away = (angles + np.pi) % (2 * np.pi) - np.pi
+        assert np.abs(away).max() < 0.1
+        assert face.confidence > 0.9
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_a_man_who_fills_the_picture(networks, upright, independent):
+    frames, sitting = upright
+    x0, y0, x1, y1 = np.rint(sitting[0][0].bbox_xyxy_px).astype(int)
+    assert min(x0, y0) > 0
+    close = np.ascontiguousarray(frames[:, y0:y1, x0:x1])
+    finder = FaceFinder(*networks, config=FinderConfig(independent=independent))
+    found = finder.push(close, np.arange(len(close)) / 25)
+    assert [len(faces) for faces in found] == [1] * len(frames)
+    for (face,), (other,) in zip(found, sitting, strict=True):
+        eyes = np.linalg.norm(other.landmarks[36] - other.landmarks[45])
+        assert np.abs(face.landmarks + [x0, y0] - other.landmarks).mean() < 0.05 * eyes
+
+
 def test_one_woman_in_every_frame(networks, clips):
     found = followed(networks, clips / "emotions.mp4", faces=None)
     # From 96 to 140 a hand covers half of her face.
@@ -75,3 +113,6 @@ def test_five_people(networks, clips):
 def test_no_people(networks, clips):
     found = followed(networks, clips / "no_face.mp4", faces=None)
     assert sum(len(faces) for faces in found) == 0
+    frames = [frame for batch in open_video(clips / "no_face.mp4") for frame in batch.frames[::8]]
+    stills = FaceFinder(*networks, config=FinderConfig(faces=None, independent=True))
+    assert stills.push(frames, np.zeros(len(frames))) == [[]] * len(frames)

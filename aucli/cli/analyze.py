@@ -41,8 +41,8 @@ def analyze(
             "-o",
             "--out",
             metavar="OUT",
-            help="A table, or a folder for several inputs. '-' is stdout. Default: the current "
-            "folder.",
+            help="A folder for a table of each input, or one table of all that ends in .parquet, "
+            ".csv or .jsonl. '-' is stdout. Default: the current folder.",
         ),
     ] = None,
     format_: shared.TableFormat = None,
@@ -174,10 +174,11 @@ def analyze(
     from aucli import worker
     from aucli.cli.console import log_to, note
     from aucli.cli.progress import Reporter
-    from aucli.files import refuse_inputs
+    from aucli.files import refuse_inputs, shown
     from aucli.pipeline.batch import Job, TableSettings, run_batch
     from aucli.pipeline.inputs import (
         find_inputs,
+        one_table,
         overlay_stem,
         passed_over_words,
         plan_pictures,
@@ -206,6 +207,13 @@ def analyze(
     # A table keeps the name that an earlier run gave it.
     given = journal.given()
     targets = plan_targets(found, out, format_, given)
+    if one := one_table(targets):
+        refused = {"--resume": resume, "--report": report, "--overlay": overlay}
+        if names := [name for name, asked in refused.items() if asked]:
+            raise typer.BadParameter(
+                f"{shown(one)} is one table of {len(found)} inputs; name a folder.",
+                param_hint=names[0],
+            )
     stems: list[Path | None] = [None] * len(found)
     if heatmaps is not None:
         stems = [*plan_pictures(found, heatmaps, out, given)]
@@ -233,7 +241,7 @@ def analyze(
     ]
     # One input alone leaves nothing beside its table, unless a folder was named for it.
     alone = len(jobs) + len(problems) == 1 and out is None and not resume
-    if alone or out == "-" or targets == [Path(out or "")]:
+    if alone or out == "-" or set(targets) == {Path(out or "")}:
         journal = None
     page = _page(journal, targets, resume or overwrite) if report else None
     settings = TableSettings(table_format(format_, out), overwrite or resume)
@@ -324,6 +332,7 @@ def _without_mistakes(
     """The jobs that can start; the others are told, existing tables in one sentence."""
     from aucli.files import OutputExists
     from aucli.pipeline.batch import Outcome, noted
+    from aucli.pipeline.inputs import one_table
 
     good: list[Job] = []
     there: list[Job] = []
@@ -344,7 +353,9 @@ def _without_mistakes(
             f"{there[0].target} exists already; --resume skips it where it is done, --overwrite "
             "replaces it."
         )
-        if len(there) > 1:
+        if one_table(job.target for job in jobs):
+            what = f"{there[0].target} exists already; --overwrite replaces it."
+        elif len(there) > 1:
             what = (
                 f"{len(there)} tables exist already ({there[0].target} ...); --resume skips those "
                 "that are done, --overwrite replaces them."

@@ -5,7 +5,7 @@ It loads no network: the rows come from a :class:`Rows`, in this process or in a
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from aucli.errors import AucliError, InputError, as_memory_lack
 from aucli.files import refuse_existing, sweep_part
-from aucli.pipeline.inputs import Input, map_pictures
+from aucli.pipeline.held import Held
+from aucli.pipeline.inputs import Input, map_pictures, one_table
 from aucli.pipeline.journal import Entry, Journal, State
 from aucli.pipeline.original import Stamp, stamp
 from aucli.pipeline.resume import Resume
@@ -152,14 +153,21 @@ def run_batch(
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table, in order.
 
+    Where all jobs name the same table, it gets the rows of each input once they are complete. It
+    appears at the end, where any input has rows, and is never resumed.
+
     on_begin: called before each; what it returns is called with the frames done. journal: notes
     every outcome. resume: tells which inputs an earlier run has done; these are not analysed
     again. draw: makes the overlays that the jobs ask for.
     Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
-    where the reader of the standard output is gone; every other error becomes an outcome.
+    where the reader of the standard output is gone, and OutputError where the one table of all
+    cannot be written; every other error becomes an outcome.
     """
     jobs = list(jobs)
     schema = columns.schema()
+    if one := one_table(job.target for job in jobs):
+        yield from _run_together(rows, jobs, one, schema, settings, on_begin)
+        return
     told: list[dict[str, Any]] = []
     with ExitStack() as stack:
         stream = None
@@ -180,11 +188,48 @@ def run_batch(
             except Exception as error:
                 outcome = Outcome(job, as_memory_lack(error) or error)
             if job.target is None and provenance:
-                told.append(provenance)
+                told.append(
+                    provenance if len(jobs) == 1 else {"video": job.input.label} | provenance
+                )
             outcome = _with_overlay(outcome, draw)
             yield noted(journal, outcome, before, provenance.get("input", {}).get("sha256"))
         if stream is not None:
-            stream.provenance = told[0] if len(told) == 1 else {"inputs": told}
+            stream.provenance = told[0] if told and len(jobs) == 1 else {"inputs": told}
+
+
+class _NothingToWrite(Exception):
+    """No input gave rows for the one table."""
+
+
+def _run_together(
+    rows: Rows,
+    jobs: list[Job],
+    target: Path,
+    schema: pa.Schema,
+    settings: TableSettings,
+    on_begin: Callable[[Job], OnFrames | None],
+) -> Iterator[Outcome]:
+    """Several inputs into one table. Raises OutputError where it cannot be written."""
+    told: list[dict[str, Any]] = []
+    sweep_part(target)
+    with (
+        suppress(_NothingToWrite),
+        TableWriter(target, schema, settings.format, settings.overwrite) as table,
+    ):
+        for job in jobs:
+            with Held[pa.RecordBatch]() as held:
+                try:
+                    outcome, provenance = _written(rows(job, on_begin(job)), held.add)
+                except Exception as error:
+                    yield Outcome(job, as_memory_lack(error) or error)
+                    continue
+                for batch in held:
+                    table.write(batch)
+            told.append({"video": job.input.label} | provenance)
+            yield outcome
+        if not told:
+            raise _NothingToWrite
+        table.provenance = {"inputs": told}
 
 
 def _run(
@@ -200,9 +245,9 @@ def _run(
     job.check(settings.overwrite)
     if job.target is None:
         assert stream is not None
-        return _written(rows(job, on_frames), stream)
+        return _written(rows(job, on_frames), stream.write)
     with TableWriter(job.target, schema, settings.format, settings.overwrite) as writer:
-        outcome, provenance = _written(rows(job, on_frames), writer)
+        outcome, provenance = _written(rows(job, on_frames), writer.write)
         writer.provenance = provenance
     return outcome, provenance
 
@@ -219,10 +264,12 @@ def _with_overlay(outcome: Outcome, draw: Draw | None) -> Outcome:
         return replace(outcome, error=as_memory_lack(error) or error)
 
 
-def _written(found: RowStream, writer: TableWriter) -> tuple[Outcome, dict[str, Any]]:
+def _written(
+    found: RowStream, write: Callable[[pa.RecordBatch], None]
+) -> tuple[Outcome, dict[str, Any]]:
     try:
         while True:
-            writer.write(next(found))
+            write(next(found))
     except StopIteration as end:
         return end.value
     finally:

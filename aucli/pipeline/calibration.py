@@ -18,9 +18,7 @@ and a face without one has no intensities, only raw ones.
 Rows wait until the baseline is known, so after a segment at the start of the video they flow on.
 """
 
-import pickle
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +27,9 @@ from typing import Any
 import numpy as np
 
 from aucli.aus import MAX_INTENSITY, SIDES
-from aucli.errors import InputError, OptionError, OutputError
+from aucli.errors import InputError, OptionError
 from aucli.faces.wanted import parse_faces
+from aucli.pipeline.held import Held
 from aucli.table.schema import QUALITY, Rows
 
 # A median over the whole video needs this many rows of a face, a second of most videos: a face that
@@ -40,8 +39,6 @@ MEDIAN_ROWS = 25
 QUIET_ROWS = 12
 # A face of which this is said reads otherwise than the same one seen from the front.
 _OTHERWISE = np.isin(QUALITY, ["turned", "cut"])
-# Waiting rows, about 1.2 kB each, lie in memory up to this and then in a temporary file.
-HELD_BYTES = 64 * 2**20
 
 AUTO = "auto"
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -205,7 +202,7 @@ class Calibrator:
         waiting rows cannot be kept.
         """
         known = self._everyone is not None
-        with _HeldRows() as held:
+        with Held[Rows]() as held:
             for rows in measured:
                 if not known:
                     self._gather(rows)
@@ -299,30 +296,3 @@ def _told(face_id: int | None, baseline: Baseline, aus: tuple[str, ...]) -> dict
     known = {name: value for name, value in levels.items() if np.isfinite(value)}
     told = {"face_id": face_id, "rows": baseline.rows, "intensities": known}
     return told | ({"sha256": baseline.sha256} if baseline.sha256 else {})
-
-
-class _HeldRows:
-    """Rows that wait: first in, first out, as often as they are asked for."""
-
-    def __enter__(self) -> "_HeldRows":
-        self._file = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)
-        self._blocks = 0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, rows: Rows) -> None:
-        try:
-            pickle.dump(rows, self._file, pickle.HIGHEST_PROTOCOL)
-        except OSError as error:
-            raise OutputError(
-                f"Cannot keep the waiting rows in {tempfile.gettempdir()}: {error.strerror}; "
-                "set TMPDIR to another folder."
-            ) from error
-        self._blocks += 1
-
-    def __iter__(self) -> Iterator[Rows]:
-        self._file.seek(0)
-        for _ in range(self._blocks):
-            yield pickle.load(self._file)

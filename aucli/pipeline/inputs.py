@@ -270,29 +270,25 @@ def plan_targets(
 ) -> list[Path] | list[None]:
     """The table of each input; None for the standard output.
 
-    OUT is one table where it ends in a table's suffix (or in any other, with a format), else a
-    folder: one that is there, ends in /, or has no suffix. Without it the tables go to the current
-    folder. In a folder the tables lie as the inputs' labels say. given: absolute path of an input
-    -> the table that it was given by an earlier run, which stays.
+    OUT is one table where it ends in a table's suffix (or in any other, with a format), of all
+    inputs, else a folder: one that is there, ends in /, or has no suffix. Without it the tables go
+    to the current folder. In a folder the tables lie as the inputs' labels say. given: absolute
+    path of an input -> the table that it was given by an earlier run, which stays.
 
-    Raises OptionError where several inputs would go into one file, on the standard output
-    into one OpenFace table, which does not tell them apart, or where a table would be an input.
+    Raises OptionError where several inputs would go into one OpenFace table, which does not tell
+    them apart, or where a table would be an input.
     """
     if out == "":
         raise OptionError("out: an empty name; name a table or a folder.")
-    if out == "-":
-        if chosen == "openface" and len(inputs) > 1:
-            raise OptionError(
-                f"out: an OpenFace table has no column for the {len(inputs)} inputs; name a folder."
-            )
-        return [None] * len(inputs)
-    file = out is not None and _names_a_file(out, chosen)
-    if file and len(inputs) > 1:
+    file = out is not None and out != "-" and _names_a_file(out, chosen)
+    if (file or out == "-") and chosen == "openface" and len(inputs) > 1:
         raise OptionError(
-            f"out: {len(inputs)} inputs cannot go into the one table {shown(out)}; name a folder."
+            f"out: an OpenFace table has no column for the {len(inputs)} inputs; name a folder."
         )
+    if out == "-":
+        return [None] * len(inputs)
     if out and file:
-        targets = [Path(out)]
+        targets = [Path(out)] * len(inputs)
     else:
         folder = Path(out or ".")
         suffix = SUFFIX_OF[table_format(chosen, out)]
@@ -301,6 +297,12 @@ def plan_targets(
         targets = [folder / (name + suffix) for name in names]
     refuse_inputs(targets, (item.path for item in inputs), "table")
     return targets
+
+
+def one_table(targets: Iterable[Path | None]) -> Path | None:
+    """The table that several inputs share; None where each has its own."""
+    planned = list(targets)
+    return planned[0] if len(planned) > 1 and len(set(planned)) == 1 else None
 
 
 def plan_pictures(

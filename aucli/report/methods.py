@@ -59,7 +59,7 @@ def describe(faces: Sequence[FaceSeries]) -> Methods:
 
 def _way(face: FaceSeries) -> str:
     """What a table shares with the others that were made in the same way."""
-    own = {"input", "frames", "face_frames", "calibration"}
+    own = {"video", "input", "frames", "face_frames", "calibration"}
     return json.dumps(
         [{k: v for k, v in face.provenance.items() if k not in own}, face.aus], sort_keys=True
     )

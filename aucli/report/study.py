@@ -133,7 +133,7 @@ def read_faces(path: Path | str) -> list[FaceSeries]:
     rows.attrs = {}  # pandas copies it for every column that is taken out
     faces = []
     for video, own in rows.groupby("video", sort=False):
-        faces += _faces(file, str(video), own, provenance, notes)
+        faces += _faces(file, str(video), own, _of_video(provenance, str(video)), notes)
     return faces
 
 
@@ -179,6 +179,15 @@ def provenance_of(file: Path, rows: "pd.DataFrame") -> tuple[dict[str, Any], tup
     except (OSError, ValueError) as error:
         why = "it was changed after it was written" if "changed" in str(error) else "it is damaged"
         return {}, (f"The file beside {shown(file)} does not tell how it was made: {why}.",)
+
+
+def _of_video(provenance: dict[str, Any], video: str) -> dict[str, Any]:
+    """What the provenance of a table of several videos says of one of them."""
+    told = provenance.get("inputs")
+    if not isinstance(told, list):
+        return provenance
+    own = (entry for entry in told if isinstance(entry, dict) and entry.get("video") == video)
+    return next(own, {})
 
 
 def _faces(
