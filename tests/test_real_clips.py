@@ -93,7 +93,7 @@ def test_a_man_who_fills_the_picture(networks, upright, independent):
     assert [len(faces) for faces in found] == [1] * len(frames)
     for (face,), (other,) in zip(found, sitting, strict=True):
         eyes = np.linalg.norm(other.landmarks[36] - other.landmarks[45])
-        assert np.abs(face.landmarks + [x0, y0] - other.landmarks).mean() < 0.05 * eyes
+        assert np.abs(face.landmarks + np.array([x0, y0]) - other.landmarks).mean() < 0.05 * eyes
 
 
 def test_one_woman_in_every_frame(networks, clips):
