@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--model", default="scc-small")
     parser.add_argument("--preset", default="modern")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--init", default="scc-small", help="weights to start from; '' for none")
+    parser.add_argument("--init", default="scc-joint", help="weights to start from; '' for none")
     arguments = parser.parse_args()
 
     pool = render_pool(arguments.ict, arguments.people)

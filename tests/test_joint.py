@@ -80,11 +80,6 @@ def test_gaze_has_columns_where_the_network_tells_it(
     assert table[~table.success][list(GAZE)].isna().to_numpy().all()
 
 
-def test_gaze_is_refused_where_the_network_does_not_know_it() -> None:
-    with pytest.raises(OptionError, match="gaze: the network scc-small does not tell where the ey"):
-        Analyzer(model="scc-small", gaze=True)
-
-
 def test_a_look_at_faces_on_their_way_is_that_at_their_crops() -> None:
     model = joint_model()
     rng = np.random.default_rng(0)
@@ -149,6 +144,18 @@ def test_a_layer_of_low_rank_starts_near_the_one_of_full_rank(tmp_path: Path) ->
     x = torch.nn.functional.interpolate(torch.randn(4, 8, 4, 4), size=16, mode="bicubic")
     ours, theirs = (x.flatten(2) @ layer.stacked().T for layer in (low, full))
     assert (ours - theirs).norm() < 0.1 * theirs.norm()
+
+
+def test_a_layer_of_full_rank_starts_as_the_one_of_low_rank(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "faces", 1, 6)
+    words: dict[str, Any] = {"root": root, "out": tmp_path / "out", "steps": 1}
+    given = JointTask(TrainConfig("scc-joint", widths=(4, 8, 8, 8), **words)).net()
+    save_file(given.state_dict(), tmp_path / "a.safetensors")
+    start = TrainConfig("scc-small", init=tmp_path / "a.safetensors", widths=(4, 8, 8, 8), **words)
+    net = RenderedAUTask(start).net()
+    x = torch.rand(2, 8, 16, 16)
+    ours, theirs = (n.eval().get_submodule("sccs.16")(x) for n in (net, given))
+    assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 def test_training_makes_a_network_that_follows(tmp_path: Path) -> None:

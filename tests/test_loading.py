@@ -50,9 +50,9 @@ def test_networks_follow_the_options(random_weights):
     film, stills = networks.faces.finder(), networks.faces.finder(unrelated=True)
     assert film.config.faces == stills.config.faces == 3
     assert (film.config.independent, stills.config.independent) == (False, True)
-    blob = (random_weights / "scc-small.safetensors").read_bytes()
+    blob = (random_weights / "scc-joint.safetensors").read_bytes()
     assert networks.provenance["model"] == {
-        "name": "scc-small",
+        "name": "scc-joint",
         "sha256": hashlib.sha256(blob).hexdigest(),
         "template": "eyes-nose",
     }
@@ -107,7 +107,7 @@ def test_all_that_is_still_to_be_pulled_is_named_at_once(cache, monkeypatch):
         "run `aucli weights pull retinaface-resnet50`"
     )
     put(cache, "retinaface-mobilenet", RetinaFace(), channel_order="bgr")
-    assert told(profile="accurate", model="scc-small", detector="builtin") == (
+    assert told(profile="accurate", model="scc-joint", detector="builtin") == (
         "fan-2d is not on this machine yet; run `aucli weights pull fan-2d`"
     )
     by_hand = told(profile="accurate", model="heatmap-resnet50-bp4d")
@@ -157,9 +157,9 @@ def test_networks_of_another_kind_are_refused(random_weights):
             load_networks(AnalyzeOptions(device="cpu", **options))
         return str(caught.value)
 
-    path = str(random_weights / "scc-small.safetensors")
+    path = str(random_weights / "scc-joint.safetensors")
     assert told(WeightsError, detector=path) == (
-        "weights 'scc-small' are of kind 'au'; name some of kind 'detector'"
+        "weights 'scc-joint' are of kind 'au'; name some of kind 'detector'"
     )
     either = "give one of these or the path of a .safetensors file."
     assert told(OptionError, landmarks="fan2d") == (
@@ -174,7 +174,7 @@ def test_networks_of_another_kind_are_refused(random_weights):
     # AU networks alone are offered for a model.
     assert told(OptionError, model="nope") == (
         "model: no AU network is named 'nope'; known are: builtin, fanau-disfa, "
-        f"heatmap-resnet50-bp4d, hourglass-bp4d, scc-small; {either}"
+        f"heatmap-resnet50-bp4d, hourglass-bp4d, scc-joint; {either}"
     )
 
 
@@ -204,7 +204,7 @@ def test_everything_that_is_wrong_is_told_at_once():
 def test_what_users_of_numpy_and_pathlib_write(random_weights):
     words: Any = {
         "every": np.int64(2), "sides": np.True_, "faces": np.int64(2),
-        "device": torch.device("cpu"), "model": random_weights / "scc-small.safetensors",
+        "device": torch.device("cpu"), "model": random_weights / "scc-joint.safetensors",
     }  # fmt: skip
     options = aucli.Analyzer(**words).options
     assert (options.every, options.sides, options.faces, options.device) == (2, True, "2", "cpu")

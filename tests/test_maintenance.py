@@ -72,14 +72,14 @@ def test_the_recipe_runs_in_order_goes_on_and_skips_what_is_done(tmp_path: Path)
     assert rest[:-2] == [
         "aucli train --root W/faces --out W/lm --model landmarks --minutes 100 --resume",
         "aucli train --root W/faces --out W/det --model detector --minutes 28",
-        "aucli train --root W/faces --out W/au --model scc-small --init W/lm/weights.safetensors "
+        "aucli train --root W/faces --out W/au --model scc-joint --init W/lm/weights.safetensors "
         "--minutes 100",
         "python embed_weights.py --shards W/faces --detector W/det --landmarks W/lm --au W/au "
         "--faces 1216",
         "python fit_scale.py --shards W/more-faces",
         "python fit_confidence.py --shards W/faces --scenes 160 --crops 600",
         "python embed_weights.py --shards W/faces --faces 1216",
-        "aucli weights verify builtin-detector builtin-landmarks scc-small",
+        "aucli weights verify builtin-detector builtin-landmarks scc-joint",
     ]
     assert rest[-2].startswith("python -m pytest ") and rest[-1] == "python check_clips.py clips"
     code, again = run()
@@ -170,16 +170,18 @@ def test_the_scale_is_fitted_to_the_readings_as_they_are(script, monkeypatch) ->
         return readings, None
 
     monkeypatch.setattr(fit_scale, "predict_held_out", predict)
-    lines = fit_scale.fit_lines(tiny_au_model(), held_out(readings), Exact())
+    readings[50:] = 0.4  # faces at rest, of intensity .3
+    lines, rest = fit_scale.fit_lines(tiny_au_model(), held_out(readings), Exact())
     assert seen == [([1, 1, 1], [0, 0, 0])]  # the model's own are 20 and 2
     assert lines == [pytest.approx((2.0, -0.5))] * len(AUS)
+    assert rest == pytest.approx(np.full(len(AUS), 0.3))
 
 
 def test_a_stopped_fit_leaves_the_card_as_it_is(tmp_path, script, monkeypatch, capsys) -> None:
     fit_scale = script("fit_scale")
     for suffix in (".json", ".safetensors"):
-        shutil.copy(store.weights_dir() / f"scc-small{suffix}", tmp_path)
-    card = tmp_path / "scc-small.json"
+        shutil.copy(store.weights_dir() / f"scc-joint{suffix}", tmp_path)
+    card = tmp_path / "scc-joint.json"
     before = card.read_bytes()
     monkeypatch.setattr(fit_scale, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr(fit_scale, "FaceStore", lambda *_: None)
@@ -196,14 +198,15 @@ def test_a_stopped_fit_leaves_the_card_as_it_is(tmp_path, script, monkeypatch, c
     assert card.read_bytes() == before
 
     lines = [(1 + a / 100, -a / 100) for a in range(20)]
-    monkeypatch.setattr(fit_scale, "fit_lines", lambda *_: lines)
+    monkeypatch.setattr(fit_scale, "fit_lines", lambda *_: (lines, np.full(20, 0.25)))
     fit_scale.main()
     old, new = json.loads(before), json.loads(card.read_text())
     assert new == old | {
         "scale": [round(scale, 3) for scale, _ in lines],
         "offset": [round(offset, 3) for _, offset in lines],
+        "rest": [0.25] * 20,
     }
-    assert sorted(os.listdir(tmp_path)) == ["scc-small.json", "scc-small.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == ["scc-joint.json", "scc-joint.safetensors"]
 
 
 def test_the_confidence_is_added_to_the_cards(tmp_path, script) -> None:

@@ -13,7 +13,7 @@ from aucli.table.writer import read_provenance
 pytestmark = pytest.mark.slow
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-NAMES = ("builtin-detector", "builtin-landmarks", "scc-small")
+NAMES = ("builtin-detector", "builtin-landmarks", "scc-joint")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_two_runs_give_the_same_bits(clips):
         pd.read_parquet("a.parquet"), pd.read_parquet("b.parquet"), check_exact=True
     )
     told = read_provenance("a.parquet")
-    assert told["model"]["name"] == "scc-small"
+    assert told["model"]["name"] == "scc-joint"
     assert len(told["detector"]["sha256"]) == len(told["input"]["sha256"]) == 64
 
 

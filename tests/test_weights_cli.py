@@ -14,7 +14,7 @@ from aucli.models.landmark import LandmarkNet
 from aucli.weights import manifest, store
 
 WIDTHS = (4, 4, 8, 8)
-EMBEDDED = ("builtin-detector", "builtin-landmarks", "scc-small")
+EMBEDDED = ("builtin-detector", "builtin-landmarks", "scc-joint")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_list(server, cache, checkpoint) -> None:
     assert list(table) == ["name", *EMBEDDED, "tiny", "gone", "by-hand"]
     assert table["name"] == ["kind", "AUs", "state", "licence", "size"]
     assert table["builtin-detector"][:4] == ["detector", "", "embedded", "MIT"]
-    assert table["scc-small"][1].startswith("1,2,4,5,6")
+    assert table["scc-joint"][1].startswith("1,2,4,5,6")
     assert table["tiny"] == ["landmarks", "", "not here", "for tests", ""]
     run("import", "tiny", str(checkpoint))
     assert rows(run("list")[0])["tiny"] == ["landmarks", "", "here", "for tests", "0.1 MB"]
@@ -112,9 +112,9 @@ def test_pull(server, cache) -> None:
 
 
 def test_pull_goes_on_after_a_failure(server, cache) -> None:
-    said, notes = run("pull", "gone", "by-hand", "zoo", "scc-small", "tiny", code=2)
+    said, notes = run("pull", "gone", "by-hand", "zoo", "scc-joint", "tiny", code=2)
     assert said.splitlines() == [
-        str(store.weights_dir() / "scc-small.safetensors"),
+        str(store.weights_dir() / "scc-joint.safetensors"),
         f"{cache}/tiny.safetensors",
     ]
     assert [line for line in notes.splitlines() if line.startswith("aucli: ")] == [
@@ -155,7 +155,7 @@ def test_offline(server, cache, monkeypatch, how) -> None:
         "AUCLI_OFFLINE); run `aucli weights import tiny FILE` with a copy of the file\n"
     ))  # fmt: skip
     assert server.asked == []
-    run("pull", "scc-small", *option)
+    run("pull", "scc-joint", *option)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_verify(server, cache, checkpoint) -> None:
     assert said == expected.removesuffix("tiny: as its card describes\n")
     assert notes.startswith(f"aucli: weights file {tensors} is not the one its card describes (")
     assert notes.count("\n") == 1
-    assert run("verify", "scc-small") == ("scc-small: as its card describes\n", "")
+    assert run("verify", "scc-joint") == ("scc-joint: as its card describes\n", "")
     assert run("verify", "gone", code=1) == (
         "",
         "aucli: gone is not on this machine yet; run `aucli weights pull gone`\n",

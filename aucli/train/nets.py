@@ -86,9 +86,16 @@ def _start_landmarks(net: AUNetwork, path: Path) -> None:
 
 def _start_projections(net: AUNetwork, path: Path) -> None:
     """SCC layers of a low rank start as near to the given ones of full rank as they can be for
-    smooth maps."""
+    smooth maps; those of full rank as the given ones of low rank."""
     given = read_state(path)
     for name, layer in net.named_modules():
+        inner, outer = (given.get(f"{name}.{part}.weight") for part in ("inner", "outer"))
+        if isinstance(layer, SCC) and not layer.rank and inner is not None and outer is not None:
+            of_own, of_others = (outer.float() @ inner.float()).chunk(2)  # A - B and B
+            weight = torch.cat([of_own + of_others, of_others], 1)[..., None, None]
+            if weight.shape == layer.conv.weight.shape:
+                layer.conv.weight.data.copy_(weight)
+            continue
         weight = given.get(f"{name}.conv.weight")
         if not isinstance(layer, SCC) or not layer.rank or weight is None:
             continue

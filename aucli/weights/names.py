@@ -16,7 +16,7 @@ from aucli.weights.store import (
 
 KINDS = {"au": "AU network", "detector": "face detector", "landmarks": "landmark network"}
 # What the name 'builtin' means.
-BUILTIN = {"au": "scc-small", "detector": "builtin-detector", "landmarks": "builtin-landmarks"}
+BUILTIN = {"au": "scc-joint", "detector": "builtin-detector", "landmarks": "builtin-landmarks"}
 
 
 class AbsentNetwork(WeightsError):

@@ -4,8 +4,9 @@
     python examples/maintenance/fit_scale.py --shards more-faces
 
 Another seed gives other people. A network that learns by squares answers too cautiously where it
-is unsure, which ICC(3,1) punishes. For each AU, scale and offset are chosen by ICC(3,1). The card
-of the embedded AU network is written once, at the end.
+is unsure, which ICC(3,1) punishes. For each AU, scale and offset are chosen by ICC(3,1). Then
+comes what faces at rest read at most, for `analyze --calibrate auto`. The card of the embedded AU
+network is written once, at the end.
 """
 
 import argparse
@@ -30,6 +31,8 @@ from aucli.weights.store import card_file, weights_dir
 SCALES = np.linspace(0.8, 2.0, 25)
 OFFSETS = np.linspace(-0.6, 0.0, 13)
 FACES = 1536
+# A face is at rest where no AU is above this. Of what such faces read, 95 % lie below the limit.
+REST, REST_PERCENTILE = 0.5, 95
 
 Line = tuple[float, float]  # scale, offset
 
@@ -48,8 +51,9 @@ def fit_lines(
     frames: HeldOut,
     landmarker: Landmarker,
     on_line: Callable[[str, Line], None] = lambda au, line: None,
-) -> list[Line]:
-    """A line for each AU of the model, fitted to its readings as they are."""
+) -> tuple[list[Line], np.ndarray]:
+    """A line for each AU of the model, fitted to its readings as they are, and (A,) 0-5 what faces
+    at rest read at most."""
     count = len(model.aus)
     plain = replace(
         model, scale=np.ones(count, np.float32), offset=np.zeros(count, np.float32)
@@ -61,14 +65,18 @@ def fit_lines(
     for a, au in enumerate(model.aus):
         lines.append(best_line(readings[:, a], true[:, SYNTHETIC_AUS.index(au)]))
         on_line(au, lines[-1])
-    return lines
+    scale, offset = np.array(lines).T
+    quiet = frames.intensities.reshape(len(true), -1).max(1) <= REST
+    levels = (readings[quiet] * scale + offset).clip(0, MAX_INTENSITY)
+    return lines, np.percentile(levels, REST_PERCENTILE, axis=0)
 
 
-def write_lines(path: Path, lines: list[Line]) -> None:
-    """Put the lines into a card, whole or not at all; all else stays."""
+def write_lines(path: Path, lines: list[Line], rest: np.ndarray) -> None:
+    """Put the lines and what faces at rest read into a card, whole or not at all."""
     card = json.loads(path.read_text("utf-8"))
     card["scale"] = [round(scale, 3) for scale, _ in lines]
     card["offset"] = [round(offset, 3) for _, offset in lines]
+    card["rest"] = rest.astype(float).round(2).tolist()
     write_text(path, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -80,11 +88,11 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=FACES, help="use at most so many")
     arguments = parser.parse_args()
     frames = held_out_frames(FaceStore(arguments.shards, "all"), arguments.faces, seed=17)
-    lines = fit_lines(
+    lines, rest = fit_lines(
         load_au_model(DEFAULT_AU_MODEL), frames, load_landmarker("builtin")[0],
         lambda au, line: print(f"{au} scale {line[0]:.2f} offset {line[1]:+.2f}", flush=True),
     )  # fmt: skip
-    write_lines(card_file(weights_dir() / DEFAULT_AU_MODEL), lines)
+    write_lines(card_file(weights_dir() / DEFAULT_AU_MODEL), lines, rest)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ FPS = 25
 SECONDS = 12
 WIDTH, HEIGHT = 640, 360
 FACE_SIZE = 340
-PERSON = 12
+PERSON = 3
 
 # AU -> (start, end, intensity) in seconds; each rises and falls over half a second.
 SCRIPT = {

