@@ -11,9 +11,9 @@ from aucli.datasets.names import DATASETS, SYNTHETIC
 from aucli.models.catalogue import TRAINABLE
 
 EXAMPLES = examples(
-    "aucli train --root faces --model scc-small --out run --minutes 80",
+    "aucli train --root faces --model scc-joint --out run --minutes 80",
     "aucli train --dataset disfa --root disfa-faces --folds jaanet --fold 0 \\",
-    "    --model scc-small --init scc-small --epochs 10 --out run-0",
+    "    --model scc-small --init scc-joint --epochs 10 --out run-0",
 )
 
 

@@ -221,9 +221,10 @@ class Calibrator:
         where = self.calibration.where(rows)
         chosen = (where >= self.calibration.first) & (where <= self.calibration.last)
         if self.calibration.quiet:
-            chosen = (rows.intensities <= self._rest).all(1)
+            assert self._rest is not None
+            chosen = np.all(rows.intensities <= self._rest, axis=1)
             if rows.quality is not None:
-                chosen &= ~rows.quality[:, _OTHERWISE].any(1)
+                chosen = chosen & ~rows.quality[:, _OTHERWISE].any(1)
         self._readings.add(rows, chosen)
         self._seen += int(chosen.sum())
         self._end = float(where[-1])
