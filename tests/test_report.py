@@ -235,7 +235,8 @@ def test_origins_in_words() -> None:
 
 
 def test_limits_name_the_network() -> None:
-    assert limits([{"model": {"name": "scc-small"}}]) == [OUR_NETWORK, *LIMITS]
+    for name in ("scc-joint", "scc-small"):
+        assert limits([{"model": {"name": name}}]) == [OUR_NETWORK, *LIMITS]
     assert limits([{"model": {"name": "fanau-disfa"}}])[0].startswith("The AU network is fanau")
     assert limits([{}]) == [*LIMITS]
 

@@ -14,6 +14,7 @@ LIMITS = (
     "very old people.",
     "Validate them on your own material before a finding rests on them.",
 )
+OURS = {BUILTIN["au"], "scc-small"}  # scc-small: up to version 0.2.0
 OUR_NETWORK = (
     "The AU network was trained only on faces that aucli's project renders itself. It was never "
     "measured on FACS-coded faces."
@@ -30,8 +31,8 @@ _DEFAULTS = {"profile": "builtin", "faces": "largest", "every": 1}
 def limits(provenances: list[Mapping[str, Any]]) -> list[str]:
     """What the numbers of these tables are, and are not."""
     names = {str((told.get("model") or {}).get("name", "")) for told in provenances} - {""}
-    found = [OTHER_NETWORK.format(name=name) for name in sorted(names - {BUILTIN["au"]})]
-    if BUILTIN["au"] in names:
+    found = [OTHER_NETWORK.format(name=name) for name in sorted(names - OURS)]
+    if names & OURS:
         found.insert(0, OUR_NETWORK)
     return [*found, *LIMITS]
 

@@ -5,7 +5,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -87,8 +87,9 @@ def generate(
     rendered, others = 0, set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context)
+    futures: list[Future[int]] = []
     try:
-        futures = [pool.submit(_render_shard, chosen, out, config, shard) for shard in todo]
+        futures += (pool.submit(_render_shard, chosen, out, config, shard) for shard in todo)
         for future in as_completed(futures):
             rendered += future.result()
             on_progress(future.result())
@@ -104,9 +105,11 @@ def generate(
         ) from error
     finally:
         # Whoever stops us does not wait for the shards in work.
-        pool.shutdown(wait=False, cancel_futures=True)
+        for future in futures:
+            future.cancel()
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+        pool.shutdown(cancel_futures=True)
     return rendered
 
 
