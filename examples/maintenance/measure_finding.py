@@ -25,8 +25,8 @@ from compare_detectors import clip, lettering, photographs, save_sheet, textures
 from PIL import Image
 
 from aucli.align import turn_matrix
-from aucli.faces.boxes import overlaps
 from aucli.faces.loading import load_faces
+from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
 
 MATCH_IOU = 0.2  # the squares of the labels are wider than faces
