@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import grid_sample
 
 POOL_FROM = 1.5  # frame px per crop px above which bilinear sampling would skip pixels
 LANDMARK_CROP_SCALE = 1.15  # square side of a landmark crop over the face box's longer side
@@ -192,7 +189,7 @@ def face_boxes(landmarks: np.ndarray) -> np.ndarray:
 
 
 def align_face(
-    frames: np.ndarray | Tensor | Sequence[np.ndarray | Tensor],
+    frames: np.ndarray | Sequence[np.ndarray],
     landmarks: np.ndarray,
     template: str,
     crop_size: int,
@@ -207,19 +204,19 @@ def align_face(
 
 
 def warp_crops(
-    frames: np.ndarray | Tensor | Sequence[np.ndarray | Tensor],
+    frames: np.ndarray | Sequence[np.ndarray],
     matrices: np.ndarray,
     crop_size: int,
 ) -> np.ndarray:
     """Cut crops out of frames: bilinear, averaged first where the crop is much smaller.
 
     frames: one (H, W, 3) uint8 RGB frame for all crops, or a sequence of N frames of any sizes, or
-    (N, H, W, 3); arrays, or tensors on any device. matrices: (N, 2, 3) frame px -> crop px.
-    Returns (N, crop_size, crop_size, 3) uint8. Beyond the frame, its border pixels repeat.
+    (N, H, W, 3). matrices: (N, 2, 3) frame px -> crop px. Returns
+    (N, crop_size, crop_size, 3) uint8. Beyond the frame, its border pixels repeat.
     Raises ValueError where the counts differ.
     """
     count = len(matrices)
-    if isinstance(frames, np.ndarray | Tensor) and frames.ndim == 3:
+    if isinstance(frames, np.ndarray) and frames.ndim == 3:
         sources: Sequence = [frames] * count
     elif len(frames) == count:
         sources = frames  # type: ignore[assignment]
@@ -236,10 +233,7 @@ def warp_crops(
     for i, (frame, pool) in enumerate(zip(sources, pools.tolist(), strict=True)):
         (x0, y0), (x1, y1) = starts[i], stops[i]
         region = frame[y0:y1, x0:x1]
-        if isinstance(region, Tensor):
-            region = region.cpu().numpy()
-        planes = torch.from_numpy(_pooled(region, pool))[None]
-        crops[i] = _sample(planes, back[i : i + 1], pool, crop_size)[0].permute(1, 2, 0).numpy()
+        crops[i] = _sample(_pooled(region, pool), back[i], pool, crop_size).transpose(1, 2, 0)
     return crops
 
 
@@ -277,31 +271,47 @@ def _pooled(region: np.ndarray, pool: int) -> np.ndarray:
     rows = region[::pool].astype(np.float32)
     for i in range(1, pool):
         rows += region[i::pool]
-    planes = rows.transpose(2, 0, 1)
+    planes = np.ascontiguousarray(rows.transpose(2, 0, 1))
     if pool == 1:
         return planes
-    planes = np.ascontiguousarray(planes)
     out = planes[:, :, ::pool].copy()
     for i in range(1, pool):
         out += planes[:, :, i::pool]
     return out * np.float32(1.0 / pool**2)
 
 
-def _sample(planes: Tensor, back: np.ndarray, pool: int, crop_size: int) -> Tensor:
-    """Bilinear samples of (N, C, h, w) float planes, pooled by ``pool``; (N, C, S, S) whole floats.
+def _sample(planes: np.ndarray, back: np.ndarray, pool: int, crop_size: int) -> np.ndarray:
+    """Bilinear samples of (C, h, w) float32 planes, pooled by ``pool``; (C, S, S) whole floats.
 
-    back: (N, 2, 3) crop px -> px of the planes before pooling.
+    back: (2, 3) crop px -> px of the planes before pooling.
     """
-    height, width = planes.shape[2:]
-    # Pooled px u covers px pool * u ... pool * u + pool - 1; then to grid_sample's -1 ... 1,
-    # where with align_corners=False px u lies at (2 * u + 1) / side - 1.
-    to_grid = np.array([2 / (pool * width), 2 / (pool * height)])[:, None]
-    theta = back * to_grid
-    theta[:, :, 2] += to_grid[:, 0] / 2 - 1
-    terms = torch.from_numpy(theta.astype(np.float32)).to(planes.device)[..., None, None]
-    steps = torch.arange(crop_size, device=planes.device, dtype=torch.float32)
-    grid = planes.new_empty(len(back), crop_size, crop_size, 2)
-    for axis in range(2):
-        x, y, shift = terms[:, axis].unbind(1)  # (N, 1, 1) each
-        torch.add(steps * x, steps[:, None] * y + shift, out=grid[..., axis])
-    return grid_sample(planes, grid, padding_mode="border", align_corners=False).round_()
+    channels, height, width = planes.shape
+    # Pooled px u is the mean of px pool * u ... pool * u + pool - 1.
+    (xx, xy, x0), (yx, yy, y0) = (back / pool).astype(np.float32)
+    middle = np.float32((pool - 1) / (2 * pool))
+    steps = np.arange(crop_size, dtype=np.float32)
+    x = steps * xx + (steps * xy + (x0 - middle))[:, None]  # (S, S)
+    y = steps * yx + (steps * yy + (y0 - middle))[:, None]
+    np.clip(x, 0, width - 1, out=x)
+    np.clip(y, 0, height - 1, out=y)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    x -= column
+    y -= row
+    right = column < width - 1
+    cell = row * np.int32(width) + column
+    flat = planes.reshape(channels, -1)
+
+    def between(cell: np.ndarray) -> np.ndarray:
+        left = flat.take(cell, 1)
+        step = flat.take(cell + right, 1)
+        step -= left
+        step *= x
+        left += step
+        return left
+
+    upper = between(cell)
+    lower = between(cell + (row < height - 1) * np.int32(width))
+    lower -= upper
+    lower *= y
+    upper += lower
+    return np.rint(upper, out=upper)

@@ -151,7 +151,7 @@ def test_face_networks_are_fed_by_their_own_card(scale: PixelScale | None) -> No
     detector = BuiltinDetector(FaceDetectorNet((4, 4, 4, 4, 4)), **own)
     landmarker = BuiltinLandmarker(LandmarkNet((4, 4, 8, 8)), **own)
     # Folding copies a network, so these take their place afterwards.
-    detector.net, landmarker.net = nets[:2]  # pyright: ignore[reportAttributeAccessIssue]
+    detector.net.net, landmarker.net.net = nets[:2]  # type: ignore[union-attr]
     detector.detect(frames)
     landmarker.locate(frames, boxes)
     FanLandmarker(nets[2], **own).locate(frames, boxes)

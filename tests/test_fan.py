@@ -13,8 +13,9 @@ from aucli.faces import library_detectors
 from aucli.faces.fan import FanLandmarker, crop_squares, read_peaks
 from aucli.faces.library_detectors import LibraryDetector
 from aucli.mean_shape import MEAN_SHAPE
-from aucli.models import fan as fan_module
-from aucli.models.fan import face_alignment, fan
+from aucli.models import library as library_module
+from aucli.models.fan import fan
+from aucli.models.library import face_alignment
 
 
 def face_shape(x: float, y: float, size: float) -> np.ndarray:
@@ -169,7 +170,7 @@ def test_missing_library_and_headless_opencv(monkeypatch):
         def load(name):
             raise error
 
-        monkeypatch.setattr(fan_module.importlib, "import_module", load)
+        monkeypatch.setattr(library_module.importlib, "import_module", load)
         with pytest.raises(LibraryError) as caught:
             fan()
         return str(caught.value)

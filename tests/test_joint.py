@@ -184,7 +184,9 @@ def test_the_network_exports_and_its_outputs_stay(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(self.net.look(x))  # type: ignore[operator]
 
-    net = Whole(joint_model().net)
+    joint = joint_model().net
+    assert isinstance(joint, torch.nn.Module)
+    net = Whole(joint)
     crops = torch.randn(2, 3, 128, 128)
     batch = torch.export.Dim("batch", min=1, max=64)
     exported = torch.export.export(net, (crops,), dynamic_shapes={"x": {0: batch}}).module()

@@ -98,7 +98,7 @@ def test_embedded_weights_keep_what_explains_them_and_no_old_scores(tmp_path, sc
     script("embed_weights").embed(cards.load_weights(run), stem)
     card = cards.load_weights(stem).card
     assert card["provenance"] == {"training": {"seed": 1}} and card["metrics"] == {}
-    assert sorted(os.listdir(stem.parent)) == ["net.json", "net.safetensors"]
+    assert sorted(os.listdir(stem.parent)) == ["net.json", "net.onnx", "net.safetensors"]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -71,10 +71,10 @@ def test_normalisation_affine_and_clip() -> None:
     np.testing.assert_allclose(result.sides, [[[1, 3], [4, 5]]], atol=1e-4)
 
 
-def test_array_tensor_read_only_and_empty() -> None:
+def test_read_only_and_empty() -> None:
     frozen = crops(0, 20)
     frozen.flags.writeable = False
-    expected = predict_crops(model(), torch.from_numpy(crops(0, 20)))
+    expected = predict_crops(model(), crops(0, 20))
     np.testing.assert_array_equal(predict_crops(model(), frozen).sides, expected.sides)
     empty = predict_crops(model(), crops())
     assert empty.intensities.shape == (0, 2) and empty.places.shape == (0, 2, 2, 2)

@@ -304,7 +304,7 @@ def _detect(net: nn.Module, images: np.ndarray) -> list[Boxes]:
         batch = torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2).to(device)
         batch = NETWORKS["detector"].pixels.normalise(batch)
         batch = batch.contiguous(memory_format=torch.channels_last)
-        found += decode_boxes(net(batch), LEAST_SCORE)
+        found += decode_boxes(net(batch).float().cpu().numpy(), LEAST_SCORE)
     return found
 
 

@@ -4,11 +4,9 @@ A box is (x0, y0, x1, y1) px; pixel centres are at integer coordinates.
 """
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from aucli.faces.overlap import overlaps
-from aucli.models.detector import DETECTOR_STRIDE, SIZE_UNIT_PX
+from aucli.models.pixels import DETECTOR_STRIDE, SIZE_UNIT_PX
 
 NMS_IOU = 0.45
 # A small box inside a large one has a low IoU and is still the same face, seen as one of its parts.
@@ -44,24 +42,29 @@ def move_edges(boxes: np.ndarray, shares: tuple[float, float, float, float]) -> 
     return (boxes + size * np.array(shares)).astype(np.float32)
 
 
+def highest_around(maps: np.ndarray) -> np.ndarray:
+    """The maximum of the 3x3 neighbourhood of every cell of maps (N, h, w)."""
+    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    rows = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return np.maximum(np.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+
+
 def decode_boxes(
-    output: torch.Tensor, threshold: float, limit: int = 64
+    output: np.ndarray, threshold: float, limit: int = 64
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Read the detector's maps.
 
-    output: (N, 5, h, w): score logit, centre offset x y in cells, log width and log height over
-    32 px. Returns for each image ((n, 4) float32 xyxy px of the network's input, (n,) float32
+    output: (N, 5, h, w) float32: score logit, centre offset x y in cells, log width and log height
+    over 32 px. Returns for each image ((n, 4) float32 xyxy px of the network's input, (n,) float32
     scores 0-1), best first, at most `limit`. A face is a cell that is the maximum of its 3x3
     neighbourhood and scores at least `threshold`; then NMS.
     """
-    output = output.float()
-    score = torch.sigmoid(output[:, 0])  # (N, h, w)
-    peak = F.max_pool2d(score[:, None], 3, stride=1, padding=1)[:, 0] == score
-    image, row, column = torch.nonzero(peak & (score >= threshold), as_tuple=True)
-    values = output[image, :, row, column].cpu().double().numpy()  # (n, 5)
-    scores = score[image, row, column].cpu().numpy()
-    cells = torch.stack([column, row], 1).cpu().numpy()
-    images = image.cpu().numpy()
+    with np.errstate(over="ignore"):
+        score = 1 / (1 + np.exp(-output[:, 0]))  # (N, h, w)
+    images, row, column = np.nonzero((highest_around(score) == score) & (score >= threshold))
+    values = output[images, :, row, column].astype(np.float64)  # (n, 5)
+    scores = score[images, row, column]
+    cells = np.stack([column, row], 1)
     centre = DETECTOR_STRIDE * (cells + values[:, 1:3]) + (DETECTOR_STRIDE - 1) / 2
     # exp of a wild value would overflow; no face is wider than 32 px * e^5.
     size = SIZE_UNIT_PX * np.exp(np.clip(values[:, 3:5], -5, 5))

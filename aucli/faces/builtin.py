@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from aucli.align import (
     LANDMARK_CROP_SCALE,
@@ -18,14 +17,17 @@ from aucli.align import (
 from aucli.aus import MIRROR_68
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.confirm import MAX_HIDDEN, hidden_shares
-from aucli.faces.feeding import flatten, join, ready, resized, runs_of_one_size, scaled_size, split
+from aucli.faces.feeding import flatten, join, resized, runs_of_one_size, scaled_size, split
 from aucli.faces.protocols import Boxes, Frames, Shapes
-from aucli.heatmaps import decode_landmarks
 from aucli.models.catalogue import NETWORKS
-from aucli.models.detector import COARSEST_STRIDE, FaceDetectorNet
-from aucli.models.landmark import LandmarkNet
+from aucli.models.onnx import OnnxNetwork
 from aucli.models.pixels import PixelScale
 from aucli.pose import fit_pose
+
+if TYPE_CHECKING:
+    from aucli.models.detector import FaceDetectorNet
+    from aucli.models.landmark import LandmarkNet
+    from aucli.models.reading import TorchNetwork
 
 LONG_SIDE = 320
 FINE_LONG_SIDE = 640
@@ -48,28 +50,35 @@ SURE_CONFIDENCE = 0.97
 LANDMARK_CROP = NETWORKS["landmarks"].crop_size
 
 
-class BuiltinDetector:
-    """:class:`FaceDetectorNet` on frames scaled to a long side of 320 px (640 for a fine search).
+def _in_torch(
+    net: "FaceDetectorNet | LandmarkNet", pixels: PixelScale, device: str, reads: str
+) -> "TorchNetwork":
+    from aucli.models import reading  # takes seconds, which exported networks save
+    from aucli.models.blocks import ready
 
-    net: trained weights loaded. device: a torch device name. threshold: least score of a
-    candidate. sha256: of the weights, for provenance. pixels: as the weights were trained with.
-    Frames of one size are batched.
+    return reading.TorchNetwork(ready(net, device), pixels, device, getattr(reading, reads))
+
+
+class BuiltinDetector:
+    """``FaceDetectorNet`` on frames scaled to a long side of 320 px (640 for a fine search).
+
+    net: trained weights loaded, or exported ones. device: a torch device name. threshold: least
+    score of a candidate. sha256: of the weights, for provenance. pixels: as the weights were
+    trained with; exported ones know it. Frames of one size are batched.
     """
 
     def __init__(
         self,
-        net: FaceDetectorNet,
+        net: Union["FaceDetectorNet", OnnxNetwork],
         device: str = "cpu",
         threshold: float = SCORE_THRESHOLD,
         sha256: str = "",
         pixels: PixelScale = NETWORKS["detector"].pixels,
     ) -> None:
-        self.sha256, self.pixels = sha256, pixels
-        self.device = torch.device(device)
-        self.net = ready(net, self.device)
-        self.threshold = threshold
+        exported = isinstance(net, OnnxNetwork)
+        self.net = net if exported else _in_torch(net, pixels, device, "read_detector")
+        self.sha256, self.threshold = sha256, threshold
 
-    @torch.inference_mode()
     def detect(self, frames: Frames, fine: bool = False) -> list[Boxes]:
         """See :class:`aucli.faces.protocols.Detector`; scores are the centre's probability."""
         long_side = FINE_LONG_SIDE if fine else LONG_SIDE
@@ -82,10 +91,7 @@ class BuiltinDetector:
     def _detect_same_size(self, frames: Sequence[np.ndarray], long_side: int) -> list[Boxes]:
         height, width = frames[0].shape[:2]
         size = scaled_size(frames[0], long_side / max(height, width))
-        images = torch.cat([resized(frame, size, self.device) for frame in frames])
-        # Zeros after normalisation continue what the convolutions see beyond the border.
-        padding = (0, -size[1] % COARSEST_STRIDE, 0, -size[0] % COARSEST_STRIDE)
-        output = self.net(F.pad(self.pixels.normalise(images), padding))
+        output = self.net(np.stack([resized(frame, size) for frame in frames]))["boxes"]
         # (x + 0.5) scales, because pixel centres are at integers.
         ratio = np.array([width / size[1], height / size[0]] * 2)
         return [
@@ -135,24 +141,23 @@ def confidence_features(
 
 
 class BuiltinLandmarker:
-    """:class:`LandmarkNet` on square crops of 128 px.
+    """``LandmarkNet`` on square crops of 128 px.
 
-    net: trained weights loaded. confidence: how its outputs become a probability; see
-    :class:`Confidence`. pixels: as the weights were trained with.
+    net: trained weights loaded, or exported ones. confidence: how its outputs become a probability;
+    see :class:`Confidence`. pixels: as the weights were trained with; exported ones know it.
     """
 
     def __init__(
         self,
-        net: LandmarkNet,
+        net: Union["LandmarkNet", OnnxNetwork],
         device: str = "cpu",
         confidence: Confidence | None = None,
         sha256: str = "",
         pixels: PixelScale = NETWORKS["landmarks"].pixels,
     ) -> None:
-        self.sha256, self.pixels = sha256, pixels
-        self.device = torch.device(device)
-        self.net = ready(net, self.device)
-        self.confidence = confidence or Confidence()
+        exported = isinstance(net, OnnxNetwork)
+        self.net = net if exported else _in_torch(net, pixels, device, "read_landmarks")
+        self.sha256, self.confidence = sha256, confidence or Confidence()
 
     def locate(self, frames: Frames, boxes: Sequence[np.ndarray]) -> list[Shapes]:
         """Two looks, at the candidate's box and then mirrored and centred on the landmarks found.
@@ -182,7 +187,6 @@ class BuiltinLandmarker:
             found[where], features[where] = self._look([faces[i] for i in where], again[where])
         return split(found, self.confidence(features), counts)
 
-    @torch.inference_mode()
     def _look(
         self, faces: list[np.ndarray], boxes: np.ndarray, mirrored: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -193,21 +197,15 @@ class BuiltinLandmarker:
         for start in range(0, len(faces), LANDMARK_BATCH):
             part = slice(start, start + LANDMARK_BATCH)
             matrices = square_matrices(_at_least(boxes[part]), LANDMARK_CROP, LANDMARK_CROP_SCALE)
-            crops = torch.as_tensor(warp_crops(faces[part], matrices, LANDMARK_CROP))
-            crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 128, 128)
-            x = self.pixels.normalise(crops.flip(3) if mirrored else crops)
-            logits, face_logit = self.net(x)
-            points, spread = (_numpy(x) for x in decode_landmarks(logits))
+            crops = warp_crops(faces[part], matrices, LANDMARK_CROP)  # (n, 128, 128, 3)
+            told = self.net(crops[:, :, ::-1] if mirrored else crops)
+            points = told["landmarks"]
             if mirrored:
                 points = points[:, MIRROR_68] * [-1, 1] + [LANDMARK_CROP - 1, 0]
-            features[part] = confidence_features(_numpy(face_logit), spread, points)
+            features[part] = confidence_features(told["face_logit"], told["spread"], points)
             features[part][hidden_shares(crops, points) > MAX_HIDDEN] = np.nan
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))
         return landmarks, features
-
-
-def _numpy(x: torch.Tensor) -> np.ndarray:
-    return x.float().cpu().numpy()
 
 
 def _moved(crops: np.ndarray, again: np.ndarray) -> np.ndarray:

@@ -9,10 +9,9 @@ by the detector now and then.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from aucli.align import apply_matrices, face_boxes, quarter_turns, turn_matrix
+from aucli.faces.boxes import highest_around
 from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector
 from aucli.faces.views import MARGIN, View, candidates, turned
@@ -42,36 +41,33 @@ WINDOW_OVERLAP = 0.4
 _DARKEST, _BRIGHTEST = 1, 99  # percentiles
 
 
-def hidden_shares(crops: torch.Tensor, landmarks: np.ndarray) -> np.ndarray:
+def hidden_shares(crops: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """How much of each face lies where its crop shows nothing: under a black bar, or in the dark.
 
-    crops: (n, 3, S, S) uint8, S a multiple of 16. landmarks: (n, 68, 2) crop px. Returns (n,)
+    crops: (n, S, S, 3) uint8, S a multiple of 16. landmarks: (n, 68, 2) crop px. Returns (n,)
     shares of the area between jaw and brows, 0-1; 1 for a crop that shows nothing at all, not even
     in bad light.
     """
     cells = _cell_means(crops)
-    contrast = cells.flatten(1).std(1)  # of (n, 1, 16, 16)
-    shares = (contrast < MIN_CONTRAST).double().cpu().numpy()
-    around = F.max_pool2d(torch.cat([cells, -cells], 1), 3, 1, 1)
-    least = (EMPTY_SHARE * contrast).clamp(max=MIN_CONTRAST)
-    empty = (around.sum(1) <= least[:, None, None]).float()  # the middle of nothing, (n, 16, 16)
-    for i in torch.nonzero(empty.flatten(1).any(1))[:, 0].tolist():
-        if shares[i] < 1:
-            inside = _inside(landmarks[i, _OUTLINE] * (CELLS / crops.shape[-1]))
-            nothing = F.max_pool2d(empty[i : i + 1], 3, 1, 1)[0].cpu().numpy()
-            shares[i] = nothing[inside].mean() if inside.any() else 0.0
+    contrast = cells.std((1, 2), ddof=1)  # (n,)
+    shares = (contrast < MIN_CONTRAST).astype(np.float64)
+    spread = highest_around(cells) + highest_around(-cells)
+    least = np.minimum(EMPTY_SHARE * contrast, MIN_CONTRAST)
+    empty = spread <= least[:, None, None]  # the middle of nothing, (n, 16, 16)
+    for i in np.flatnonzero(empty.any((1, 2)) & (shares < 1)).tolist():
+        inside = _inside(landmarks[i, _OUTLINE] * (CELLS / crops.shape[1]))
+        nothing = highest_around(empty[i : i + 1].astype(np.float32))[0]
+        shares[i] = nothing[inside].mean() if inside.any() else 0.0
     return shares
 
 
-def _cell_means(crops: torch.Tensor) -> torch.Tensor:
-    """Mean gray level of each cell, (n, 1, 16, 16), of crops (n, 3, S, S) uint8.
-
-    Rows are summed as whole numbers first, in the order in which pixels lie: pooling floats took
-    twelve times as long.
-    """
-    n, side = len(crops), crops.shape[-1] // CELLS
-    rows = crops.permute(0, 2, 3, 1).reshape(n, CELLS, side, -1).sum(2, dtype=torch.int16)
-    return (rows.view(n, CELLS, CELLS, -1).float().mean(3) / side)[:, None]
+def _cell_means(crops: np.ndarray) -> np.ndarray:
+    """Mean gray level of each cell, (n, 16, 16) float32, of crops (n, S, S, 3) uint8."""
+    n, side = len(crops), crops.shape[1] // CELLS
+    # Rows are summed as whole numbers first, in the order in which pixels lie.
+    rows = crops.reshape(n, CELLS, side, -1).sum(2, dtype=np.uint16)
+    sums = rows.reshape(n, CELLS, CELLS, -1).sum(3, dtype=np.uint32)
+    return sums.astype(np.float32) / np.float32(3 * side * side)
 
 
 def _inside(outline: np.ndarray) -> np.ndarray:

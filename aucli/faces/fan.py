@@ -88,9 +88,9 @@ class FanLandmarker:
         for start in range(0, len(faces), BATCH):
             part = slice(start, start + BATCH)
             matrices = square_matrices(squares[part], FAN_CROP, 1.0)
-            crops = torch.as_tensor(warp_crops(faces[part], matrices, FAN_CROP))
-            crops = crops.to(self.device).permute(0, 3, 1, 2)  # (n, 3, 256, 256)
-            x = self.pixels.normalise(crops)
+            crops = warp_crops(faces[part], matrices, FAN_CROP)
+            # (n, 3, 256, 256)
+            x = self.pixels.normalise(torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2))
             points, peaks = read_peaks(self._heatmaps(x))
             points = points.cpu().numpy()
             landmarks[part] = apply_matrices(points, invert_matrices(matrices))

@@ -3,16 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from PIL import Image
 
 from aucli.faces.protocols import Frames, Shapes
-from aucli.models.blocks import Net, fold_batch_norm
-
-
-def ready(net: Net, device: torch.device) -> Net:
-    """For inference: folded, in the memory order in which CPUs convolve fastest."""
-    return fold_batch_norm(net.eval()).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def runs_of_one_size(frames: Frames, limit: int) -> Iterator[list[np.ndarray]]:
@@ -27,16 +20,13 @@ def runs_of_one_size(frames: Frames, limit: int) -> Iterator[list[np.ndarray]]:
         yield run
 
 
-def resized(frame: np.ndarray, size: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, h, w) on the device, 0-255, anti-aliased; size is (h, w)."""
-    # A copy only where the decoder's array is read-only or turned; torch takes neither.
-    image = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(device)
-    image = image.permute(2, 0, 1)[None]
-    if image.shape[2:] == size:
-        return image
-    if device.type != "cpu":
-        image = image.float()  # the uint8 kernel exists on CPUs only
-    return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
+def resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (h, w, 3), bilinear, anti-aliased; size is (h, w)."""
+    if frame.shape[:2] == size:
+        return frame
+    # A copy only where the decoder's array is turned, which Pillow does not take.
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def scaled_size(frame: np.ndarray, scale: float) -> tuple[int, int]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from aucli.errors import LibraryError, WeightsError
 from aucli.faces.boxes import DLIB_EDGES, WIDER_EDGES, move_edges
 from aucli.faces.feeding import resized, scaled_size
 from aucli.faces.protocols import Boxes, Frames
-from aucli.models.fan import face_alignment
+from aucli.models.library import face_alignment
 
 LONG_SIDE = 640
 FINE_LONG_SIDE = 1280
@@ -89,6 +88,8 @@ class LibraryDetector:
             )
 
     def _paths(self) -> dict[str, str]:
+        import torch  # whose folder it is
+
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         files = self.library.files
         absent = [
@@ -103,15 +104,17 @@ class LibraryDetector:
             )
         return {argument: str(folder / name) for argument, (name, _) in files.items()}
 
-    @torch.inference_mode()
     def detect(self, frames: Frames, fine: bool = False) -> list[Boxes]:
         """See :class:`aucli.faces.protocols.Detector`; a score that is not given counts as 1."""
-        return [self._detect(frame, FINE_LONG_SIDE if fine else LONG_SIDE) for frame in frames]
+        import torch  # which the library runs in
+
+        with torch.inference_mode():
+            return [self._detect(frame, FINE_LONG_SIDE if fine else LONG_SIDE) for frame in frames]
 
     def _detect(self, frame: np.ndarray, long_side: int) -> Boxes:
         height, width = frame.shape[:2]
         size = scaled_size(frame, min(1.0, long_side / max(height, width)))
-        image = resized(frame, size, torch.device("cpu"))[0].permute(1, 2, 0).contiguous().numpy()
+        image = np.ascontiguousarray(resized(frame, size))
         found = [np.asarray(face, np.float32) for face in self._detector.detect_from_image(image)]
         if not any(len(face) for face in found):  # nothing is [] or [[]]
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)

@@ -6,7 +6,6 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aucli.faces import fan
 from aucli.faces.builtin import (
     SCORE_THRESHOLD,
     SURE_CONFIDENCE,
@@ -17,18 +16,14 @@ from aucli.faces.builtin import (
 from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.library_detectors import DETECTORS, LibraryDetector
 from aucli.faces.protocols import Detector, Landmarker
-from aucli.faces.retinaface import RetinaFaceDetector
 from aucli.faces.watcher import JointWatcher
-from aucli.models.detector import FaceDetectorNet
-from aucli.models.landmark import LandmarkNet
 from aucli.models.pixels import PixelScale
 from aucli.models.predict import AUModel
-from aucli.models.retinaface import RetinaFace
 from aucli.weights.cards import (
     DEFAULT_AU_MODEL,
     DEFAULT_LANDMARKS,
     load_au_model,
-    load_weights,
+    load_network,
     read_card,
 )
 from aucli.weights.names import resolve
@@ -64,8 +59,10 @@ def load_faces(
     device: str = "cpu",
     faces: int | None = 1,
     au: AUModel | None = None,
+    threads: int = 1,
 ) -> FaceNetworks:
-    """Load the networks onto a device. faces: how many to keep; None keeps all.
+    """Load the networks onto a device. faces: how many to keep; None keeps all. threads: on the
+    CPU, of exported networks.
 
     au: the AU network of the run. If it can follow faces it does, and reads them on the way;
     otherwise the built-in one follows, if that can. Landmark networks other than the built-in one
@@ -74,9 +71,11 @@ def load_faces(
     Raises WeightsError for an unknown name or weights that cannot be used, LibraryError where an
     optional library is missing.
     """
-    landmarker, landmarks_told = load_landmarker(landmarks, device)
+    landmarker, landmarks_told = load_landmarker(landmarks, device, threads)
     config, least_score = FinderConfig(faces, sure_confidence=SURE_CONFIDENCE), 0.0
-    if isinstance(landmarker, fan.FanLandmarker):
+    if not isinstance(landmarker, BuiltinLandmarker):
+        from aucli.faces import fan  # which needs torch
+
         least_score = DECIDING_THRESHOLD
         config = FinderConfig(
             faces,
@@ -86,31 +85,33 @@ def load_faces(
             redetect_confidence=fan.MIN_CONFIDENCE,
             sure_confidence=fan.SURE_CONFIDENCE,
         )
-    found, detector_told = load_detector(detector, device, least_score)
+    found, detector_told = load_detector(detector, device, least_score, threads)
     if device != "cpu":
         # A GPU detects in whole batches faster than it follows faces frame by frame.
         config = replace(config, detect_every_seconds=0.0)
     told = {"detector": detector_told, "landmarks": landmarks_told}
     watcher = None
     if resolve(landmarks, "landmarks") == resolve(DEFAULT_LANDMARKS):
-        watcher = load_watcher(au, device)
+        watcher = load_watcher(au, device, threads)
     if watcher is not None:
         told["follower"] = {"name": watcher.model.name, "sha256": watcher.model.sha256}
     return FaceNetworks(found, landmarker, config, told, watcher)
 
 
-def load_watcher(au: AUModel | None = None, device: str = "cpu") -> JointWatcher | None:
+def load_watcher(
+    au: AUModel | None = None, device: str = "cpu", threads: int = 1
+) -> JointWatcher | None:
     """What follows faces beside the AU network of a run: that one, the built-in one, or, where
     neither can, None. Raises WeightsError."""
     if au is not None and au.follows:
         return JointWatcher(au)
     if not read_card(DEFAULT_AU_MODEL, "au")[1]["config"].get("follows"):
         return None
-    return JointWatcher(load_au_model(DEFAULT_AU_MODEL).to(device), reads=False)
+    return JointWatcher(load_au_model(DEFAULT_AU_MODEL, device, threads), reads=False)
 
 
 def load_detector(
-    name: str, device: str = "cpu", least_score: float = 0.0
+    name: str, device: str = "cpu", least_score: float = 0.0, threads: int = 1
 ) -> tuple[Detector, dict[str, Any]]:
     """A face detector, and what the provenance says of it.
 
@@ -120,25 +121,30 @@ def load_detector(
     """
     if name in DETECTORS:
         return LibraryDetector(name, device), {"name": name, "library": "face-alignment"}
-    loaded = load_weights(name, "detector")
+    loaded = load_network(name, "detector", device, threads)
     told = {"name": loaded.name, "sha256": loaded.sha256}
-    if isinstance(loaded.net, RetinaFace):
+    if loaded.card["architecture"] == "RetinaFace":
+        from aucli.faces.retinaface import RetinaFaceDetector  # which needs torch
+
         return RetinaFaceDetector(loaded.net, loaded.card, device), told
-    assert isinstance(loaded.net, FaceDetectorNet)
     threshold = max(float(loaded.card.get("threshold", SCORE_THRESHOLD)), least_score)
     pixels = PixelScale.of_card(loaded.card)
     return BuiltinDetector(loaded.net, device, threshold, loaded.sha256, pixels), told
 
 
-def load_landmarker(name: str, device: str = "cpu") -> tuple[Landmarker, dict[str, Any]]:
+def load_landmarker(
+    name: str, device: str = "cpu", threads: int = 1
+) -> tuple[Landmarker, dict[str, Any]]:
     """A landmark network, and what the provenance says of it.
 
     name: 'builtin', or landmark weights by name or path. Raises LibraryError or WeightsError.
     """
-    loaded = load_weights(name, "landmarks")
+    loaded = load_network(name, "landmarks", device, threads)
     told = {"name": loaded.name, "sha256": loaded.sha256}
     pixels = PixelScale.of_card(loaded.card)
-    if isinstance(loaded.net, LandmarkNet):
+    if loaded.card["architecture"] == "LandmarkNet":
         confidence = Confidence.from_card(loaded.card)
         return BuiltinLandmarker(loaded.net, device, confidence, loaded.sha256, pixels), told
+    from aucli.faces import fan  # which needs torch
+
     return fan.FanLandmarker(loaded.net, device, pixels=pixels), told

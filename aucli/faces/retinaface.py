@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from aucli.faces.boxes import WIDER_EDGES, move_edges, suppress
-from aucli.faces.feeding import ready, resized, runs_of_one_size, scaled_size
+from aucli.faces.feeding import resized, runs_of_one_size, scaled_size
 from aucli.faces.protocols import Boxes, Frames
+from aucli.models.blocks import ready
 from aucli.models.pixels import PixelScale
 from aucli.models.retinaface import RetinaFace, decode_boxes, decode_points, priors
 
@@ -69,7 +70,8 @@ class RetinaFaceDetector:
 
     def _detect_same_size(self, frames: Sequence[np.ndarray], long_side: int) -> list[Detection]:
         size = scaled_size(frames[0], min(1.0, long_side / max(frames[0].shape[:2])))
-        images = torch.cat([resized(frame, size, self.device) for frame in frames])
+        small = np.stack([resized(frame, size) for frame in frames])  # (n, h, w, 3)
+        images = torch.from_numpy(small).to(self.device).permute(0, 3, 1, 2)
         images = self.pixels.normalise(images)
         if self._bgr:
             images = images.flip(1)

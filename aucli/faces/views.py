@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from aucli.align import apply_matrices, invert_matrices, quarter_turns, turn_matrix
 from aucli.faces.feeding import resized, scaled_size
@@ -54,7 +53,7 @@ def candidates(detector: Detector, frames: Frames, view: View) -> list[Boxes]:
         image = turned(frame, view.turns)
         longest = max(image.shape[:2])
         size = scaled_size(image, min(1.0, LONGEST_SIDE / longest))
-        small = resized(image, size, torch.device("cpu"))[0].permute(1, 2, 0).numpy()
+        small = resized(image, size)
         border = round(view.margin * max(size))
         images.append(
             np.pad(small, ((border, border), (border, border), (0, 0)), constant_values=GRAY)

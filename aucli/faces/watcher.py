@@ -7,7 +7,6 @@ face needs no landmark network.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from aucli.align import (
     align_matrices,
@@ -78,8 +77,7 @@ class JointWatcher:
             crops = warp_crops([faces[i] for i in part], matrices, model.crop_size)
             look = look_at_crops(model, crops)
             features = confidence_features(look.face_logit, look.spread, look.landmarks)
-            shown = torch.from_numpy(crops).permute(0, 3, 1, 2)
-            features[hidden_shares(shown, look.landmarks) > MAX_HIDDEN] = np.nan
+            features[hidden_shares(crops, look.landmarks) > MAX_HIDDEN] = np.nan
             confidence[part] = self.confidence(features)
             back = invert_matrices(matrices)
             landmarks[part] = apply_matrices(look.landmarks, back)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -121,3 +122,8 @@ def fold_batch_norm(net: Net) -> Net:
                 if isinstance(module[i], nn.Identity):
                     del module[i]  # a call of nothing costs as much as a small layer
     return folded
+
+
+def ready(net: Net, device: torch.device | str) -> Net:
+    """For inference: folded, in the memory order in which CPUs convolve fastest."""
+    return fold_batch_norm(net.eval()).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

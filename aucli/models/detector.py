@@ -6,8 +6,6 @@ from torch import Tensor, nn
 from aucli.models.blocks import Residual, Up, conv_bn_relu
 from aucli.models.network import Network
 
-DETECTOR_STRIDE = 8
-SIZE_UNIT_PX = 32.0  # channels 3 and 4 are log(size / 32 px)
 COARSEST_STRIDE = 32
 
 

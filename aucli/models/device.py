@@ -1,6 +1,12 @@
 """Where networks run."""
 
+import ctypes
+from contextlib import suppress
+
 from aucli.errors import OptionError
+
+# What the drivers of NVIDIA's and AMD's GPUs bring, on Linux and Windows.
+_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 
 
 def resolve_device(name: str) -> str:
@@ -8,7 +14,9 @@ def resolve_device(name: str) -> str:
 
     Raises OptionError for a device that is unknown or not there.
     """
-    import torch  # takes seconds, which reading the options need not
+    if name == "cpu" or (name == "auto" and not _has_driver()):
+        return "cpu"
+    import torch  # takes seconds, which a machine without a GPU saves
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -17,3 +25,11 @@ def resolve_device(name: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise OptionError(f"device: '{name}' is not there; name auto, cpu or cuda.") from error
     return name
+
+
+def _has_driver() -> bool:
+    for library in _DRIVERS:
+        with suppress(OSError):
+            ctypes.CDLL(library)
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""How pixels enter a network."""
+"""How pixels enter a network, and what the cells of its maps stand for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RGB = tuple[float, float, float]
+
+# Of the face detector's maps: px from cell to cell, and the size whose logarithm is 0.
+DETECTOR_STRIDE = 8
+SIZE_UNIT_PX = 32.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,25 @@
-"""Crops to intensities: the one function behind analyze, eval and training's validation."""
+"""Crops to intensities: the one function behind analyze, eval and training's validation.
+
+A network runs in torch, or from an exported file in ONNX Runtime; nothing here needs torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from aucli.aus import MAX_INTENSITY, SIDES
-from aucli.heatmaps import (
-    decode_landmarks,
-    match_gaussian,
-    mean_places,
-    read_intensities,
-    read_places,
-)
-from aucli.models.pixels import PixelScale
+from aucli.models.onnx import OnnxNetwork
+
+if TYPE_CHECKING:
+    import torch
 
 Normalisation = Literal["mean-std", "min-max"]
+
+# What is read off an AU network's maps, see ``reading.read_aus``; and what one that follows adds.
+AU_OUTPUTS = ("readings", "places", "heatmaps")
+LOOK_OUTPUTS = ("landmarks", "spread", "face_logit", "gaze")
 
 
 def map_names(aus: Sequence[str], sides: bool) -> tuple[str, ...]:
@@ -64,21 +65,22 @@ class MapLayout:
 class AUModel:
     """A network in eval mode with all that is needed to feed and read it.
 
-    net: float crops (N, 3, S, S) -> heatmaps (N, K, h, w). aus: names such as ``AU06``, one per
-    column. maps: K names; ``AU06_L`` shows the person's left side, ``AU06`` both or the midline. An
-    AU's intensity is the mean of its maps; names may repeat, and every AU has at least one.
+    net: float crops (N, 3, S, S) -> heatmaps (N, K, h, w), in torch; or an ``OnnxNetwork`` that
+    holds ``reading.read_aus``, too. aus: names such as ``AU06``, one per column.
+    maps: K names; ``AU06_L`` shows the person's left side, ``AU06`` both or the midline. An AU's
+    intensity is the mean of its maps; names may repeat, and every AU has at least one.
     crop_size S in px. template: of ``align.TEMPLATES``. mean, std: RGB, a pixel 0-255 enters as
     (pixel - mean) / std. normalisation: ``min-max`` instead stretches each crop to 0-1.
     scale, offset: (A,) float32; a map's intensity = scale * reading + offset.
     heatmap_scale: map value of intensity 1. match_sigma: cells; above 0, maps are read through
-    ``heatmaps.match_gaussian``. windows: (K, h, w) bool, where in its map an AU may lie; None lets
-    it lie anywhere. knows_gaze: whether :func:`look_at_crops` tells where the eyes look.
+    ``heatmaps.match_gaussian``. windows: (K, h, w) bool tensor, where in its map an AU may lie;
+    None lets it lie anywhere. knows_gaze: whether :func:`look_at_crops` tells where the eyes look.
     rest: (A,) what 95 % of faces at rest read at most, 0-5; None where it was not measured.
     confidence: coefficients of ``faces.builtin.Confidence``. name, sha256: of the weights, for
     provenance.
     """
 
-    net: nn.Module
+    net: Any
     aus: tuple[str, ...]
     maps: tuple[str, ...]
     crop_size: int
@@ -90,7 +92,7 @@ class AUModel:
     normalisation: Normalisation = "mean-std"
     heatmap_scale: float = 1.0
     match_sigma: float = 0.0
-    windows: Tensor | None = None
+    windows: Any = None
     knows_gaze: bool = False
     rest: np.ndarray | None = None
     confidence: Mapping[str, float] = field(default_factory=dict)
@@ -134,12 +136,16 @@ class AUModel:
         return [k for k, name in enumerate(self.maps) if name in names]
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device | str":
         """Where the network lies; CPU for one without parameters."""
-        return next((p.device for p in self.net.parameters()), torch.device("cpu"))
+        if isinstance(self.net, OnnxNetwork):
+            return "cpu"
+        return next((p.device for p in self.net.parameters()), "cpu")
 
-    def to(self, device: torch.device | str) -> "AUModel":
-        """The same model on another device."""
+    def to(self, device: "torch.device | str") -> "AUModel":
+        """The same model on another device; an exported one stays on the CPU."""
+        if isinstance(self.net, OnnxNetwork):
+            return self
         windows = self.windows.to(device) if self.windows is not None else None
         return replace(self, net=self.net.to(device), windows=windows)
 
@@ -175,42 +181,23 @@ class Look:
     gaze: np.ndarray
 
 
-def normalise(crops: np.ndarray | Tensor, model: AUModel) -> Tensor:
-    """Crops (N, S, S, 3) uint8 RGB to the network's (N, 3, S, S) float32, on its device."""
-    if isinstance(crops, np.ndarray):
-        crops = torch.from_numpy(crops if crops.flags.writeable else crops.copy())
-    # The permuted view has channels-last strides, which is the quick layout for convolutions.
-    x = crops.to(model.device).permute(0, 3, 1, 2).float()
-    if model.normalisation == "min-max":
-        # The authors of FANAU stretch a whole batch; that would make a row depend on its
-        # neighbours, so every crop is stretched by itself. A flat crop becomes 0.
-        low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
-        return (x - low) / (high - low).clamp_min(1.0)
-    return PixelScale(model.mean, model.std).normalise(x)
-
-
-@torch.inference_mode()
-def predict_crops(
-    model: AUModel, crops: np.ndarray | Tensor, *, with_heatmaps: bool = False
-) -> Prediction:
+def predict_crops(model: AUModel, crops: np.ndarray, *, with_heatmaps: bool = False) -> Prediction:
     """AU intensities and places of aligned crops, in one call of the network.
 
-    crops: (N, S, S, 3) uint8 RGB, array or tensor, made by ``align.align_face`` with the model's
-    template and size. Raises ValueError for other shapes, or a network with the wrong maps or left
-    in training mode.
+    crops: (N, S, S, 3) uint8 RGB, made by ``align.align_face`` with the model's template and size.
+    Raises ValueError for other shapes, or a network with the wrong maps or left in training mode.
     """
     _check_crops(model, crops)
     if len(crops) == 0:  # not every layer takes an empty batch
         n, a = 0, len(model.aus)
         shapes = ((n, a), (n, a, 2), (n, a, 2, 2))
         return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
-    heatmaps = model.net(normalise(crops, model))
-    kept = heatmaps.float().cpu().numpy() if with_heatmaps else None
-    return replace(_read(model, heatmaps), heatmaps=kept)
+    told = _told(model, crops, AU_OUTPUTS if with_heatmaps else AU_OUTPUTS[:2])
+    kept = told["heatmaps"] if with_heatmaps else None
+    return replace(_read(model, told["readings"], told["places"]), heatmaps=kept)
 
 
-@torch.inference_mode()
-def look_at_crops(model: AUModel, crops: np.ndarray | Tensor) -> Look:
+def look_at_crops(model: AUModel, crops: np.ndarray) -> Look:
     """AUs, landmarks, whether there is a face, and gaze, in one call of a network that follows.
 
     crops: as for :func:`predict_crops`, at least one. Raises ValueError as that does, and for
@@ -219,37 +206,34 @@ def look_at_crops(model: AUModel, crops: np.ndarray | Tensor) -> Look:
     if not model.follows:
         raise ValueError(f"{model.name or 'this network'} does not follow faces")
     _check_crops(model, crops)
-    sight = model.net.look(normalise(crops, model))  # type: ignore[operator]
-    points, spread = decode_landmarks(sight.landmarks)
-    told = (points, spread, sight.face_logit, sight.gaze)
-    return Look(_read(model, sight.heatmaps), *(x.float().cpu().numpy() for x in told))
+    told = _told(model, crops, AU_OUTPUTS[:2] + LOOK_OUTPUTS)
+    read = _read(model, told["readings"], told["places"])
+    return Look(read, *(told[name] for name in LOOK_OUTPUTS))
 
 
-def _check_crops(model: AUModel, crops: np.ndarray | Tensor) -> None:
+def _told(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """What the network and its reading say of crops, by names of :data:`AU_OUTPUTS` and
+    :data:`LOOK_OUTPUTS`."""
+    if isinstance(model.net, OnnxNetwork):
+        return model.net(crops, names)
+    from aucli.models.reading import told_by_torch  # takes seconds, which exported networks save
+
+    return told_by_torch(model, crops, names)
+
+
+def _check_crops(model: AUModel, crops: np.ndarray) -> None:
     size = model.crop_size
     if crops.ndim != 4 or tuple(crops.shape[1:]) != (size, size, 3):
         raise ValueError(f"crops must be (N, {size}, {size}, 3), got {tuple(crops.shape)}")
-    if str(crops.dtype).removeprefix("torch.") != "uint8":
+    if crops.dtype != np.uint8:
         raise ValueError(f"crops must be uint8, got {crops.dtype}")
-    if model.net.training:
+    if not isinstance(model.net, OnnxNetwork) and model.net.training:
         raise ValueError("the network is in training mode; call net.eval() first")
 
 
-def _read(model: AUModel, heatmaps: Tensor) -> Prediction:
-    """Intensities and places of heatmaps (N, K, h, w). Raises ValueError for a wrong K."""
-    n, a = len(heatmaps), len(model.aus)
-    if heatmaps.shape[1] != len(model.maps):
-        raise ValueError(
-            f"{a} AUs need {len(model.maps)} heatmaps, the network gave {heatmaps.shape[1]}"
-        )
-    maps = match_gaussian(heatmaps, model.match_sigma) if model.match_sigma else heatmaps
-    if model.windows is None:
-        where = read_places(maps)
-    else:
-        where = mean_places(heatmaps, model.windows)
-        maps = maps.masked_fill(~model.windows, -torch.inf)
-    readings = read_intensities(maps, model.heatmap_scale).cpu().numpy()  # (N, K)
-    found = where.cpu().numpy()  # (N, K, 2)
+def _read(model: AUModel, readings: np.ndarray, found: np.ndarray) -> Prediction:
+    """Intensities and places from readings (N, K) and places (N, K, 2) of maps."""
+    n, a = len(readings), len(model.aus)
     layout = model.layout
     levels = readings * model.scale[layout.au_of_map] + model.offset[layout.au_of_map]
     levels = levels.clip(0, MAX_INTENSITY)  # (N, K)

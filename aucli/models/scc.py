@@ -163,8 +163,9 @@ def nearest_nodes(f: Tensor, k: int) -> Tensor:
         square = f.square().sum(2)  # (N, C)
         distance = torch.baddbmm(square.unsqueeze(1), f, f.transpose(1, 2), alpha=-2.0)
         # |f_i|^2 is the same for a whole row and cannot change its order.
-        itself = torch.eye(f.shape[1], dtype=torch.bool, device=f.device)
-        distance = torch.where(itself, -torch.inf, distance)
+        # Compared, because exporters turn torch.eye of booleans into something else.
+        node = torch.arange(f.shape[1], device=f.device)
+        distance = torch.where(node[:, None] == node, -torch.inf, distance)
         return distance.topk(k, 2, largest=False).indices
 
 

@@ -167,7 +167,7 @@ class SCCHeatmapNet(AUNetwork):
         return cls(bare if k == 0 else replace(bare, scc_sizes=bare.decoder_sizes))
 
     def _correspond(self, x: Tensor) -> Tensor:
-        name = str(x.shape[-1])
+        name = str(int(x.shape[-1]))  # a number also where an exporter traces
         return self.sccs[name](x) if name in self.sccs else x
 
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:

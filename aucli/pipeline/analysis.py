@@ -1,6 +1,6 @@
 """One video from file to rows: the stages joined, the summary and the provenance."""
 
-import os
+import sys
 import threading
 import time
 import weakref
@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 import aucli
 from aucli.errors import InputError
@@ -22,7 +21,7 @@ from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import Original
 from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.selection import Selection
-from aucli.pipeline.stages import Stage
+from aucli.pipeline.stages import Stage, threads_of_stage
 from aucli.pipeline.summary import Levels, OnFrames, Summary
 from aucli.records import FrameBatch
 from aucli.table.schema import PRESENCE_THRESHOLD, Rows, to_record_batch
@@ -32,10 +31,6 @@ FRAMES_PER_BATCH = 16
 # Batches of frames between two stages. One hides the difference between two batches; more would
 # only hold memory, up to 64 MB each.
 BATCHES_AHEAD = 1
-
-# Stages that run networks at the same time. More threads than cores make each wait for the others
-# at the end of every layer, many times slower on a busy machine.
-NETWORK_STAGES = 2
 
 _lock = threading.Lock()
 _analyses = 0  # that run at the moment
@@ -257,15 +252,21 @@ def _selected(source: FrameSource, selection: Selection, on_batch: OnBatch) -> I
 def torch_threads(threads: int) -> Iterator[None]:
     """Share so many CPU threads (0: one a core) between the network stages; back at the end.
 
-    Analyses may overlap: the last one that ends gives back what the first one found.
+    Analyses may overlap: the last one that ends gives back what the first one found. Without a
+    network in torch there is nothing to share: others were given their threads when they were
+    loaded.
     """
     global _analyses, _threads_before
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
     with _lock:
         if not _analyses:
             _threads_before = torch.get_num_threads()
         _analyses += 1
     # Python threads that start later take over the number.
-    torch.set_num_threads(max(1, (threads or os.cpu_count() or 1) // NETWORK_STAGES))
+    torch.set_num_threads(threads_of_stage(threads))
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ something else when it is missing.
 """
 
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,10 +16,12 @@ from aucli.faces.library_detectors import DETECTORS
 from aucli.faces.loading import FaceNetworks, load_faces
 from aucli.faces.wanted import parse_faces
 from aucli.models.device import resolve_device
-from aucli.models.fan import HOW_TO_INSTALL
+from aucli.models.library import HOW_TO_INSTALL
+from aucli.models.onnx import ENGINE, OnnxNetwork
 from aucli.models.predict import AUModel
 from aucli.pipeline.calibration import AUTO
 from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
+from aucli.pipeline.stages import threads_of_stage
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
@@ -70,7 +73,8 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     """
     names = check_options(options)
     device = resolve_device(options.device)
-    au = load_au_model(names.model).to(device)
+    threads = threads_of_stage(options.threads)
+    au = load_au_model(names.model, device, threads)
     if options.gaze and not au.knows_gaze:
         raise OptionError(f"gaze: the network {au.name} does not tell where the eyes look.")
     if options.calibrate == AUTO and au.rest is None:
@@ -78,14 +82,22 @@ def load_networks(options: AnalyzeOptions) -> Networks:
             f"calibrate: the network {au.name} does not say how faces at rest read, so '{AUTO}' "
             "cannot find them; name a neutral frame, such as neutral=120."
         )
-    faces = load_faces(names.detector, names.landmarks, device, parse_faces(options.faces), au)
+    keep = parse_faces(options.faces)
+    faces = load_faces(names.detector, names.landmarks, device, keep, au, threads)
     told = {
         "profile": options.profile,
         "model": {"name": au.name, "sha256": au.sha256, "template": au.template} | _seen(names),
         **faces.provenance,
         "device": device,
+        "engine": _engine(au),
     }
     return Networks(au, faces, told)
+
+
+def _engine(au: AUModel) -> str:
+    """What runs the AU network, with its version."""
+    engine = ENGINE if isinstance(au.net, OnnxNetwork) else "torch"
+    return f"{engine} {version(engine)}"
 
 
 def _seen(names: NetworkNames) -> dict[str, Any]:

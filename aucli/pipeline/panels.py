@@ -6,13 +6,11 @@ The colours are one scale from 0 to 5 in every tile of every picture, see :mod:`
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from aucli.align import apply_matrices, face_boxes, invert_matrices, square_matrices, warp_crops
 from aucli.aus import MAX_INTENSITY, NAMES
 from aucli.colours import of_intensities
-from aucli.heatmaps import sample_heatmaps
 
 TILE = 232  # px
 GAP = 14
@@ -99,6 +97,10 @@ def _tile_pixels(to_frame: np.ndarray) -> np.ndarray:
 
 def _over_tile(face: FaceMaps, pixels: np.ndarray) -> np.ndarray:
     """(A, TILE, TILE): the maps at pixels (TILE, TILE, 2) of the frame."""
+    import torch  # takes seconds, which no table needs
+
+    from aucli.heatmaps import sample_heatmaps
+
     crop = apply_matrices(pixels.reshape(1, -1, 2), face.matrix[None]).reshape(pixels.shape)
     values = sample_heatmaps(torch.from_numpy(face.maps), torch.from_numpy(crop))
     return values.clamp(0, MAX_INTENSITY).numpy()

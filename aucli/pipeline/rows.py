@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from aucli.align import (
     align_matrices,
@@ -79,9 +78,8 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
             crops[k], matrices[k] = crop, matrix
     hidden = np.empty(0)
     if every:
-        planes = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
         shapes = np.stack([face.landmarks for _, face in every])
-        hidden = hidden_shares(planes, apply_matrices(shapes, np.stack(matrices)))  # (F,)
+        hidden = hidden_shares(np.stack(crops), apply_matrices(shapes, np.stack(matrices)))  # (F,)
     rows = []
     at = 0
     for i, own in enumerate(faces):

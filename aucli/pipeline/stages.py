@@ -4,6 +4,7 @@ A stage is an iterator that runs in a thread of its own. The reader sees its ite
 the place where it failed, its own error. Closing a channel from either end stops the other.
 """
 
+import os
 import threading
 import time
 from collections import deque
@@ -11,6 +12,15 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# Stages that run networks at the same time. More threads than cores make each wait for the others
+# at the end of every layer, many times slower on a busy machine.
+NETWORK_STAGES = 2
+
+
+def threads_of_stage(threads: int) -> int:
+    """CPU threads of each stage that runs networks. threads: of all; 0 is one a core."""
+    return max(1, (threads or os.cpu_count() or 1) // NETWORK_STAGES)
 
 
 class _Closed(Exception):

@@ -2,6 +2,8 @@
 
 The card (JSON) names the kind, architecture and its config, the input, the read-out, the
 provenance, the metrics and the sha256 of the tensors; nothing is loaded that does not match it.
+Where the card has ``onnx``, ``<name>.onnx`` holds the same network exported, for CPUs. Only what
+handles tensors needs torch.
 """
 
 import hashlib
@@ -9,24 +11,28 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as pack_tensors
-from torch import Tensor, nn
 
 from aucli.align import TEMPLATES
 from aucli.errors import AucliError, WeightsError
 from aucli.files import write_whole
-from aucli.heatmaps import STRIDE, place_windows
-from aucli.models.blocks import fold_batch_norm
 from aucli.models.catalogue import Entry, architectures, find_architecture
+from aucli.models.onnx import OnnxNetwork
 from aucli.models.predict import AUModel, map_names
 from aucli.weights.names import BUILTIN, resolve
-from aucli.weights.store import card_file, read_card_file, read_checked, tensors_file
+from aucli.weights.store import (
+    card_file,
+    exported_file,
+    read_card_file,
+    read_checked,
+    tensors_file,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 DEFAULT_DETECTOR, DEFAULT_LANDMARKS = BUILTIN["detector"], BUILTIN["landmarks"]
 DEFAULT_AU_MODEL = BUILTIN["au"]
@@ -36,14 +42,14 @@ DEFAULT_AU_MODEL = BUILTIN["au"]
 class LoadedWeights:
     """A network in eval mode, float32, on the CPU, with its card and the tensors' sha256."""
 
-    net: nn.Module
+    net: Any  # a torch module, or an OnnxNetwork
     card: dict[str, Any]
     sha256: str
     name: str
 
 
 def save_weights(
-    path_stem: str | os.PathLike[str], net: nn.Module, card: dict[str, Any], *, half: bool = True
+    path_stem: str | os.PathLike[str], net: "nn.Module", card: dict[str, Any], *, half: bool = True
 ) -> Path:
     """Write a network's tensors and its card; each file whole or not at all.
 
@@ -53,7 +59,10 @@ def save_weights(
     stored as float16, half the size; statistics and biases stay float32. Returns the
     .safetensors path. Raises ValueError for an unknown network or a card of another kind.
     """
+    from safetensors.torch import save as pack_tensors
+
     full = complete_card(net, card)
+    full.pop("onnx", None)  # of other tensors
     stem = Path(path_stem)
     blob = pack_tensors({key: _stored(t, half) for key, t in net.state_dict().items()})
     full |= {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
@@ -66,7 +75,7 @@ def save_weights(
     return tensors_file(stem)
 
 
-def complete_card(net: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+def complete_card(net: "nn.Module", card: dict[str, Any]) -> dict[str, Any]:
     """A card with what follows from the network filled in, where it does not say otherwise."""
     name, config = type(net).__name__, getattr(net, "config", None)
     row = find_architecture(name, config)
@@ -103,7 +112,7 @@ def _defaults(row: Entry, config: dict[str, Any], card: dict[str, Any]) -> dict[
     return told
 
 
-def _stored(tensor: Tensor, half: bool) -> Tensor:
+def _stored(tensor: "Tensor", half: bool) -> "Tensor":
     """A tensor as it is written: contiguous, on the CPU, kernels as float16 where asked for."""
     tensor = tensor.detach().cpu().contiguous()
     if half and tensor.is_floating_point() and tensor.ndim > 1:
@@ -147,6 +156,9 @@ def load_weights(name_or_path: str | os.PathLike[str], kind: str | None = None) 
     :func:`resolve`. Raises WeightsError where a file is missing, altered, truncated, or fits no
     network, or the network is of another kind.
     """
+    import torch
+    from safetensors.torch import load as parse_tensors
+
     path, card = read_card(name_or_path, kind)
     blob = read_checked(path, card)
     try:
@@ -176,7 +188,7 @@ def load_weights(name_or_path: str | os.PathLike[str], kind: str | None = None) 
 
 
 def check_fit(
-    label: str, architecture: str, wanted: dict[str, Tensor], found: dict[str, Tensor]
+    label: str, architecture: str, wanted: dict[str, "Tensor"], found: dict[str, "Tensor"]
 ) -> None:
     """Raise a WeightsError that names the first misfit between a network and its tensors."""
     lead = f"{label} does not fit {architecture}: "
@@ -196,14 +208,51 @@ def check_fit(
             raise WeightsError(lead + f"{key} is of type {found[key].dtype}")
 
 
-def load_au_model(name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL) -> AUModel:
-    """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError."""
-    loaded = load_weights(name_or_path, "au")
-    return au_model(loaded.net, loaded.card, loaded.name, loaded.sha256)
+def load_network(
+    name_or_path: str | os.PathLike[str],
+    kind: str | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> LoadedWeights:
+    """As :func:`load_weights`, but an exported network where there is one, for the CPU.
+
+    threads: of an exported network. Raises WeightsError, also for an export that is not the one its
+    card describes.
+    """
+    path, card = read_card(name_or_path, kind)
+    if device != "cpu" or "onnx" not in card:
+        return load_weights(name_or_path, kind)
+    file = exported_file(path)
+    try:
+        net = OnnxNetwork(read_checked(file, card["onnx"]), threads)
+    except ValueError as error:
+        raise WeightsError(f"weights file {file} cannot be used ({error}); restore it") from error
+    return LoadedWeights(net, card, card["sha256"], path.stem)
+
+
+def load_au_model(
+    name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL,
+    device: str | None = None,
+    threads: int = 1,
+) -> AUModel:
+    """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError.
+
+    device: where it is to run, exported if it can be; None loads it in torch, on the CPU.
+    threads: of an exported network.
+    """
+    if device is None:
+        loaded = load_weights(name_or_path, "au")
+    else:
+        loaded = load_network(name_or_path, "au", device, threads)
+    model = au_model(loaded.net, loaded.card, loaded.name, loaded.sha256)
+    return model.to(device) if device else model
 
 
 def au_model(
-    net: nn.Module, card: dict[str, Any], name: str = "this network", sha256: str = ""
+    net: Union["nn.Module", OnnxNetwork],
+    card: dict[str, Any],
+    name: str = "this network",
+    sha256: str = "",
 ) -> AUModel:
     """An AU network in eval mode with what its complete card says of feeding and reading it.
 
@@ -215,18 +264,15 @@ def au_model(
     try:
         if card["template"] not in TEMPLATES:
             raise ValueError(f"unknown template {card['template']!r}")
-        size, readout, windows = card["crop_size"], card.get("readout", {}), None
-        if size < STRIDE or size % STRIDE:
-            raise ValueError(f"crop_size is {size}")
-        if readout:
-            places = torch.tensor(readout["places"], dtype=torch.float32)  # (A, S, 2)
-            windows = place_windows(places, float(readout["radius_px"]), size // STRIDE)
+        readout, windows = card.get("readout", {}), None
+        if not isinstance(net, OnnxNetwork):
+            net, windows = _ready(net, card["crop_size"], readout)
         aus = tuple(card["aus"])
         return AUModel(
-            net=fold_batch_norm(net).to(memory_format=torch.channels_last),  # type: ignore
+            net=net,
             aus=aus,
             maps=tuple(card["maps"]) if "maps" in card else map_names(aus, bool(card["sides"])),
-            crop_size=size,
+            crop_size=card["crop_size"],
             template=card["template"],
             mean=tuple(card["mean"]),
             std=tuple(card["std"]),
@@ -246,3 +292,20 @@ def au_model(
         raise WeightsError(
             f"the card of weights {name!r} cannot be used ({error}); restore it"
         ) from error
+
+
+def _ready(
+    net: "nn.Module", size: int, readout: dict[str, Any]
+) -> tuple["nn.Module", "Tensor | None"]:
+    """A network for inference, and where in its maps AUs may lie."""
+    import torch
+
+    from aucli.heatmaps import STRIDE, place_windows
+    from aucli.models.blocks import ready
+
+    if size < STRIDE or size % STRIDE:
+        raise ValueError(f"crop_size is {size}")
+    if not readout:
+        return ready(net, "cpu"), None
+    places = torch.tensor(readout["places"], dtype=torch.float32)  # (A, S, 2)
+    return ready(net, "cpu"), place_windows(places, float(readout["radius_px"]), size // STRIDE)

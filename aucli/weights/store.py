@@ -1,6 +1,7 @@
 """Where weights lie: the embedded folder, the user's cache, and the two files of each name.
 
-Every name has ``<name>.safetensors`` and ``<name>.json`` (its card); see :mod:`.cards`.
+Every name has ``<name>.safetensors`` and ``<name>.json`` (its card), and may have ``<name>.onnx``,
+the same network exported; see :mod:`.cards`.
 Nothing here needs torch, so that listing and verifying answer at once.
 """
 
@@ -75,6 +76,14 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threshold": (_finite, "a number"),
     "readout": (lambda told: isinstance(told, dict), "an object"),
     "gaze": (lambda told: isinstance(told, bool), "true or false"),
+    "onnx": (
+        lambda told: (
+            isinstance(told, dict)
+            and _text(told.get("sha256"))
+            and _count(told.get("bytes"), MAX_FILE_BYTES)
+        ),
+        "the sha256 and the bytes of a file",
+    ),
 }
 
 
@@ -118,6 +127,11 @@ def tensors_file(stem: Path) -> Path:
     return stem.parent / (stem.name + ".safetensors")
 
 
+def exported_file(path: Path) -> Path:
+    """``<stem>.onnx`` for ``<stem>.safetensors`` or a stem."""
+    return path.parent / (path.name.removesuffix(".safetensors") + ".onnx")
+
+
 def card_file(path: Path) -> Path:
     """``<stem>.json`` for ``<stem>.safetensors`` or a stem."""
     return path.parent / (path.name.removesuffix(".safetensors") + ".json")
@@ -147,7 +161,10 @@ def read_card_file(path: Path) -> dict[str, Any]:
 
 
 def read_checked(path: Path, card: dict[str, Any]) -> bytes:
-    """The bytes of a tensors file that is the one its card describes. Raises WeightsError."""
+    """The bytes of a weights file that is the one its card describes. Raises WeightsError.
+
+    card: with the file's ``sha256`` and ``bytes``.
+    """
     try:
         blob = path.read_bytes()
     except OSError as error:
@@ -192,5 +209,8 @@ def people_of(card: dict[str, Any], where: object) -> dict[str, tuple[str, ...]]
 
 
 def check(stem: Path) -> None:
-    """Raise a WeightsError unless the two files of a name are whole and belong together."""
-    read_checked(tensors_file(stem), read_card_file(card_file(stem)))
+    """Raise a WeightsError unless the files of a name are whole and belong together."""
+    card = read_card_file(card_file(stem))
+    read_checked(tensors_file(stem), card)
+    if "onnx" in card:
+        read_checked(exported_file(stem), card["onnx"])

@@ -7,8 +7,9 @@ A RUN is the --out folder of `aucli train`. The held-out scores of all three net
 anew and written into the cards, since the AU network's depend on the landmark network. Without a
 RUN, only the scores of the cards are renewed.
 
-A network's tensors and its card change together or not at all. A card that was just put there has
-no scores until the end: when the script is stopped before, run it again without a RUN.
+A network's tensors, its exported form and its card change together or not at all. A card that was
+just put there has no scores until the end: when the script is stopped before, run it again without
+a RUN.
 """
 
 import argparse
@@ -31,7 +32,8 @@ from aucli.weights.cards import (
     load_weights,
     save_weights,
 )
-from aucli.weights.store import card_file, tensors_file, weights_dir
+from aucli.weights.export import export
+from aucli.weights.store import card_file, exported_file, tensors_file, weights_dir
 
 NAMES = {"detector": DEFAULT_DETECTOR, "landmarks": DEFAULT_LANDMARKS, "au": DEFAULT_AU_MODEL}
 # What a card keeps of the run's own, and settings that only concern the machine it ran on.
@@ -47,13 +49,13 @@ def embed(loaded: LoadedWeights, stem: Path) -> None:
     card |= {"provenance": provenance | {"training": training}, "metrics": {}}
     with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".embed-") as folder:
         made = Path(folder) / stem.name
-        save_weights(made, loaded.net, card)
-        replace_both(made, stem)
+        export(save_weights(made, loaded.net, card))
+        replace_all(made, stem)
 
 
-def replace_both(made: Path, stem: Path) -> None:
-    """Move the two files of ``made`` over those of ``stem``; where one fails, none is changed."""
-    pairs = [(file(made), file(stem)) for file in (tensors_file, card_file)]
+def replace_all(made: Path, stem: Path) -> None:
+    """Move the files of ``made`` over those of ``stem``; where one fails, none is changed."""
+    pairs = [(file(made), file(stem)) for file in (tensors_file, exported_file, card_file)]
     before = {target: target.read_bytes() for _, target in pairs if target.exists()}
     try:
         for source, target in pairs:

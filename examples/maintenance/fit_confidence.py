@@ -39,7 +39,6 @@ from aucli.faces.detect import MIN_CONFIDENCE
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
 from aucli.files import write_text
-from aucli.heatmaps import decode_landmarks
 from aucli.models.predict import AUModel, look_at_crops
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
@@ -179,10 +178,8 @@ def crop_sample(
     features, labels = [], []
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
-        with torch.inference_mode():
-            logits, face_logit = landmarker.net(landmarker.pixels.normalise(batch.images))
-        points, spread = decode_landmarks(logits)
-        features.append(confidence_features(face_logit.numpy(), spread.numpy(), points.numpy()))
+        told = landmarker.net(batch.images.permute(0, 2, 3, 1).numpy())
+        features.append(confidence_features(told["face_logit"], told["spread"], told["landmarks"]))
         labels.append(batch.is_face.numpy() > 0.5)
     return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))
 
@@ -202,7 +199,7 @@ def followed_sample(
     features, labels = [], []
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
-        look = look_at_crops(model, batch.images.permute(0, 2, 3, 1).contiguous())
+        look = look_at_crops(model, batch.images.permute(0, 2, 3, 1).contiguous().numpy())
         features.append(confidence_features(look.face_logit, look.spread, look.landmarks))
         labels.append(batch.is_face.numpy() > 0.5)
     return Sample(np.concatenate(features), np.concatenate(labels), np.zeros(0))

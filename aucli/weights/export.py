@@ -1,0 +1,123 @@
+"""Networks for CPUs: exported to ONNX, together with how pixels enter and how maps are read."""
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aucli.errors import LibraryError, WeightsError
+from aucli.files import write_whole
+from aucli.models.blocks import ready
+from aucli.models.detector import FaceDetectorNet
+from aucli.models.landmark import LandmarkNet
+from aucli.models.onnx import PIXELS
+from aucli.models.pixels import PixelScale
+from aucli.models.predict import AU_OUTPUTS, LOOK_OUTPUTS
+from aucli.models.reading import (
+    LANDMARK_OUTPUTS,
+    read_aus,
+    read_detector,
+    read_landmarks,
+)
+from aucli.weights.cards import LoadedWeights, au_model, load_weights
+from aucli.weights.names import resolve
+from aucli.weights.store import card_file, exported_file
+
+OPSET = 17
+
+
+class _Whole(nn.Module):
+    """A network in eval mode with its reading: pixels (N, H, W, 3) uint8 -> outputs by ``names``.
+
+    reads: makes them, by name.
+    """
+
+    def __init__(
+        self, net: nn.Module, names: tuple[str, ...], reads: Callable[[Tensor], dict[str, Tensor]]
+    ) -> None:
+        super().__init__()
+        self.net, self.names, self.reads = net, names, reads
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        told = self.reads(pixels)
+        return tuple(told[name] for name in self.names)
+
+
+def export(name_or_path: str | os.PathLike[str]) -> Path:
+    """Write the exported form of weights beside them, and its checksum into their card.
+
+    Returns its path. Raises WeightsError, also for a network that cannot be exported, and
+    LibraryError where onnx is missing.
+    """
+    path = resolve(name_or_path)
+    loaded = load_weights(path)
+    blob = exported_bytes(loaded)
+    target = exported_file(path)
+    card = loaded.card | {"onnx": {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}}
+    text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with write_whole(card_file(path)) as card_stream, write_whole(target) as stream:
+        card_stream.write(text.encode())
+        card_stream.flush()
+        stream.write(blob)
+    return target
+
+
+def exported_bytes(loaded: LoadedWeights) -> bytes:
+    """An ONNX file of the network. Raises as :func:`export`."""
+    try:
+        import onnx  # noqa: F401  (torch's exporter says less clearly that it is missing)
+    except ImportError as error:
+        raise LibraryError(
+            "export needs the library onnx; run `pip install 'aucli[export]'`"
+        ) from error
+    whole, side = _whole(loaded)
+    axes = {name: {0: "n"} for name in (PIXELS, *whole.names)}
+    if side is None:
+        side = 64
+        axes[PIXELS] |= {1: "height", 2: "width"}
+        axes["boxes"] |= {2: "rows", 3: "columns"}
+    example = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
+    stream = io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The tracer warns of each check of a size, and that it is the old one; the other exporter
+        # needs a library more.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            whole,
+            (example,),
+            stream,  # pyright: ignore[reportArgumentType] (it takes both)
+            input_names=[PIXELS],
+            output_names=list(whole.names),
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return stream.getvalue()
+
+
+def _whole(loaded: LoadedWeights) -> tuple[_Whole, int | None]:
+    """A network with its reading, and the side of its crops in px; None takes any size."""
+    card = loaded.card
+    if card["kind"] == "au":
+        model = au_model(loaded.net, card, loaded.name, loaded.sha256)
+        assert isinstance(model.net, nn.Module)
+        names = AU_OUTPUTS + LOOK_OUTPUTS if model.follows else AU_OUTPUTS
+        whole = _Whole(model.net, names, lambda crops: read_aus(model, crops, model.follows))
+        return whole.eval(), model.crop_size
+    net, pixels = ready(loaded.net, "cpu"), PixelScale.of_card(card)
+    if isinstance(loaded.net, LandmarkNet):
+        reads = lambda crops: read_landmarks(net, pixels, crops)  # noqa: E731
+        return _Whole(net, LANDMARK_OUTPUTS, reads).eval(), card["crop_size"]
+    if isinstance(loaded.net, FaceDetectorNet):
+        reads = lambda images: read_detector(net, pixels, images)  # noqa: E731
+        return _Whole(net, ("boxes",), reads).eval(), None
+    raise WeightsError(
+        f"{loaded.name} is a {card['architecture']}, which runs in torch only; export an AU "
+        "network, or one of the project's own."
+    )
