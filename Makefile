@@ -6,8 +6,21 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+NEEDS := Python 3.11 or newer is needed, and
+NAME_IT := name another: make PYTHON=python3.12 $(MAKECMDGOALS)
+
+# In words that every Python since 2.7 reads.
+define OLD
+import sys
+if sys.version_info < (3, 11): sys.exit("$(NEEDS) $(PYTHON) is %d.%d; $(NAME_IT)" % sys.version_info[:2])
+endef
+export OLD
 
 $(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(NEEDS) there is no $(PYTHON); $(NAME_IT)" >&2; exit 1; }
+	@$(PYTHON) -c "$$OLD"
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt

@@ -12,24 +12,24 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import aucli
 from aucli.cli import app, info
 from aucli.cli.command import Command
 from aucli.errors import InputError
 from aucli.models.landmark import LandmarkNet
+from aucli.version import version
 from aucli.weights import cards, store
 
 
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
-    assert (result.exit_code, result.stdout) == (0, f"aucli {aucli.__version__}\n")
+    assert (result.exit_code, result.stdout) == (0, f"aucli {version()}\n")
 
 
 def test_info_names_decoders_device_and_weights() -> None:
     result = CliRunner().invoke(app, ["info"])
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0] == f"aucli         {aucli.__version__}"
+    assert lines[0] == f"aucli         {version()}"
     assert sum(line.startswith("decoder ") for line in lines) == 2
     assert sum(line.startswith("device ") for line in lines) == 1
     assert any(line.startswith("weights ") for line in lines)

@@ -14,7 +14,7 @@ ROOT = Path(aucli.__file__).parent
 FLOORS = (
     {"align", "aus", "errors", "mean_shape", "metrics", "records"},
     {"__init__", "augment", "colours", "files", "heatmaps", "pose"},
-    {"models", "synth", "table", "video"},
+    {"models", "synth", "table", "version", "video"},
     {"weights"},
     {"faces"},
     {"datasets", "pipeline"},

@@ -68,7 +68,7 @@ def sentences(path: Path) -> Iterator[tuple[int, str]]:
 
 def one_sided(text: str) -> list[str]:
     """Flags that a sentence names without the option's name in Python, outside of commands."""
-    plain = re.sub(r"`[^`]*`|^curl .*", "", text)
+    plain = re.sub(r"`[^`]*`|^(?:curl|git) .*", "", text)
     flags = re.findall(r"(?<![\w-])--([a-z][a-z-]*)", plain)
     return [f"--{flag}" for flag in flags if f"{flag.replace('-', '_')}=" not in plain]
 

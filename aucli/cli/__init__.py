@@ -7,12 +7,12 @@ Exit codes: 0 all done, 1 some input failed, 2 usage, 130 interrupted.
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-import aucli
 from aucli.cli import (
     analyze,
     bench,
@@ -26,6 +26,7 @@ from aucli.cli import (
     plot,
     prepare,
     report,
+    settings,
     stopping,
     summarize,
     synth,
@@ -80,18 +81,31 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        print(f"aucli {aucli.__version__}")
+        from aucli.version import version
+
+        print(f"aucli {version()}")
         raise typer.Exit()
 
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take options that are not given from FILE, which has a table for each command. "
+            "Default: aucli.toml of the current folder, where there is one.",
+        ),
+    ] = None,
+    no_config: Annotated[bool, typer.Option("--no-config", help="Do not read aucli.toml.")] = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Facial Action Unit intensities, frame by frame, from videos."""
+    ctx.obj = settings.find_file(config, no_config)  # Command reads it
 
 
 def _add(command: Callable[..., None], examples: str, name: str | None = None) -> None:

@@ -28,6 +28,7 @@ EXAMPLES = examples(
 
 
 def analyze(
+    ctx: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -244,7 +245,8 @@ def analyze(
     if alone or out == "-" or set(targets) == {Path(out or "")}:
         journal = None
     page = _page(journal, targets, resume or overwrite) if report else None
-    settings = TableSettings(table_format(format_, out), overwrite or resume)
+    told = shared.told_of_file(ctx)
+    settings = TableSettings(table_format(format_, out), overwrite or resume, told)
     if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
     with log_to(log), ExitStack() as stack:

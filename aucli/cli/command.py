@@ -1,16 +1,19 @@
 """A command as users see it: its help, its examples, and what its options take, in plain words."""
 
+import functools
 import inspect
 import re
 import types
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 from typer.models import ParameterInfo
+
+from aucli.cli.settings import read_settings
+from aucli.files import shown
 
 HELP = {"help_option_names": ["-h", "--help"]}  # context settings of the program
 RANGE = re.compile(r"(?:-?[\d.]+<=)?x[<>]=?-?[\d.]+")  # x>=1, 0<=x<=5: how Typer says it
@@ -59,7 +62,7 @@ class Takes:
 class Command(TyperCommand):
     """A command whose help and complaints are in words, where Typer's are in types."""
 
-    @cached_property
+    @functools.cached_property
     def takes(self) -> dict[str, Takes]:
         """What each parameter takes, by its name in Python."""
         assert self.callback is not None
@@ -89,15 +92,36 @@ class Command(TyperCommand):
                     formatter.write_dl(own)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # A mistake in the file of settings must not hide the help.
+        if ctx.obj is not None and not set(args) & set(ctx.help_option_names):
+            tables = read_settings(ctx.obj, ctx.find_root().command)
+            ctx.default_map = functools.reduce(lambda t, name: t.get(name, {}), _names(ctx), tables)
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
+            if error.param in from_file(ctx):
+                said = f"{shown(ctx.obj)}: {error.message}"
+                raise typer.BadParameter(said, ctx, error.param) from None
             takes = self.takes.get(getattr(error.param, "name", ""))
             if takes is None or takes.parsed or type(error) is not typer.BadParameter:
                 raise
             if not takes.names and takes.kind not in (int, float):
                 raise
             raise typer.BadParameter(f"give {takes.words}.", ctx, error.param) from None
+        except Exception as error:
+            name = getattr(error, "option_name", None)
+            if name not in ("--config", "--no-config"):
+                raise
+            said = f"it stands before the command: aucli {name} ... {' '.join(_names(ctx))}"
+            raise typer.BadParameter(said, ctx, param_hint=name) from None
+
+    def invoke(self, ctx: Any) -> Any:
+        taken = from_file(ctx)
+        if taken and not ctx.params.get("quiet"):
+            from aucli.cli.console import note
+
+            note(f"{ctx.obj} sets {', '.join(_as_typed(ctx, each) for each in taken)}.")
+        return super().invoke(ctx)
 
     def _in_words(self, parameter: Any, names: str, help: str) -> tuple[str, str]:
         """A line of the help, from Typer's."""
@@ -110,6 +134,30 @@ class Command(TyperCommand):
             names = names.partition(" <")[0].removesuffix(f" {parameter.metavar}")
             names = f"{names} {self.value(parameter)}"
         return names, RANGE.sub(takes.words, help)
+
+
+def _names(ctx: Any) -> list[str]:
+    """``[weights, pull]``: the words of a command behind the program's name."""
+    return [] if ctx.parent is None else [*_names(ctx.parent), ctx.info_name]
+
+
+def from_file(ctx: Any) -> list[Any]:
+    """The options of a command whose values are those of the file of settings."""
+    sources = [ctx.get_parameter_source(each.name) for each in ctx.command.params]
+    return [
+        option
+        for option, source in zip(ctx.command.params, sources, strict=True)
+        if source is not None and source.name == "DEFAULT_MAP"
+    ]
+
+
+def _as_typed(ctx: Any, option: Any) -> str:
+    """``--faces all``, ``--sides``: a setting of the file as the command line would say it."""
+    name = max(option.opts, key=len)
+    value = ctx.default_map[option.name]
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value}"
 
 
 def _takes(hint: Any) -> Takes:

@@ -5,7 +5,6 @@ import textwrap
 from importlib import metadata
 from typing import Any
 
-import aucli
 from aucli.cli.command import examples
 
 PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "safetensors", "pillow", "typer", "rich")
@@ -20,7 +19,9 @@ EXAMPLES = examples(
 
 def info() -> None:
     """Show versions, decoders, the device, and the weights on this machine."""
-    _show("aucli", aucli.__version__)
+    from aucli.version import version
+
+    _show("aucli", version())
     _show("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})")
     for name in (*PACKAGES, *EXTRAS):
         _show(name, _version(name))

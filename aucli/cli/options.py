@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from aucli.cli.command import from_file
+
 if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords
 
@@ -57,6 +59,16 @@ def option_words(given: Mapping[str, Any]) -> "OptionWords":
 
     words: Any = {name: given[name] for name in OptionWords.__annotations__ if name in given}
     return words
+
+
+def told_of_file(ctx: typer.Context) -> dict[str, Any]:
+    """For the provenance: which file of settings decided which of the options of an analysis.
+
+    Its folder is left out, which may name a person."""
+    from aucli.pipeline.options import OptionWords
+
+    taken = [each.name for each in from_file(ctx) if each.name in OptionWords.__annotations__]
+    return {"settings": {"file": ctx.obj.name, "options": taken}} if taken else {}
 
 
 Device = Annotated[

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-import aucli
 from aucli.aus import MAX_INTENSITY, NAMES
 from aucli.comparison.moments import Moment, choose, pictures_of, scale_words
 from aucli.comparison.pairing import Pair
@@ -24,6 +23,7 @@ from aucli.evaluation.tools import Unit
 from aucli.evaluation.writing import number
 from aucli.files import refuse_existing, shown, write_text
 from aucli.report.moments import as_sprite
+from aucli.version import version
 
 AROUND_SECONDS = 2.0  # of the curves, to each side
 AROUND_FRAMES = 60  # where there are no times
@@ -77,7 +77,7 @@ def write_page(
     privacy = "The page shows faces, which are biometric data. Keep it as you keep the videos."
     html = template.render(
         title="Comparison",
-        mark=f"aucli compare {aucli.__version__}",
+        mark=f"aucli compare {version()}",
         parts=parts,
         privacy=privacy if pictured and not options.blur else "",
         css=css,

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import aucli
 from aucli.evaluation.published import CAVEAT, PublishedRow
 from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Extra, Report, metrics_of
 from aucli.metrics import METRICS
+from aucli.version import version
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def to_markdown(report: Report, origin: Origin, published: Sequence[PublishedRow
                 for row in detailed
             ]
             parts.append(_grid(["method", *shown], grid))
-    parts.append(f"Written by aucli {aucli.__version__}.\n")
+    parts.append(f"Written by aucli {version()}.\n")
     return "\n".join(parts)
 
 
@@ -216,7 +216,7 @@ def to_plain(
         for view, rows in report.scores.items()
     }
     plain = {
-        "aucli": aucli.__version__,
+        "aucli": version(),
         "origin": asdict(origin),
         "unit": report.unit,
         "subjects": report.subjects,

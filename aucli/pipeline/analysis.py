@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-import aucli
 from aucli.errors import InputError
 from aucli.files import shown
 from aucli.pipeline.calibration import Baseline, Calibrator, parse_calibration
@@ -25,6 +24,7 @@ from aucli.pipeline.stages import Stage, threads_of_stage
 from aucli.pipeline.summary import Levels, OnFrames, Summary
 from aucli.records import FrameBatch
 from aucli.table.schema import PRESENCE_THRESHOLD, Rows, to_record_batch
+from aucli.version import version
 from aucli.video.source import FrameSource
 
 FRAMES_PER_BATCH = 16
@@ -229,7 +229,7 @@ def recipe(
 ) -> dict[str, Any]:
     """What the rows of any input would be made with: the part of the provenance that all the tables
     of a run share."""
-    told = {"aucli": aucli.__version__, **networks.provenance, "options": asdict(options)}
+    told = {"aucli": version(), **networks.provenance, "options": asdict(options)}
     if neutral is not None and neutral.sha256:
         told["neutral_sha256"] = neutral.sha256
     return told

@@ -4,7 +4,7 @@ The engine yields what came of each input and shows nothing; whoever runs it say
 It loads no network: the rows come from a :class:`Rows`, in this process or in another.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,10 +32,12 @@ class Bug(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TableSettings:
-    """What the tables of a batch share. format: of ``table.writer.FORMATS``."""
+    """What the tables of a batch share. format: of ``table.writer.FORMATS``. told: what stands in
+    their provenance beside what the rows were made with."""
 
     format: str = "parquet"
     overwrite: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def _run_together(
         for job in jobs:
             with Held[pa.RecordBatch]() as held:
                 try:
-                    outcome, provenance = _written(rows(job, on_begin(job)), held.add)
+                    outcome, provenance = _written(rows(job, on_begin(job)), held.add, settings)
                 except Exception as error:
                     yield Outcome(job, as_memory_lack(error) or error)
                     continue
@@ -245,9 +247,9 @@ def _run(
     job.check(settings.overwrite)
     if job.target is None:
         assert stream is not None
-        return _written(rows(job, on_frames), stream.write)
+        return _written(rows(job, on_frames), stream.write, settings)
     with TableWriter(job.target, schema, settings.format, settings.overwrite) as writer:
-        outcome, provenance = _written(rows(job, on_frames), writer.write)
+        outcome, provenance = _written(rows(job, on_frames), writer.write, settings)
         writer.provenance = provenance
     return outcome, provenance
 
@@ -265,13 +267,14 @@ def _with_overlay(outcome: Outcome, draw: Draw | None) -> Outcome:
 
 
 def _written(
-    found: RowStream, write: Callable[[pa.RecordBatch], None]
+    found: RowStream, write: Callable[[pa.RecordBatch], None], settings: TableSettings
 ) -> tuple[Outcome, dict[str, Any]]:
     try:
         while True:
             write(next(found))
     except StopIteration as end:
-        return end.value
+        outcome, provenance = end.value
+        return outcome, {**provenance, **settings.told}
     finally:
         found.close()
 

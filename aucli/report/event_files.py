@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-import aucli
 from aucli.aus import NAMES
 from aucli.errors import OutputError
 from aucli.files import shown, write_whole
@@ -17,6 +16,7 @@ from aucli.report.cohort import Member
 from aucli.report.events import LEVELS, Event, Rule, find_events
 from aucli.report.sheets import writing
 from aucli.report.summary import who
+from aucli.version import version
 
 # column -> what it holds, its unit
 COLUMNS = {
@@ -153,7 +153,7 @@ def bids_sidecar(aus: Sequence[str], rule: Rule, columns: Sequence[str]) -> dict
     if "level" in told:
         told["level"]["Levels"] = LEVELS
     return told | {"EventRule": asdict(rule), "SoftwareName": "aucli",
-                   "SoftwareVersion": aucli.__version__}  # fmt: skip
+                   "SoftwareVersion": version()}  # fmt: skip
 
 
 def boris_rows(found: Sequence[Found], offset_seconds: float = 0.0) -> list[dict[str, Any]]:
@@ -262,7 +262,7 @@ def _document(name: str, video: Path | None) -> ElementTree.Element:
     document = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
-            "AUTHOR": f"aucli {aucli.__version__}",
+            "AUTHOR": f"aucli {version()}",
             "DATE": datetime.now().astimezone().isoformat(timespec="seconds"),
             "FORMAT": "3.0",
             "VERSION": "3.0",

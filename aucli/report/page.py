@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-import aucli
 from aucli.aus import NAMES
 from aucli.errors import AucliError, DataError, InputError, LibraryError, OutputError
 from aucli.files import OutputExists, refuse_existing, shown, write_text
@@ -42,6 +41,7 @@ from aucli.report.people import Names, Person, people_of
 from aucli.report.statistics import FaceStatistics, face_statistics
 from aucli.report.study import FaceSeries, read_faces
 from aucli.table.schema import QUALITY
+from aucli.version import version
 
 MOST_IN_ONE_FILE = 100  # rows
 FEW = 12  # rows of which more is shown
@@ -137,7 +137,7 @@ def write_report(
     told = study.told() | {"files": beside.name if large else None}
     context = {
         "title": options.title,
-        "mark": f"{MARK} {aucli.__version__}",
+        "mark": f"{MARK} {version()}",
         "study": told,
         "parts": {} if large else parts,
         "css": _part("page.css"),
@@ -287,7 +287,7 @@ class _Study:
         """What the page knows before a row is opened."""
         return {
             "title": self.options.title,
-            "version": aucli.__version__,
+            "version": version(),
             "aus": sorted(self.aus),
             "names": {au: NAMES.get(au, au) for au in sorted(self.aus)},
             "rows": self.rows,

@@ -32,6 +32,7 @@ from aucli.train.config import FREE, TrainConfig
 from aucli.train.logs import Log, LogEntry, OnLogEntry
 from aucli.train.nets import fingerprint, read_tensors
 from aucli.train.tasks import Task, make_task
+from aucli.version import version
 from aucli.weights import cards
 from aucli.weights.store import checked_people
 
@@ -258,6 +259,7 @@ class Trainer:
         card: dict[str, Any] = {
             "metrics": {k: round(v, 4) for k, v in scores.items() if math.isfinite(v)},
             "provenance": {
+                "aucli": version(),
                 "data": config.dataset,
                 "steps": self.step,
                 "samples": self.step * config.batch_size * config.accumulate,

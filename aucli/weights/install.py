@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import aucli
 from aucli.errors import WeightsError
 from aucli.models.catalogue import find_architecture
+from aucli.version import version
 from aucli.weights.cards import check_fit, save_weights
 from aucli.weights.checkpoints import read_checkpoint
 from aucli.weights.download import TIMEOUT_SECONDS, OnBytes, download
@@ -97,7 +97,7 @@ def _install(
             "licence": entry.licence,
             **source,
             "sha256": sha256,
-            "converted by": f"aucli {aucli.__version__}",
+            "converted by": f"aucli {version()}",
         },
     }
     wanted = net.state_dict()
