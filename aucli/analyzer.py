@@ -55,8 +55,9 @@ class Analyzer:
 
     The options are those of :class:`aucli.pipeline.options.AnalyzeOptions`, with the command line's
     defaults: profile, model, detector, landmarks, faces, every, device, batch_size, threads,
-    decoder, calibrate, sides, places, presence, gaze, landmarks_xy. All are checked at once; then
-    the networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is measured.
+    decoder, calibrate, sides, places, presence, gaze, landmarks_xy, openface. All are checked at
+    once; then the networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is
+    measured.
 
     Tables have one row for every face and frame, and one for a frame without a face; the columns
     are those of :mod:`aucli.table.schema`. One Analyzer serves one thread at a time.
@@ -70,7 +71,7 @@ class Analyzer:
     def __init__(self, **options: Unpack[OptionWords]) -> None:
         self.options = AnalyzeOptions.of(options)
         self.networks = load_networks(self.options)
-        self.columns = self.options.columns(self.networks.au.aus, self.networks.au.sides)
+        self.columns = self.networks.columns(self.options)
         self._neutral: Baseline | None = None
         self._neutral = self._measure_neutral()
 
@@ -194,10 +195,8 @@ class Analyzer:
         found, problems, _ = find_inputs(os.fspath(name) for name in given)
         if not found and not problems:
             raise InputError("There is no input; name a video, a picture or a folder.")
-        if format == "openface" and not (self.options.presence and self.options.landmarks_xy):
-            raise OptionError(
-                "format: openface needs an Analyzer with presence=True and landmarks_xy=True."
-            )
+        if format == "openface" and not (self.columns.presence and self.columns.landmarks):
+            raise OptionError("format: openface needs an Analyzer with openface=True.")
         place = os.fspath(out)
         journal = Journal(Path(place))
         targets = plan_targets(found, place, format, journal.given())
@@ -330,9 +329,9 @@ def analyze(
 ) -> "pd.DataFrame":
     """The table of one video, a picture or a folder of pictures, in one line.
 
-    groups: further columns, any of 'sides', 'places', 'presence', 'gaze', 'landmarks_xy'. The
-    options are those of :class:`Analyzer`, which is the way to analyse more than one input: it
-    loads the networks once. Returns and raises as :meth:`Analyzer.frame`.
+    groups: further columns, any of 'sides', 'places', 'presence', 'gaze', 'landmarks_xy',
+    'openface'. The options are those of :class:`Analyzer`, which is the way to analyse more than
+    one input: it loads the networks once. Returns and raises as :meth:`Analyzer.frame`.
     """
     wanted: list[str] = [groups] if isinstance(groups, str) else list(groups)
     if strange := [repr(word) for word in wanted if word not in SWITCHES]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from aucli.pipeline.inputs import Input
 from aucli.pipeline.journal import JOURNAL, Entry, Journal
 from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import Original, checksum, stamp
+from aucli.pipeline.resume import settings_of
 from aucli.pipeline.selection import Selection
 from aucli.pipeline.summary import Levels
 from aucli.table.writer import read_provenance
@@ -125,6 +127,13 @@ def test_failed_and_damaged_inputs_are_tried_again_where_asked(study):
     assert len(pd.read_parquet("out/face.parquet")) == 7
     assert analyze(study / "face.mp4", "--retry-failed").exit_code == 2
     assert analyze(study / "face.mp4", "-o", "-", "--resume").exit_code == 2
+
+
+def test_options_of_later_versions_are_at_their_default_in_earlier_tables():
+    told = {"model": {"sha256": "a"}, "options": {"every": 2, "faces": "1"}}
+    now = {**told, "options": {**asdict(AnalyzeOptions(every=2)), "faces": "1"}}
+    assert settings_of(told) == settings_of(now)
+    assert settings_of(told) != settings_of({**now, "options": {"faces": "1"}})
 
 
 def test_resume_refuses_other_settings_and_foreign_tables(study):

@@ -29,7 +29,7 @@ def found(landmarks: np.ndarray, template: str) -> Found:
     matrices = align_matrices(landmarks[None], template, 128)
     box = np.zeros(4, np.float32)
     crop = warp_crops(FRAME, matrices, 128)[0]
-    return Found(0, 0.0, Face(box, 1.0, landmarks, 0), crop, matrices[0])
+    return Found(0, 0.0, (640, 480), Face(box, 1.0, landmarks, 0), crop, matrices[0])
 
 
 def maps_at(points_px: np.ndarray, levels: np.ndarray, matrix: np.ndarray) -> torch.Tensor:
@@ -51,7 +51,7 @@ def test_places_come_back_in_frame_pixels(template, face):
     true = landmarks[[46, 41, 54, 48]].astype(np.float64)  # AU06 L, R; AU12 L, R
     levels = np.array([1.0, 2.0, 4.0, 3.0], np.float32)
     model = fixed_model(maps_at(true, levels, row.matrix), map_names(AUS, True), template=template)
-    rows = predict_rows([row, Found(1, 0.04)], model)
+    rows = predict_rows([row, Found(1, 0.04, (640, 480))], model)
     np.testing.assert_allclose(rows.places[0], true.reshape(2, 2, 2), atol=0.3)
     assert np.isnan(rows.places[1]).all()
 

@@ -11,9 +11,9 @@ import pytest
 from test_table import EVERYTHING, make_rows
 
 from aucli.errors import DataError
-from aucli.table.reading import au_names, each_face, pose_from_openface, read_table
-from aucli.table.schema import POSE, Columns, Rows, to_record_batch
-from aucli.table.text import openface_pose
+from aucli.table.openface import PLACE, POINTS, from_openface, to_openface
+from aucli.table.reading import au_names, each_face, read_table
+from aucli.table.schema import FRAME_SIZE, POSE, Columns, Rows, to_record_batch
 from aucli.table.writer import FORMATS, TableWriter
 
 SUFFIX = {"parquet": ".parquet", "csv": ".csv", "openface": ".csv", "jsonl": ".jsonl"}
@@ -38,15 +38,19 @@ def write(folder: Path, columns: Columns, table_format: str, rows: Rows | None =
 def test_every_format_gives_the_rows_of_parquet(tmp_path, table_format, columns):
     parquet = read_table(write(tmp_path, columns, "parquet"))
     found = read_table(write(tmp_path, columns, table_format))
-    assert list(found.columns) == columns.schema().names
-    assert found.dtypes.to_dict() == parquet.dtypes.to_dict()
-    assert found["success"].tolist() == [True, False, True, False]
-    assert found["face_id"].isna().tolist() == [False, True, False, True]
     wanted = parquet
     if table_format == "openface":
-        wanted = parquet.assign(**dict.fromkeys(BOX, np.nan))
+        space = found[[*PLACE, *POINTS]].astype(np.float32)
+        assert space.isna().to_numpy().all(axis=1).tolist() == [False, True, False, True]
+        wanted = parquet.drop(columns=[*FRAME_SIZE]).join(space)
+    assert list(found.columns) == list(wanted.columns)
+    assert found.dtypes.to_dict() == wanted.dtypes.to_dict()
+    assert found["success"].tolist() == [True, False, True, False]
+    assert found["face_id"].isna().tolist() == [False, True, False, True]
+    if table_format == "openface":
+        wanted = wanted.assign(**dict.fromkeys(BOX, np.nan))
         wanted["quality"] = pd.Series(None, wanted.index, parquet["quality"].dtype)
-    # Text has 2 to 6 decimals.
+    # Text has 1 to 6 decimals.
     pd.testing.assert_frame_equal(found, wanted, atol=0.006, rtol=0, check_dtype=False)
 
 
@@ -76,10 +80,8 @@ def test_pictures_of_a_folder_have_no_time_but_frames(tmp_path, table_format):
 @pytest.mark.parametrize("table_format", FORMATS)
 def test_a_table_without_a_face_keeps_its_types(tmp_path, table_format):
     rows = make_rows(2)
-    nothing = Rows(
-        *(value[1:] for value in (getattr(rows, name) for name in Rows.__slots__)
-          if value is not None)
-    )  # fmt: skip
+    parts = {name: getattr(rows, name) for name in Rows.__slots__}
+    nothing = Rows(**{name: value[1:] for name, value in parts.items() if value is not None})
     found = read_table(write(tmp_path, EVERYTHING, table_format, nothing))
     assert found["success"].tolist() == [False] and np.isnan(found["AU12_r"].to_numpy()).all()
     assert (found["AU12_r"].dtype, found["face_id"].dtype) == (np.float32, pd.Int32Dtype())
@@ -87,7 +89,11 @@ def test_a_table_without_a_face_keeps_its_types(tmp_path, table_format):
 
 def test_head_pose_gets_its_signs_back():
     pose = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3)).astype(np.float32)
-    np.testing.assert_allclose(pose_from_openface(openface_pose(pose)), pose, atol=1e-5)
+    np.testing.assert_allclose(from_openface(to_openface(pose)), pose, atol=1e-5)
+    place = np.random.default_rng(1).uniform((-300, -200, 300), (300, 200, 900), (50, 3))
+    there = to_openface(pose, place)
+    assert np.abs(there - to_openface(pose)).max() > 0.3
+    np.testing.assert_allclose(from_openface(there, place), pose, atol=1e-5)
 
 
 def test_a_file_of_openface_itself(tmp_path):
@@ -102,7 +108,8 @@ def test_a_file_of_openface_itself(tmp_path):
     found = read_table(path)
     assert found["success"].tolist() == [True, False]
     assert found["AU12_r"].tolist()[0] == 2.5 and found["AU12_r"].isna().tolist() == [False, True]
-    assert found["AU12_c"].tolist() == [1, pd.NA] and found["pose_Tx"].tolist() == [12.5, 0.0]
+    assert found["AU12_c"].tolist() == [1, pd.NA] and found["pose_Tx"].tolist()[0] == 12.5
+    assert found.loc[1, ["pose_Tx", "gaze_0_x"]].isna().all()
     assert found.loc[0, "pose_Rx"] > 0 and found.loc[1, [*POSE]].isna().all()
     assert found["video"].tolist() == ["a", "a"]
 

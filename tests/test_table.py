@@ -18,7 +18,7 @@ from aucli.table.schema import PRESENCE_THRESHOLD, Columns, Rows, to_record_batc
 from aucli.table.writer import TableWriter
 
 AUS = ("AU06", "AU12")
-EVERYTHING = Columns(AUS, sides=True, places=True, presence=True, landmarks=True)
+EVERYTHING = Columns(AUS, sides=True, places=True, presence=True, gaze=True, landmarks=True)
 BASE = ["video", "frame", "timestamp", "face_id", "success", "confidence", "quality",
         "face_x", "face_y", "face_w", "face_h", "pose_Rx", "pose_Ry", "pose_Rz"]  # fmt: skip
 
@@ -46,6 +46,8 @@ def make_rows(count: int = 3, start: int = 0) -> Rows:
         sides=floats(2, 2),
         places=floats(2, 2, 2),
         quality=np.tile([True, False, False, True, False, False], (count, 1)),
+        gaze=floats(2, 3) / 100,
+        frame_size_wh=np.tile(np.array([640, 480], np.int32), (count, 1)),
     )
 
 
@@ -57,14 +59,15 @@ def write(target: Path | None, columns: Columns, rows: Rows, table_format: str =
 def test_columns_come_in_the_documented_order():
     assert Columns(AUS).schema().names == [*BASE, "AU06_r", "AU12_r"]
     names = EVERYTHING.schema().names
-    assert names[:36] == [
+    assert names[:-134] == [
         *BASE, "AU06_r", "AU12_r", "AU06_L", "AU06_R", "AU12_L", "AU12_R",
         "AU06_x", "AU06_y", "AU12_x", "AU12_y",
         "AU06_L_x", "AU06_L_y", "AU06_R_x", "AU06_R_y",
-        "AU12_L_x", "AU12_L_y", "AU12_R_x", "AU12_R_y", "AU06_c", "AU12_c", "x_0", "x_1",
+        "AU12_L_x", "AU12_L_y", "AU12_R_x", "AU12_R_y", "AU06_c", "AU12_c",
+        "gaze_0_x", "gaze_0_y", "gaze_0_z", "gaze_1_x", "gaze_1_y", "gaze_1_z",
+        "gaze_angle_x", "gaze_angle_y", "frame_w", "frame_h", "x_0", "x_1",
     ]  # fmt: skip
     assert names[-2:] == ["y_66", "y_67"]
-    assert len(names) == 34 + 136
 
 
 def test_every_group_holds_its_values():
@@ -101,7 +104,10 @@ def test_presence_is_the_thresholded_intensity():
 def test_a_frame_without_a_face_is_null_where_nothing_was_measured():
     row = to_record_batch(EVERYTHING, "a.mp4", make_rows()).to_pylist()[1]
     known = {name: value for name, value in row.items() if value is not None}
-    assert known == {"video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False}
+    assert known == {
+        "video": "a.mp4", "frame": 2, "timestamp": 0.04, "success": False,
+        "frame_w": 640, "frame_h": 480,
+    }  # fmt: skip
 
 
 def test_quality_is_said_in_words_where_there_is_a_face():

@@ -47,6 +47,7 @@ def analyze(
         ),
     ] = None,
     format_: shared.TableFormat = None,
+    spaces: shared.Spaces = False,
     profile: shared.Profile = "builtin",
     model: shared.Model = None,
     detector: shared.Detector = None,
@@ -102,7 +103,11 @@ def analyze(
         ),
     ] = False,
     landmarks_xy: Annotated[
-        bool, typer.Option("--landmarks-xy", help="Add x_0 ... y_67: 68 landmarks, in frame px.")
+        bool,
+        typer.Option(
+            "--landmarks-xy",
+            help="Add frame_w, frame_h and x_0 ... y_67: 68 landmarks, in frame px.",
+        ),
     ] = False,
     report: Annotated[
         bool,
@@ -189,9 +194,11 @@ def analyze(
     from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import AnalyzeOptions
     from aucli.pipeline.resume import Resume
+    from aucli.table.openface import left_out
     from aucli.table.writer import provenance_file
     from aucli.video.stills import overlay_files
 
+    shared.check_spaces(spaces, format_)
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
     if resume and out == "-":
@@ -221,8 +228,7 @@ def analyze(
     frames = _frame_numbers(heatmap_frames)
     if frames and heatmaps is None:
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
-    openface = format_ == "openface"  # always has presences and landmarks
-    presence, landmarks_xy = presence or openface, landmarks_xy or openface
+    openface = format_ == "openface"
     sides, places = sides or overlay, places or overlay
     options = shared.option_words(locals())
     reads = AnalyzeOptions.of(options).reads()
@@ -246,7 +252,7 @@ def analyze(
         journal = None
     page = _page(journal, targets, resume or overwrite) if report else None
     told = shared.told_of_file(ctx)
-    settings = TableSettings(table_format(format_, out), overwrite or resume, told)
+    settings = TableSettings(table_format(format_, out), overwrite or resume, spaces, told)
     if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
     with log_to(log), ExitStack() as stack:
@@ -290,6 +296,8 @@ def analyze(
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]
                 reporter.show(outcome)
         reporter.close_with_summary()
+        if openface and not quiet and (absent := left_out(engine.columns.schema())):
+            note(absent)
         code = reporter.exit_code
         if page is not None:
             code = max(code, _write_report(page, journal, jobs, quiet))

@@ -33,6 +33,7 @@ def convert(
         Literal["parquet", "csv", "openface", "jsonl", "xlsx", "sav"] | None,
         typer.Option("--format", help="Default: what OUT's suffix says. A folder needs it."),
     ] = None,
+    spaces: shared.Spaces = False,
     presence: Annotated[
         float | None,
         typer.Option(
@@ -52,6 +53,7 @@ def convert(
     from aucli.report.convert import SUFFIX_OF, format_of
     from aucli.report.convert import convert as write
 
+    shared.check_spaces(spaces, format_)
     folder = out.is_dir() or not out.suffix
     if not folder:
         format_of(out, format_)
@@ -70,18 +72,23 @@ def convert(
             ends = SUFFIX_OF[format_]
             jobs = [([table], out / name.with_name(name.name + ends)) for table, name in named]
     refuse_inputs([target for _, target in jobs], found.tables, "table")
+    absent: dict[str, None] = {}  # each sentence once, in order
     for sources, target in jobs:
         try:
-            count = write(sources, target, format_, presence, overwrite)
+            count, sentence = write(sources, target, format_, presence, overwrite, spaces)
         except AucliError as error:
             if not folder:
                 raise
             note(f"aucli: {error}")
             bad += 1
             continue
+        if sentence:
+            absent[sentence] = None
         if not quiet:
             what = sources[0].name if len(sources) == 1 else f"{len(sources)} tables"
             note(f"{what}: {count} rows -> {target}")
+    for sentence in () if quiet else absent:
+        note(sentence)
     raise typer.Exit(1 if bad else 0)
 
 

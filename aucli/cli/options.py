@@ -131,6 +131,20 @@ TableFormat = Annotated[
     typer.Option(
         "--format",
         help="Default: what OUT's suffix says, else parquet (on stdout csv). openface: a CSV in "
-        "the layout of OpenFace 2.2, with zeros where there is no face.",
+        "the layout of OpenFace 2.2, with zeros where there is no face; see docs/openface.md.",
     ),
 ]
+Spaces = Annotated[
+    bool,
+    typer.Option(
+        "--spaces",
+        help="With --format openface: a blank after each comma of the first line, as older "
+        "versions of OpenFace write it.",
+    ),
+]
+
+
+def check_spaces(spaces: bool, table_format: str | None) -> None:
+    """A usage error for --spaces with another layout."""
+    if spaces and table_format != "openface":
+        raise typer.BadParameter("it goes with --format openface.", param_hint="--spaces")

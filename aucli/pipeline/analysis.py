@@ -72,7 +72,7 @@ class Analysis:
         self.label = label
         self.networks = networks
         self.options = options
-        self.columns = options.columns(networks.au.aus, networks.au.sides)
+        self.columns = networks.columns(options)
         self.calibrator: Calibrator | None = None
         if options.calibrate is not None:
             calibration = parse_calibration(options.calibrate, options.faces)

@@ -32,12 +32,18 @@ class Bug(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TableSettings:
-    """What the tables of a batch share. format: of ``table.writer.FORMATS``. told: what stands in
-    their provenance beside what the rows were made with."""
+    """What the tables of a batch share. format: of ``table.writer.FORMATS``. spaces: see
+    :func:`aucli.table.text.header`. told: what stands in their provenance beside what the rows were
+    made with."""
 
     format: str = "parquet"
     overwrite: bool = False
+    spaces: bool = False
     told: Mapping[str, Any] = field(default_factory=dict)
+
+    def writer(self, target: Path | None, schema: pa.Schema) -> TableWriter:
+        """Writes one of the tables; None is the standard output."""
+        return TableWriter(target, schema, self.format, self.overwrite, self.spaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ def run_batch(
     with ExitStack() as stack:
         stream = None
         if any(job.target is None for job in jobs):
-            stream = stack.enter_context(TableWriter(None, schema, settings.format))
+            stream = stack.enter_context(settings.writer(None, schema))
         for job in jobs:
             before = stamp(job.input.path)
             provenance: dict[str, Any] = {}
@@ -216,7 +222,7 @@ def _run_together(
     sweep_part(target)
     with (
         suppress(_NothingToWrite),
-        TableWriter(target, schema, settings.format, settings.overwrite) as table,
+        settings.writer(target, schema) as table,
     ):
         for job in jobs:
             with Held[pa.RecordBatch]() as held:
@@ -248,7 +254,7 @@ def _run(
     if job.target is None:
         assert stream is not None
         return _written(rows(job, on_frames), stream.write, settings)
-    with TableWriter(job.target, schema, settings.format, settings.overwrite) as writer:
+    with settings.writer(job.target, schema) as writer:
         outcome, provenance = _written(rows(job, on_frames), writer.write, settings)
         writer.provenance = provenance
     return outcome, provenance

@@ -22,6 +22,7 @@ from aucli.models.predict import AUModel
 from aucli.pipeline.calibration import AUTO
 from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
 from aucli.pipeline.stages import threads_of_stage
+from aucli.table.schema import Columns
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
@@ -35,6 +36,10 @@ class Networks:
     au: AUModel
     faces: FaceNetworks
     provenance: dict[str, Any]
+
+    def columns(self, options: AnalyzeOptions) -> Columns:
+        """Columns of the tables that these networks make."""
+        return options.columns(self.au.aus, self.au.sides, self.au.knows_gaze)
 
 
 def check_options(options: AnalyzeOptions) -> NetworkNames:

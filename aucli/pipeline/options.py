@@ -17,7 +17,7 @@ from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import DECODERS, Decoder
 
 Profile = Literal["builtin", "accurate"]
-Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy"]
+Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy", "openface"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
@@ -45,6 +45,7 @@ class OptionWords(TypedDict, total=False):
     presence: bool
     gaze: bool
     landmarks_xy: bool
+    openface: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class AnalyzeOptions:
     calibrate: where a person's baseline comes from, see
     :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
     columns of their own. sides, places, presence, gaze, landmarks_xy: further columns, see
-    :mod:`aucli.table.schema`.
+    :mod:`aucli.table.schema`. openface: the columns of the OpenFace layout, which are presence,
+    landmarks_xy and, where the network knows it, gaze.
     """
 
     profile: Profile = "builtin"
@@ -84,6 +86,7 @@ class AnalyzeOptions:
     presence: bool = False
     gaze: bool = False
     landmarks_xy: bool = False
+    openface: bool = False
 
     @classmethod
     def of(cls, words: OptionWords) -> "AnalyzeOptions":
@@ -158,16 +161,16 @@ class AnalyzeOptions:
         if found := self.problems():
             raise OptionError(" ".join(found))
 
-    def columns(self, aus: tuple[str, ...], sides: bool) -> Columns:
-        """Columns of a table of these AUs; where the model knows no sides there are none."""
+    def columns(self, aus: tuple[str, ...], sides: bool, gaze: bool) -> Columns:
+        """Columns of a table of these AUs. sides, gaze: whether the model knows them."""
         return Columns(
             aus=aus,
             raw=self.calibrate is not None,
             sides=self.sides and sides,
             places=self.places,
-            presence=self.presence,
-            gaze=self.gaze,
-            landmarks=self.landmarks_xy,
+            presence=self.presence or self.openface,
+            gaze=self.gaze or (self.openface and gaze),
+            landmarks=self.landmarks_xy or self.openface,
         )
 
 

@@ -7,6 +7,7 @@ time of the input have not changed since, and remembers inputs that gave no tabl
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from aucli.errors import OptionError, OutputError
 from aucli.files import OutputExists
 from aucli.pipeline.inputs import map_pictures
 from aucli.pipeline.journal import Entry, Journal
+from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import checksum, stamp
 from aucli.table.writer import read_provenance
 
@@ -26,9 +28,9 @@ NOT_COMPARED = frozenset(
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal in two runs for equal rows, out of a recipe or a table's provenance."""
     plain = json.loads(json.dumps(recipe))  # tuples become lists, as in the file
-    options = {
-        name: value for name, value in plain.get("options", {}).items() if name not in NOT_COMPARED
-    }
+    # An option that an earlier version did not have was at its default.
+    options = {**asdict(AnalyzeOptions()), **plain.get("options", {})}
+    options = {name: value for name, value in options.items() if name not in NOT_COMPARED}
     networks = {
         kind: (plain.get(kind) or {}).get("sha256") or (plain.get(kind) or {}).get("name")
         for kind in ("model", "detector", "landmarks")

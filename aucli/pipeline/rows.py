@@ -27,12 +27,13 @@ MAX_PENDING_ROWS = 512
 class Found:
     """One row to be: a face of a frame with its crop, or a frame without a face.
 
-    crop: (S, S, 3) uint8. matrix: (2, 3) frame px -> crop px. quality: (6,) bool, see
-    :func:`~aucli.pipeline.quality.judge`.
+    size_wh: of the frame, px. crop: (S, S, 3) uint8. matrix: (2, 3) frame px -> crop px.
+    quality: (6,) bool, see :func:`~aucli.pipeline.quality.judge`.
     """
 
     frame_index: int
     pts_seconds: float
+    size_wh: tuple[int, int]
     face: Face | None = None
     crop: np.ndarray | None = None
     matrix: np.ndarray | None = None
@@ -81,14 +82,15 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
         shapes = np.stack([face.landmarks for _, face in every])
         hidden = hidden_shares(np.stack(crops), apply_matrices(shapes, np.stack(matrices)))  # (F,)
     rows = []
+    size = batch.frames.shape[2], batch.frames.shape[1]
     at = 0
     for i, own in enumerate(faces):
-        index, pts = int(batch.frame_index[i]), float(batch.pts_seconds[i])
+        frame = int(batch.frame_index[i]), float(batch.pts_seconds[i]), size
         if not own:
-            rows.append(Found(index, pts))
+            rows.append(Found(*frame))
         for face in own:
             quality = judge(face, crops[at], batch.frames[i].shape, hidden[at])
-            rows.append(Found(index, pts, face, crops[at], matrices[at], quality))
+            rows.append(Found(*frame, face, crops[at], matrices[at], quality))
             at += 1
     return rows
 
@@ -114,6 +116,7 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
         places=nothing(aus, 2, 2),
         quality=np.zeros((count, len(QUALITY)), bool),
         gaze=nothing(2, 3),
+        frame_size_wh=np.array([row.size_wh for row in pending], np.int32).reshape(count, 2),
     )
     assert rows.gaze is not None
     at = [i for i, row in enumerate(pending) if row.face is not None]

@@ -11,8 +11,9 @@ from aucli.errors import DataError, OptionError
 from aucli.files import shown
 from aucli.report.sheets import check_sheet, write_sheet
 from aucli.report.study import provenance_of
+from aucli.table.openface import ANALYZE, PLACE, POINTS, left_out
 from aucli.table.reading import au_names, read_table
-from aucli.table.schema import LANDMARKS, PRESENCE_THRESHOLD
+from aucli.table.schema import FRAME_SIZE, GAZE, LANDMARKS, PRESENCE_THRESHOLD
 from aucli.table.writer import FORMATS, ROW_GROUP_ROWS, TableWriter
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ def with_presence(frame: "pd.DataFrame", threshold: float) -> "pd.DataFrame":
             for au in aus
         }
     )
-    landmarks = [name for name in kept.columns if name in LANDMARKS]
-    first = [name for name in kept.columns if name not in landmarks]
-    return pd.concat([kept[first], present, kept[landmarks]], axis=1)
+    behind = {*GAZE, *FRAME_SIZE, *LANDMARKS, *PLACE, *POINTS}
+    last = [name for name in kept.columns if name in behind]
+    first = [name for name in kept.columns if name not in behind]
+    return pd.concat([kept[first], present, kept[last]], axis=1)
 
 
 def convert(
@@ -100,11 +102,14 @@ def convert(
     format: SheetFormat | None = None,
     presence: float | None = None,
     overwrite: bool = False,
-) -> int:
-    """Write tables into one file, one below the other; returns the number of rows.
+    spaces: bool = False,
+) -> tuple[int, str]:
+    """Write tables into one file, one below the other.
 
     format: by default what the suffix says. presence: threshold of ``AU.._c``, 0-5; None leaves the
     columns as they are. How the table was made comes along where the format has a place for it.
+    spaces: see :func:`aucli.table.text.header`. Returns the number of rows, and for the OpenFace
+    layout the sentence of :func:`aucli.table.openface.left_out`, otherwise ''.
 
     Raises OptionError, DataError, OutputError and LibraryError, one sentence each.
     """
@@ -113,12 +118,16 @@ def convert(
         check_sheet(target, overwrite)
     frame, provenance = read_rows(tables)
     if kind == "openface":
+        if (videos := len(frame["video"].unique())) > 1:
+            raise DataError(
+                f"{shown(target)}: the OpenFace layout has no column that tells {videos} videos "
+                "apart; convert a table of each into a folder."
+            )
         if not {*LANDMARKS} <= {*frame.columns}:
             raise DataError(
-                f"{shown(tables[0])} has no landmarks, which the OpenFace layout has; analyze the "
-                "video with landmarks_xy (--landmarks-xy, landmarks_xy=True)."
+                f"{shown(tables[0])} has no landmarks, which the OpenFace layout has; {ANALYZE}."
             )
-        if presence is None and not any(name.endswith("_c") for name in frame.columns):
+        if presence is None and not {f"{au}_c" for au in au_names(frame)} <= {*frame.columns}:
             presence = PRESENCE_THRESHOLD
     if presence is not None:
         frame = with_presence(frame, presence)
@@ -126,13 +135,15 @@ def convert(
             provenance = {**provenance, "presence_threshold": presence}
     if kind not in FORMATS:
         write_sheet(frame, target, {}, overwrite)
-        return len(frame)
+        return len(frame), ""
     table = _as_arrow(frame)
-    with TableWriter(target, table.schema, kind, overwrite) as writer:
+    with TableWriter(target, table.schema, kind, overwrite, spaces) as writer:
         for batch in table.to_batches(max_chunksize=ROW_GROUP_ROWS):
             writer.write(batch)
         writer.provenance = provenance
-    return len(frame)
+    if kind != "openface":
+        return len(frame), ""
+    return len(frame), left_out(table.schema, again=True)
 
 
 def _as_arrow(frame: "pd.DataFrame") -> pa.Table:

@@ -50,6 +50,13 @@ LABELS = {
     "pose_Rx": "Head pitch, chin down is positive, radians",
     "pose_Ry": "Head yaw, to the person's left is positive, radians",
     "pose_Rz": "Head roll, radians",
+    "pose_Tx": "Head, to the right of the camera's axis, millimetres",
+    "pose_Ty": "Head, below the camera's axis, millimetres",
+    "pose_Tz": "Head, distance along the camera's axis, millimetres",
+    "gaze_angle_x": "Gaze of both eyes, to the right of the picture is positive, radians",
+    "gaze_angle_y": "Gaze of both eyes, down is positive, radians",
+    "frame_w": "Width of the frame, pixels",
+    "frame_h": "Height of the frame, pixels",
 }
 _SIDE_WORDS = {"L": ", person's left", "R": ", person's right"}
 
@@ -60,6 +67,11 @@ def label(column: str) -> str:
         return LABELS[column]
     if match := re.fullmatch(r"([xy])_(\d+)", column):
         return f"Landmark {match[2]}, {match[1]} in the frame, pixels"
+    if match := re.fullmatch(r"([XYZ])_(\d+)", column):
+        return f"Landmark {match[2]}, {match[1].lower()} in the axes of the camera, millimetres"
+    if match := re.fullmatch(r"gaze_([01])_([xyz])", column):
+        eye = "left" if match[1] == "0" else "right"
+        return f"Gaze of the eye on the picture's {eye}, {match[2]} of a unit vector"
     match = re.fullmatch(r"(AU\d\d)(?:_([LR]))?(?:_(r|raw|c|x|y))?", column)
     if match is None or column == match[1]:
         return ""

@@ -21,10 +21,10 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from aucli.errors import DataError, first_line
-from aucli.pose import angles_to_rotation, rotation_to_angles
 from aucli.table.arrow import repeat_text, text_reader, to_array
 from aucli.table.delimited import read_text, split_header
-from aucli.table.schema import LANDMARKS, POSE, Columns, to_data_frame
+from aucli.table.openface import PLACE, POINTS, from_openface, gaze_from_openface
+from aucli.table.schema import FRAME_SIZE, GAZE, LANDMARKS, POSE, Columns, to_data_frame
 from aucli.table.writer import read_provenance
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -32,6 +32,7 @@ SUFFIXES = (".parquet", ".csv", ".jsonl")
 _BASE = Columns(()).schema()  # the columns that every table has
 _NEEDED = ("frame", "timestamp", "face_id", "success")  # also in the OpenFace layout
 _ALWAYS_KNOWN = ("frame", "timestamp", "success")  # also in a frame without a face
+_FLOATS = frozenset((*GAZE, *LANDMARKS, *PLACE, *POINTS))
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
@@ -40,9 +41,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
     One row for each face and frame, see :mod:`aucli.table.schema`: ``success`` is bool, ``face_id``
     and ``AU.._c`` are nullable integers, and what was not measured is null. The suffix tells the
     format. A CSV without the column ``video`` has the OpenFace layout: its zeros in frames without
-    a face become null, its head pose gets our signs, ``video`` is the file's stem and the face box
-    is null. Text formats keep two to six decimals. Columns that aucli does not know come along.
-    ``attrs["provenance"]`` tells how a Parquet table came to be; it is empty for the others.
+    a face become null, its head pose and gaze get our axes, ``video`` is the file's stem and the
+    face box is null. Text formats keep one to six decimals. Columns that aucli does not know come
+    along. ``attrs["provenance"]`` tells how a Parquet table came to be; it is empty for the others.
 
     Raises DataError, one sentence, where the file is no such table.
     """
@@ -171,7 +172,9 @@ def _type(name: str) -> pa.DataType | None:
         return _BASE.field(name).type
     if re.fullmatch(r"AU\d\d_c", name):
         return pa.int8()
-    if name in LANDMARKS or re.fullmatch(r"AU\d\d(_[LR])?_(r|raw|L|R|x|y)", name):
+    if name in FRAME_SIZE:
+        return pa.int32()
+    if name in _FLOATS or re.fullmatch(r"AU\d\d(_[LR])?_(r|raw|L|R|x|y)", name):
         return pa.float32()
     return None
 
@@ -191,9 +194,15 @@ def _from_openface(table: pa.Table, video: str) -> pa.Table:
         )
         for name in table.column_names
     }
+    place = _stack(columns, PLACE) if {*PLACE} <= {*columns} else None
+    turned: dict[str, np.ndarray] = {}
     if {*POSE} <= {*columns}:
-        pose = pose_from_openface(np.stack([table[name].to_numpy() for name in POSE], 1))
-        columns |= {name: to_array(values, face) for name, values in zip(POSE, pose.T, strict=True)}
+        pose = from_openface(_stack(columns, POSE), place)
+        turned |= zip(POSE, pose.T, strict=True)
+    if place is not None and {*GAZE} <= {*columns}:
+        gaze = gaze_from_openface(_stack(columns, GAZE[:6]), place).astype(np.float32)
+        turned |= zip(GAZE, gaze.T, strict=True)
+    columns |= {name: to_array(values, face) for name, values in turned.items()}
     columns["video"] = repeat_text(video, len(table))
     for field in _BASE:
         columns.setdefault(field.name, pa.nulls(len(table), field.type))
@@ -201,18 +210,9 @@ def _from_openface(table: pa.Table, video: str) -> pa.Table:
     return pa.table({name: columns[name] for name in names})
 
 
-def pose_from_openface(pose_radians: np.ndarray) -> np.ndarray:
-    """Head pose (N, 3) of OpenFace as :class:`aucli.records.Face` has it; what
-    :func:`aucli.table.text.openface_pose` does, undone."""
-    x, y, z = np.nan_to_num(pose_radians.astype(np.float64)).T
-    zero = np.zeros_like(x)
-    turn = _about(x, zero, zero) @ _about(zero, y, zero) @ _about(zero, zero, z)  # (N, 3, 3)
-    flip = np.array([1.0, -1.0, -1.0])
-    return rotation_to_angles(flip[:, None] * turn * flip).astype(np.float32)
-
-
-def _about(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return angles_to_rotation(np.stack([x, y, z], 1))
+def _stack(columns: dict[str, pa.Array | pa.ChunkedArray], names: Sequence[str]) -> np.ndarray:
+    """(N, columns), 0 where null."""
+    return np.stack([np.nan_to_num(columns[name].to_numpy()) for name in names], 1)
 
 
 def _place(name: str) -> tuple[int, int]:
@@ -221,8 +221,12 @@ def _place(name: str) -> tuple[int, int]:
         return 0, _BASE.names.index(name)
     if _is_level(name):
         return 1, 0
-    if name in LANDMARKS:
+    if name in GAZE:
         return 4, 0
+    if name in FRAME_SIZE or name in LANDMARKS:
+        return 5, 0
+    if name in PLACE or name in POINTS:
+        return 6, 0
     return (3 if re.fullmatch(r"AU\d\d_c", name) else 2), 0
 
 

@@ -14,7 +14,7 @@ and, where asked for, ``AU12_raw`` (0-5, the reading before a person's baseline 
 ``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
 ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
 :data:`PRESENCE_THRESHOLD`), ``gaze_0_x gaze_0_y gaze_0_z gaze_1_x ... gaze_angle_x gaze_angle_y``
-(see :func:`gaze_angles`) and ``x_0 ... x_67 y_0 ... y_67`` (frame px).
+(see :func:`gaze_angles`) and ``frame_w frame_h x_0 ... x_67 y_0 ... y_67`` (frame px).
 Pixels are those of the row's own frame, upright and square; in a call or a folder, other frames may
 have another size.
 """
@@ -40,6 +40,7 @@ PRESENCE_THRESHOLD = 1.0  # level A of FACS, the lowest that a coder calls prese
 
 POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
 GAZE = (*(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz"), "gaze_angle_x", "gaze_angle_y")
+FRAME_SIZE = ("frame_w", "frame_h")  # also known in a frame without a face
 LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(68))
 _BOX = ("face_x", "face_y", "face_w", "face_h")
 
@@ -86,6 +87,7 @@ class Columns:
         if self.gaze:
             fields += [pa.field(name, f32) for name in GAZE]
         if self.landmarks:
+            fields += [pa.field(name, pa.int32()) for name in FRAME_SIZE]
             fields += [pa.field(name, f32) for name in LANDMARKS]
         return pa.schema(fields)
 
@@ -103,6 +105,7 @@ class Rows:
     raw_sides: the readings, where a person's baseline was subtracted from the other two.
     quality: (N, 6) bool, which words of :data:`QUALITY` hold; only told in rows with a face. gaze:
     (N, 2, 3) float32, see :func:`gaze_angles`; NaN where the network does not tell it.
+    frame_size_wh: (N, 2) int32 px.
     """
 
     frame_index: np.ndarray
@@ -120,6 +123,7 @@ class Rows:
     raw_sides: np.ndarray | None = None
     quality: np.ndarray | None = None
     gaze: np.ndarray | None = None
+    frame_size_wh: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -166,6 +170,8 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
         told = [*rows.gaze.reshape(count, 6).T, *gaze_angles(rows.gaze).T]
         arrays += [_floats(column) for column in told]
     if columns.landmarks:
+        size = rows.frame_size_wh
+        arrays += [pa.nulls(count, pa.int32())] * 2 if size is None else map(to_array, size.T)
         flat = rows.landmarks.transpose(0, 2, 1).reshape(count, 136)  # every x, then every y
         arrays += [_floats(column) for column in flat.T]
     return pa.RecordBatch.from_arrays(arrays, schema=columns.schema())
@@ -179,7 +185,8 @@ def gaze_angles(gaze: np.ndarray) -> np.ndarray:
     of the other: x right, y down, z away from the camera, so that (0, 0, -1) looks into it.
     """
     x, y, z = gaze.mean(1).T
-    return np.stack([np.arctan2(x, -z), np.arctan2(y, -z)], 1)
+    away = 0 - z  # -z of an eye that is not known, (0, 0, 0), would be -0, with an angle of pi
+    return np.stack([np.arctan2(x, away), np.arctan2(y, away)], 1)
 
 
 def _floats(values: np.ndarray) -> pa.Array:

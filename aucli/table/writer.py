@@ -72,7 +72,8 @@ class TableWriter:
     is interrupted. ``target`` None is the standard output, written and flushed batch by batch.
 
     ``provenance`` may be filled until the block ends. A text at ``target`` gets a second file for
-    it, see :func:`provenance_file`; on the standard output it is left out.
+    it, see :func:`provenance_file`; on the standard output it is left out. spaces: see
+    :func:`aucli.table.text.header`.
 
     Raises:
         OutputExists: ``target`` is there and ``overwrite`` is False.
@@ -85,6 +86,7 @@ class TableWriter:
         schema: pa.Schema,
         table_format: str = "parquet",
         overwrite: bool = False,
+        spaces: bool = False,
     ) -> None:
         if table_format not in FORMATS:
             raise ValueError(f"table_format must be one of {FORMATS}, got {table_format!r}")
@@ -92,6 +94,7 @@ class TableWriter:
         self.schema = schema
         self.format = table_format
         self.overwrite = overwrite
+        self.spaces = spaces
         self.provenance: Mapping[str, Any] = {}
         self._beside = (
             None if target is None or table_format == "parquet" else provenance_file(target)
@@ -123,7 +126,7 @@ class TableWriter:
             if self.format == "parquet":
                 self._parquet = pq.ParquetWriter(self._stream, self.schema, compression="zstd")
             else:
-                self._stream.write(header(self.schema, self.format))
+                self._stream.write(header(self.schema, self.format, self.spaces))
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
