@@ -246,6 +246,19 @@ def test_a_table_that_does_not_tell_the_size_of_its_frames(tmp_path):
     assert "pose_Rx" in names and not {*PLACE, *POINTS} & {*names}
 
 
+def test_columns_of_others_come_along(tmp_path):
+    write(tmp_path / "a.parquet", EVERYTHING, make_rows())
+    frame = pd.read_parquet(tmp_path / "a.parquet")
+    frame = frame.assign(condition=["rest", None, "task"], good=[True, None, False], rate=[1, 2, 3])
+    frame["day"] = pd.to_datetime(["2024-05-01", None, "2024-05-02"])
+    frame.to_parquet(tmp_path / "b.parquet")
+    assert convert([tmp_path / "b.parquet"], tmp_path / "b.csv", "openface")[0] == 3
+    found = pd.read_csv(tmp_path / "b.csv")
+    assert found["condition"].tolist()[::2] == ["rest", "task"]
+    assert found["day"].isna().tolist() == [False, True, False]
+    assert found["rate"].tolist() == [1, 2, 3] and found["good"].tolist() == [1, 0, 0]
+
+
 def test_a_table_of_several_videos_is_refused(tmp_path):
     for name in ("a", "b"):
         with TableWriter(tmp_path / f"{name}.parquet", EVERYTHING.schema()) as writer:

@@ -19,6 +19,11 @@ def to_array(values: np.ndarray, known: np.ndarray | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
+def zeros_like(column: pa.Array) -> pa.Array:
+    """As many zeros of the type of these numbers; :func:`pyarrow.scalar` would import pandas."""
+    return to_array(np.zeros(len(column), column.type.to_pandas_dtype()))
+
+
 def text_reader(text: str) -> pa.BufferReader:
     """A text as a file for Arrow's readers, in memory of Arrow's own.
 

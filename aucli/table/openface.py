@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from aucli.mean_shape import MEAN_SHAPE
 from aucli.pose import POSE_WEIGHTS, angles_to_rotation, rotation_to_angles
-from aucli.table.arrow import to_array
+from aucli.table.arrow import to_array, zeros_like
 from aucli.table.schema import FRAME_SIZE, GAZE, LANDMARKS, POSE, gaze_angles
 
 PLACE = ("pose_Tx", "pose_Ty", "pose_Tz")  # mm
@@ -98,14 +98,18 @@ def as_openface(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns |= _columns(POSE, to_openface(pose, place))
     if place is not None and {*GAZE} <= {*columns}:
         columns |= _columns(GAZE, gaze_to_openface(_stack(batch, GAZE[:6]), place))
-    # A picture of a folder has no time, and zero would be one; success is always known.
-    filled = [
-        pc.fill_null(columns[name], 0)
-        if columns[name].null_count and name not in ("timestamp", "success")
-        else columns[name]
-        for name in wanted
-    ]
+    # A picture of a folder has no time, and zero would be one.
+    filled = [columns[name] if name == "timestamp" else _filled(columns[name]) for name in wanted]
     return pa.RecordBatch.from_arrays(filled, names=wanted)
+
+
+def _filled(column: pa.Array) -> pa.Array:
+    """Zeros for nulls; texts and dates, of columns that are not ours, keep them."""
+    kind = column.type
+    number = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    if not column.null_count or not number:
+        return column
+    return pc.call_function("coalesce", [column, zeros_like(column)])
 
 
 def head_in_space(
@@ -207,8 +211,11 @@ def _about(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 def _stack(batch: pa.RecordBatch, wanted: tuple[str, ...]) -> np.ndarray:
     """(N, columns) float64, NaN where null."""
-    found = [batch[name].to_numpy(zero_copy_only=False) for name in wanted]
-    return np.stack(found, 1).astype(np.float64)
+    unknown = to_array(np.full(len(batch), np.nan))
+    plain = (batch[name].cast(unknown.type) for name in wanted)
+    # Not nulls to numpy, which would import pandas.
+    found = [pc.call_function("coalesce", [column, unknown]) for column in plain]
+    return np.stack([np.from_dlpack(column) for column in found], 1)
 
 
 def _columns(wanted: tuple[str, ...], values: np.ndarray) -> dict[str, pa.Array]:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from aucli.table import openface
+from aucli.table.arrow import zeros_like
 from aucli.table.schema import GAZE, POSE
 
 _ANGLES = frozenset((*POSE, *GAZE))
@@ -53,8 +54,7 @@ def _as_csv(batch: pa.RecordBatch) -> bytes:
         elif pa.types.is_floating(column.type):
             rounded = pc.call_function("round", [column], pc.RoundOptions(_decimals(name)))
             # Adding zero turns -0 into 0.
-            zero = pa.scalar(0, column.type)
-            column = pc.call_function("add", [rounded, zero])
+            column = pc.call_function("add", [rounded, zeros_like(column)])
         columns.append(column)
     sink = pa.BufferOutputStream()
     options = pyarrow.csv.WriteOptions(include_header=False)
