@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec as has
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,11 @@ from aucli.cli import options as shared
 from aucli.cli.command import examples
 
 if TYPE_CHECKING:
-    from aucli.bench import Speed
+    from aucli.bench.plain import FormSpeed
 
 EXAMPLES = examples(
     "aucli bench clip.mp4",
+    "aucli bench clip.mp4 --plain --runs 3",
     "aucli bench clip.mp4 --detector retinaface-mobilenet --json",
 )
 
@@ -24,6 +26,14 @@ def bench(
     runs: Annotated[
         int, typer.Option(min=1, help="Timed runs of each video, after a first run.")
     ] = 5,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Also time the plain ways to do the same, in turns with today's. Takes about 20 "
+            "times as long.",
+        ),
+    ] = False,
     profile: shared.Profile = "builtin",
     model: shared.Model = None,
     detector: shared.Detector = None,
@@ -35,14 +45,16 @@ def bench(
     decoder: shared.Decoder = "auto",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON with every run.")] = False,
 ) -> None:
-    """Time whole analyses of videos in one process, and decoding alone. Writes no table.
+    """Time whole analyses of videos in one process, stage by stage and network by network.
 
-    Other programs slow it down. Run it on an idle machine, and compare two versions in turns. Peak
-    memory is that of the whole process so far: time one video alone to see its own.
+    Writes no table. docs/speed.md says what each number means. Other programs slow it down: run it
+    on an idle machine, and compare two versions in turns. Peak memory is that of the whole process
+    so far: time one video alone to see its own.
     """
     from aucli.analyzer import Analyzer
-    from aucli.bench import measure_speed
-    from aucli.cli.console import progress_bar
+    from aucli.bench import tables
+    from aucli.bench.speed import measure_speed
+    from aucli.cli.console import note, progress_bar
     from aucli.errors import InputError
 
     options = shared.option_words(locals())
@@ -52,23 +64,23 @@ def bench(
     analyzer = Analyzer(**options)
     with progress_bar("runs", len(videos) * (runs + 1)) as bar:
         speeds = [measure_speed(path, analyzer, runs, bar.advance) for path in videos]
+    found: list[list[FormSpeed]] = [[] for _ in videos]
+    if plain:
+        # After the others, whose memory is told: it takes torch.
+        from aucli.bench.plain import forms_of, measure_forms
+
+        forms = forms_of(analyzer)
+        with progress_bar("plain runs", len(videos) * (runs + 1) * len(forms)) as bar:
+            found = [measure_forms(path, forms, runs, bar.advance) for path in videos]
+    measured = list(zip(speeds, found, strict=True))
     if json_:
-        json.dump([speed.told() for speed in speeds], sys.stdout, indent=1)
+        told = [
+            speed.told() | ({"plain": [form.told() for form in own]} if plain else {})
+            for speed, own in measured
+        ]
+        json.dump(told, sys.stdout, indent=1)
         print()
     else:
-        print("\n\n".join(_lines(speed) for speed in speeds))
-
-
-def _lines(speed: "Speed") -> str:
-    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in speed.stages.items())
-    spread = f"median of {len(speed.fps)}, {min(speed.fps):.1f}-{max(speed.fps):.1f}"
-    lines = [
-        f"{speed.video}: {speed.frames} frames of {speed.width}x{speed.height}",
-        f"  first run      {speed.first_fps:.1f} fps",
-        f"  warm           {speed.median_fps:.1f} fps ({spread})",
-        f"  decoding only  {speed.decode_fps:.0f} fps",
-        f"  work           {shares}",
-    ]
-    if speed.peak_mb is not None:
-        lines.append(f"  peak memory    {speed.peak_mb:.0f} MB")
-    return "\n".join(lines)
+        print("\n\n".join(tables.as_text(speed, own) for speed, own in measured))
+    if any(one.best_rate for speed in speeds for one in speed.networks) and not has("onnx"):
+        note("The limit is that of torch alone; for ONNX Runtime's, pip install 'aucli[export]'.")

@@ -43,8 +43,9 @@ class FinderConfig:
     """How faces are found.
 
     faces: how many to keep, the largest ones; None keeps all. detect_every_seconds: 0 detects in
-    every frame (the fastest on a GPU, where whole batches are detected at once). min_confidence:
-    a new face needs it. turned_confidence: one that lies sideways or upside down needs it, see
+    every frame (the fastest on a GPU, where whole batches are detected at once). group_frames: in
+    which a face is followed at once, see :class:`~aucli.faces.follow.Follower`. min_confidence: a
+    new face needs it. turned_confidence: one that lies sideways or upside down needs it, see
     :class:`~aucli.faces.detect.Search`. keep_confidence: a followed face needs it.
     redetect_confidence: below it a followed face calls for a detection in the same frame.
     sure_confidence: below it a followed face must be seen by the detector now and then, see
@@ -54,6 +55,7 @@ class FinderConfig:
     faces: int | None = 1
     detect_every_seconds: float = 0.25
     relaxed_every_seconds: float = 1.0
+    group_frames: int = GROUP_FRAMES
     min_confidence: float = MIN_CONFIDENCE
     turned_confidence: float | None = TURNED_CONFIDENCE
     keep_confidence: float = 0.35
@@ -65,6 +67,8 @@ class FinderConfig:
     def __post_init__(self) -> None:
         if self.faces is not None and self.faces < 1:
             raise ValueError(f"faces must be at least 1 or None, got {self.faces}")
+        if self.group_frames < 1:
+            raise ValueError(f"group_frames must be at least 1, got {self.group_frames}")
         if self.relaxed_every_seconds <= 0:
             raise ValueError(
                 f"relaxed_every_seconds must be above 0, got {self.relaxed_every_seconds}"
@@ -109,7 +113,7 @@ class FaceFinder:
         )
         self._tracker = Tracker(self.config.tracker)
         # Where every frame is searched, only what was not found there is followed.
-        group_frames = GROUP_FRAMES if self.config.detect_every_seconds > 0 else 1
+        group_frames = self.config.group_frames if self.config.detect_every_seconds > 0 else 1
         self._follower = Follower(
             landmarker, self.config.redetect_confidence, group_frames, watcher
         )

@@ -117,8 +117,8 @@ class Analysis:
                 f"{self.info.path} holds pictures, which have no times; start, end and fps are for "
                 "videos."
             )
-        start = time.perf_counter()
-        reading = 0.0  # spent by our reader, between two rows
+        start, cpu_start = time.perf_counter(), time.thread_time()
+        reading = cpu_reading = 0.0  # spent by our reader, between two rows
         selection, totals, memory = Selection(self.options), Totals(), Memory()
         levels = Levels(self.columns.aus, selection.usual_step_seconds(self.info.fps))
         finder = self.networks.faces.finder(self._source.unrelated)
@@ -137,16 +137,17 @@ class Analysis:
                 levels.add(rows.frame_index, rows.pts_seconds, rows.intensities)
                 memory.after(len(rows.frame_index))
                 batch = to_record_batch(self.columns, self.label, rows)
-                left = time.perf_counter()
+                left, cpu_left = time.perf_counter(), time.thread_time()
                 if self._on_rows is not None:
                     self._on_rows(rows)
                 yield batch
                 reading += time.perf_counter() - left
+                cpu_reading += time.thread_time() - cpu_left
         if not totals.frames:
             self._check_part()
         if self._original is not None:
             self._original.check()
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
         self.summary = Summary(
             frames=totals.frames,
             face_frames=totals.face_frames,
@@ -159,6 +160,11 @@ class Analysis:
                 "decode": decode.seconds,
                 "faces": found.seconds,
                 "aus": max(0.0, seconds - reading - found.waited),
+            },
+            stage_cpu_seconds={
+                "decode": decode.cpu_seconds,
+                "faces": found.cpu_seconds,
+                "aus": max(0.0, cpu_seconds - cpu_reading),
             },
             report=self._source.report,
         )

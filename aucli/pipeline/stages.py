@@ -31,7 +31,8 @@ class Stage(Generic[T]):
     """Runs ``work`` in a thread, at most ``ahead`` items before its reader. A context manager.
 
     ``seconds`` is the time that ``work`` spent on its items, without waiting for its reader; time
-    that it spends waiting for another stage is subtracted through ``source``.
+    that it spends waiting for another stage is subtracted through ``source``. ``cpu_seconds`` is
+    the CPU time of its thread, known once that has ended; libraries may have threads of their own.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Stage(Generic[T]):
         self._source = source
         self._busy = 0.0
         self.waited = 0.0
+        self.cpu_seconds = 0.0
         self._items: deque[T] = deque()
         self._change = threading.Condition()
         self._ended = False
@@ -101,6 +103,7 @@ class Stage(Generic[T]):
             # Whatever it is, it belongs to the reader: a dead thread would leave it waiting.
             self._error = error
         finally:
+            self.cpu_seconds = time.thread_time()
             with self._change:
                 self._ended = True
                 self._change.notify_all()

@@ -97,6 +97,7 @@ class Summary:
     analysed per second of work. levels: of each AU over the rows with a face; None without any.
     quality: share of the rows with a face, 0-1, for each word that the column of this name has.
     stage_seconds: time at work of each stage; they overlap, so their sum may exceed ``seconds``.
+    stage_cpu_seconds: CPU time of each stage's thread, without those of libraries.
     """
 
     frames: int
@@ -107,6 +108,7 @@ class Summary:
     levels: dict[str, Level] | None
     quality: dict[str, float]
     stage_seconds: dict[str, float]
+    stage_cpu_seconds: dict[str, float]
     report: DecodeReport
 
     @property

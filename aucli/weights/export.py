@@ -32,7 +32,7 @@ from aucli.weights.store import card_file, exported_file
 OPSET = 17
 
 
-class _Whole(nn.Module):
+class WholeNetwork(nn.Module):
     """A network in eval mode with its reading: pixels (N, H, W, 3) uint8 -> outputs by ``names``.
 
     reads: makes them, by name.
@@ -76,7 +76,7 @@ def exported_bytes(loaded: LoadedWeights) -> bytes:
         raise LibraryError(
             "export needs the library onnx; run `pip install 'aucli[export]'`"
         ) from error
-    whole, side = _whole(loaded)
+    whole, side = whole_network(loaded)
     axes = {name: {0: "n"} for name in (PIXELS, *whole.names)}
     if side is None:
         side = 64
@@ -101,22 +101,23 @@ def exported_bytes(loaded: LoadedWeights) -> bytes:
     return stream.getvalue()
 
 
-def _whole(loaded: LoadedWeights) -> tuple[_Whole, int | None]:
-    """A network with its reading, and the side of its crops in px; None takes any size."""
+def whole_network(loaded: LoadedWeights) -> tuple[WholeNetwork, int | None]:
+    """A network with its reading, and the side of its crops in px; None takes any size. Raises
+    WeightsError for one that cannot be exported."""
     card = loaded.card
     if card["kind"] == "au":
         model = au_model(loaded.net, card, loaded.name, loaded.sha256)
         assert isinstance(model.net, nn.Module)
         names = AU_OUTPUTS + LOOK_OUTPUTS if model.follows else AU_OUTPUTS
-        whole = _Whole(model.net, names, lambda crops: read_aus(model, crops, model.follows))
+        whole = WholeNetwork(model.net, names, lambda crops: read_aus(model, crops, model.follows))
         return whole.eval(), model.crop_size
     net, pixels = ready(loaded.net, "cpu"), PixelScale.of_card(card)
     if isinstance(loaded.net, LandmarkNet):
         reads = lambda crops: read_landmarks(net, pixels, crops)  # noqa: E731
-        return _Whole(net, LANDMARK_OUTPUTS, reads).eval(), card["crop_size"]
+        return WholeNetwork(net, LANDMARK_OUTPUTS, reads).eval(), card["crop_size"]
     if isinstance(loaded.net, FaceDetectorNet):
         reads = lambda images: read_detector(net, pixels, images)  # noqa: E731
-        return _Whole(net, ("boxes",), reads).eval(), None
+        return WholeNetwork(net, ("boxes",), reads).eval(), None
     raise WeightsError(
         f"{loaded.name} is a {card['architecture']}, which runs in torch only; export an AU "
         "network, or one of the project's own."
