@@ -11,7 +11,7 @@ live = analyzer.live()                          # a webcam: live.push(rgb, secon
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -28,7 +28,14 @@ from aucli.pipeline.analysis import (
     recipe,
     torch_threads,
 )
-from aucli.pipeline.batch import Job, Outcome, RowStream, TableSettings, run_batch
+from aucli.pipeline.batch import (
+    InProcess,
+    Job,
+    Outcome,
+    RowStream,
+    TableSettings,
+    run_batch,
+)
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
 from aucli.pipeline.inputs import Input, find_inputs, one_table, plan_targets, table_format
 from aucli.pipeline.journal import Journal
@@ -40,6 +47,7 @@ from aucli.pipeline.resume import Resume
 from aucli.pipeline.rows import rows_in_order
 from aucli.pipeline.selection import Selection
 from aucli.pipeline.summary import OnFrames
+from aucli.pipeline.workers import Workers, count_jobs
 from aucli.records import FrameBatch
 from aucli.table.schema import to_data_frame, to_record_batch
 from aucli.table.writer import TableFormat
@@ -174,6 +182,7 @@ class Analyzer:
         overwrite: bool = False,
         resume: bool = False,
         retry_failed: bool = False,
+        jobs: int = 1,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
         """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
@@ -181,6 +190,8 @@ class Analyzer:
         inputs: videos, pictures, folders and glob patterns. out: a folder, or one table of all
         inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default
         what ``out`` ends in.
+        jobs: inputs to analyse at the same time, each in a process of its own that loads the
+        networks; 0 takes one for every two CPU cores. 1 works in this process.
         resume: leave out inputs that an earlier call has done or could not read, see
         :class:`aucli.pipeline.resume.Resume`; with retry_failed the latter are tried again. A
         folder gets the journal ``aucli-run.jsonl``. on_outcome: called after each input.
@@ -189,6 +200,8 @@ class Analyzer:
         where inputs and ``out`` do not fit, or where tables to resume from were made with other
         settings, and InputError where there is no input at all.
         """
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
+            raise OptionError(f"jobs: {jobs!r} is not a whole number of 0 or more.")
         given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if strange := [name for name in given if not isinstance(name, str | os.PathLike)]:
             raise InputError(f"An input must be a path, got {strange[0]!r}.")
@@ -205,7 +218,7 @@ class Analyzer:
                 f"resume: {shown(place)} is one table of {len(found)} inputs; name a folder."
             )
         refuse_inputs((path for path in targets if path), self.options.reads(), "table")
-        jobs = [Job(item, target) for item, target in zip(found, targets, strict=True)]
+        planned = [Job(item, target) for item, target in zip(found, targets, strict=True)]
         settings = TableSettings(table_format(format, place), overwrite or resume)
         if set(targets) == {Path(place)}:
             journal = None
@@ -221,12 +234,18 @@ class Analyzer:
         for outcome in outcomes:
             if on_outcome is not None:
                 on_outcome(outcome)
-        for outcome in run_batch(
-            self.rows, jobs, self.columns, settings, journal=journal, resume=earlier
-        ):
-            outcomes.append(outcome)
-            if on_outcome is not None:
-                on_outcome(outcome)
+        count = count_jobs(jobs, len(planned))
+        with ExitStack() as stack:
+            engines = [InProcess(self.rows)]
+            if count > 1:
+                words: Any = asdict(self.options)
+                engines = stack.enter_context(Workers(words, count))
+            for outcome in run_batch(
+                engines, planned, self.columns, settings, journal=journal, resume=earlier
+            ):
+                outcomes.append(outcome)
+                if on_outcome is not None:
+                    on_outcome(outcome)
         return outcomes
 
     def _measure_neutral(self) -> Baseline | None:

@@ -117,11 +117,11 @@ def hear_signals() -> None:
 
 
 if __name__ == "__main__":
-    from aucli import worker
     from aucli.__main__ import main
     from aucli.faces import loading
+    from aucli.pipeline import workers
 
-    worker.MODULE = "bright_worker"
+    workers.MODULE = "bright_worker"
     analyzer.load_networks = lambda options: tiny_networks(delay_seconds=0.3)
     loading.load_faces = lambda *_: tiny_networks(delay_seconds=0.3).faces
     main()

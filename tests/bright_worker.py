@@ -32,3 +32,7 @@ def rows(self, job, on_frames=None, on_batch=lambda: None):
 analyzer.Analyzer.rows = rows
 analyzer.load_networks = lambda options: tiny_networks()
 main = worker.main
+
+
+class Served(worker.Served):
+    """Loaded by its name in a Ray worker, which so gets the tiny networks, too."""

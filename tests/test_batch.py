@@ -17,10 +17,11 @@ import pytest
 from bright_faces import NONE, ONE, TWO, hear_signals, tiny_analyzer, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
-from aucli import analyzer, worker
+from aucli import analyzer
 from aucli.cli import app
 from aucli.errors import InputError, OptionError, OutputError
-from aucli.pipeline.batch import Job, TableSettings, run_batch
+from aucli.pipeline import workers
+from aucli.pipeline.batch import InProcess, Job, TableSettings, run_batch
 from aucli.pipeline.inputs import Input
 from aucli.pipeline.journal import JOURNAL, Entry, Journal
 from aucli.pipeline.options import AnalyzeOptions
@@ -45,7 +46,7 @@ def study(tmp_path, monkeypatch) -> Path:
     (folder / "cut.avi").write_bytes(whole[: len(whole) // 2])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(analyzer, "load_networks", lambda options: tiny_networks())
-    monkeypatch.setattr(worker, "MODULE", "bright_worker")
+    monkeypatch.setattr(workers, "MODULE", "bright_worker")
     return folder
 
 
@@ -195,16 +196,16 @@ def test_a_worker_gives_the_rows_of_this_process(study):
 
 
 def test_a_worker_tells_what_is_wrong_with_its_options(study, monkeypatch):
-    monkeypatch.setattr(worker, "MODULE", "aucli.worker")
+    monkeypatch.setattr(workers, "MODULE", "aucli.worker")
     with pytest.raises(OptionError, match="every: 0 is not a whole number"):
-        worker.Worker({"every": 0})
-    monkeypatch.setattr(worker, "MODULE", "no_module_of_this_name")
+        workers.Worker({"every": 0}).ready()
+    monkeypatch.setattr(workers, "MODULE", "no_module_of_this_name")
     with pytest.raises(Exception, match="The worker process ended with 1 before its first file"):
-        worker.Worker({})
+        workers.Worker({}).ready()
 
 
 def test_the_worker_ends_with_whoever_started_it(study):
-    engine = worker.Worker({"threads": 1})
+    engine = workers.Worker({"threads": 1})
     process = engine._process
     assert process is not None and process.stdin is not None
     process.stdin.close()
@@ -544,7 +545,8 @@ def test_names_once_given_stay(study):
 def test_the_batch_itself_loads_no_torch():
     code = (
         "import sys, aucli.cli.progress, aucli.pipeline.batch, aucli.pipeline.inputs, aucli.worker,"
-        " aucli.pipeline.options, aucli.pipeline.resume; sys.exit('torch' in sys.modules)"
+        " aucli.pipeline.workers, aucli.pipeline.options, aucli.pipeline.resume;"
+        " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
@@ -563,7 +565,7 @@ def test_a_folder_of_tables_that_goes_away_costs_the_table_in_work(study):
         for name in ("face.mp4", "none.mp4")
     ]
     face, none = run_batch(
-        rows, jobs, engine.columns, TableSettings(), journal=Journal(Path("out"))
+        [InProcess(rows)], jobs, engine.columns, TableSettings(), journal=Journal(Path("out"))
     )
     assert str(face.error) == (
         "Cannot write out/face.parquet: No such file or directory; choose another place."

@@ -14,10 +14,10 @@ import pytest
 from bright_faces import NONE, ONE, hear_signals, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
-from aucli import analyzer, worker
+from aucli import analyzer
 from aucli.cli import app
 from aucli.errors import OutputError, WeightsError
-from aucli.pipeline import rows
+from aucli.pipeline import rows, workers
 from aucli.pipeline.inputs import Input, find_inputs, plan_targets, table_format
 from aucli.pipeline.journal import JOURNAL
 from aucli.table.writer import FORMATS, read_provenance
@@ -49,7 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     models = tiny_networks()
     monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
-    monkeypatch.setattr(worker, "MODULE", "bright_worker")
+    monkeypatch.setattr(workers, "MODULE", "bright_worker")
     return folder
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def crops() -> np.ndarray:
     from aucli.video.source import open_video
 
     table = Analyzer(every=12, landmarks_xy=True).frame(DEMO)
-    assert table["success"].all()
+    assert table["success"].to_numpy().all()
     points = [table[[f"{axis}_{i}" for i in range(68)]].to_numpy() for axis in "xy"]
     strong = np.argsort(-table["AU12_r"].to_numpy())[:6]
     landmarks = np.stack(points, 2)[strong]
@@ -65,9 +66,9 @@ def test_faces_are_found_as_in_torch(crops: np.ndarray) -> None:
         ("detector", load_detector, rng.integers(0, 256, (2, 90, 150, 3), np.uint8)),
         ("landmarks", load_landmarker, crops),
     ):
-        network, _ = load("builtin")
+        network: Any = load("builtin")[0]
         loaded = cards.load_weights("builtin", kind)
-        own = type(network)(loaded.net)  # type: ignore[call-arg]
+        own = type(network)(loaded.net)
         assert isinstance(network.net, OnnxNetwork) and isinstance(own.net, TorchNetwork)
         found, expected = network.net(pixels), own.net(pixels)
         assert found.keys() == expected.keys()

@@ -18,7 +18,7 @@ FLOORS = (
     {"weights"},
     {"faces"},
     {"datasets", "pipeline"},
-    {"analyzer", "report"},
+    {"analyzer", "cluster", "report"},
     {"bench", "estimate", "evaluation", "worker"},
     {"comparison", "train"},
     {"cli"},

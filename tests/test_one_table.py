@@ -10,9 +10,9 @@ import pytest
 from bright_faces import NONE, ONE, TWO, tiny_analyzer, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
-from aucli import analyzer, worker
+from aucli import analyzer
 from aucli.cli import app
-from aucli.pipeline import batch, held
+from aucli.pipeline import batch, held, workers
 from aucli.report import methods
 from aucli.report.study import read_faces
 from aucli.table.reading import read_table
@@ -25,7 +25,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     models = tiny_networks()
     monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
-    monkeypatch.setattr(worker, "MODULE", "bright_worker")
+    monkeypatch.setattr(workers, "MODULE", "bright_worker")
     folder = tmp_path / "study"
     (folder / "a").mkdir(parents=True)
     (folder / "b").mkdir()

@@ -9,8 +9,9 @@ import pytest
 from bright_faces import NONE, ONE, tiny_networks, write_clip
 from typer.testing import CliRunner, Result
 
-from aucli import analyzer, worker
+from aucli import analyzer
 from aucli.cli import app
+from aucli.pipeline import workers
 from aucli.table.reading import read_table
 
 
@@ -25,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     models = tiny_networks()
     monkeypatch.setattr(analyzer, "load_networks", lambda options: models)
-    monkeypatch.setattr(worker, "MODULE", "bright_worker")
+    monkeypatch.setattr(workers, "MODULE", "bright_worker")
     return tmp_path
 
 

@@ -117,7 +117,7 @@ def run_form(path: Path, form: Form) -> int:
 
 def _run_serial(source: FrameSource, form: Form) -> int:
     networks, options = form.networks, form.options
-    columns = options.columns(networks.au.aus, networks.au.sides)
+    columns = networks.columns(options)
     frames = 0
     with source, torch_threads(options.threads):
         finder = networks.faces.finder(source.unrelated)

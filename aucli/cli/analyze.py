@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -150,6 +150,28 @@ def analyze(
         bool,
         typer.Option("--retry-failed", help="With --resume: try failed and damaged inputs again."),
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=0,
+            help="Analyze N inputs at the same time; they share the CPU. 0: one for every two "
+            "cores. Default: 1, and with Ray as many as there is room for.",
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where the jobs run: in processes of this computer, or as Ray actors."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --engine ray: a cluster; auto is one that runs on this computer. Default: "
+            "RAY_ADDRESS, else a Ray of its own.",
+        ),
+    ] = None,
     overwrite: shared.Overwrite = False,
     dry_run: Annotated[
         bool,
@@ -181,7 +203,7 @@ def analyze(
     from aucli.cli.console import log_to, note
     from aucli.cli.progress import Reporter
     from aucli.files import refuse_inputs, shown
-    from aucli.pipeline.batch import Job, TableSettings, run_batch
+    from aucli.pipeline.batch import InProcess, Job, TableSettings, run_batch
     from aucli.pipeline.inputs import (
         find_inputs,
         one_table,
@@ -194,6 +216,7 @@ def analyze(
     from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import AnalyzeOptions
     from aucli.pipeline.resume import Resume
+    from aucli.pipeline.workers import Workers, count_jobs
     from aucli.table.openface import left_out
     from aucli.table.writer import provenance_file
     from aucli.video.stills import overlay_files
@@ -201,6 +224,8 @@ def analyze(
     shared.check_spaces(spaces, format_)
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
+    if ray_address is not None and engine != "ray":
+        raise typer.BadParameter("it goes with --engine ray.", param_hint="--ray-address")
     if resume and out == "-":
         raise typer.BadParameter("the standard output keeps no tables.", param_hint="--resume")
     if report and out == "-":
@@ -242,65 +267,65 @@ def analyze(
         refuse_inputs([log], read, "log")
         if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
             raise typer.BadParameter("a table or the journal is there.", param_hint="--log")
-    jobs = [
+    planned = [
         Job(item, target, stem, frames, film)
         for item, target, stem, film in zip(found, targets, stems, overlays, strict=True)
     ]
     # One input alone leaves nothing beside its table, unless a folder was named for it.
-    alone = len(jobs) + len(problems) == 1 and out is None and not resume
+    alone = len(planned) + len(problems) == 1 and out is None and not resume
     if alone or out == "-" or set(targets) == {Path(out or "")}:
         journal = None
     page = _page(journal, targets, resume or overwrite) if report else None
     told = shared.told_of_file(ctx)
     settings = TableSettings(table_format(format_, out), overwrite or resume, spaces, told)
-    if len(jobs) < 2:  # of a batch they are checked by the worker, which loads torch anyway
+    if len(planned) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
     with log_to(log), ExitStack() as stack:
-        reporter = Reporter(len(jobs) + len(problems), quiet)
+        reporter = Reporter(len(planned) + len(problems), quiet)
         if passed_over and not quiet:
             note(passed_over_words(passed_over))
         for name, sentence in problems.items():
             reporter.failed(name, sentence)
         # Mistakes that need no network come to light before the networks are loaded.
-        jobs = _without_mistakes(jobs, settings.overwrite, reporter, journal)
-        if not jobs:
+        planned = _without_mistakes(planned, settings.overwrite, reporter, journal)
+        if not planned:
             raise typer.Exit(reporter.exit_code)
         if dry_run:
-            _show_estimate(jobs, options, settings.format, reporter)
+            _show_estimate(planned, options, settings.format, reporter)
             raise typer.Exit(reporter.exit_code)
-        if len(jobs) == 1:
+        if engine == "ray":
+            from aucli.cluster import RayWorkers
+
+            count = len(planned)
+            engines = RayWorkers(options, jobs or 0, count, ray_address, stall_timeout)
+            analyzer = stack.enter_context(engines)[0]
+        elif len(planned) == 1:
             from aucli.analyzer import Analyzer
 
-            engine = Analyzer(**options)
-            draw = worker.draw
+            analyzer = Analyzer(**options)
+            engines = [InProcess(analyzer.rows, worker.draw)]
         else:
-            engine = stack.enter_context(worker.Worker(options, stall_timeout))
-            draw = engine.draw
+            count = count_jobs(1 if jobs is None else jobs, len(planned))
+            engines = stack.enter_context(Workers(options, count, stall_timeout))
+            analyzer = engines[0]
         earlier = None
         if resume:
-            earlier = Resume(engine.recipe, journal, retry_failed)
+            earlier = Resume(analyzer.recipe, journal, retry_failed)
             if not overwrite:
-                earlier.check(job.target for job in jobs if job.target is not None)
+                earlier.check(job.target for job in planned if job.target is not None)
         with reporter:
             for outcome in run_batch(
-                engine.rows,
-                jobs,
-                engine.columns,
-                settings,
-                reporter.begin,
-                journal,
-                earlier,
-                lambda job: draw(job, reporter.begin_overlay(job)),
+                engines, planned, analyzer.columns, settings, reporter.watch, journal, earlier
             ):
                 if reporter.total == 1 and outcome.is_bug:
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]
                 reporter.show(outcome)
-        reporter.close_with_summary()
-        if openface and not quiet and (absent := left_out(engine.columns.schema())):
+        reporter.close_with_summary(planned)
+        if openface and not quiet and (absent := left_out(analyzer.columns.schema())):
             note(absent)
         code = reporter.exit_code
         if page is not None:
-            code = max(code, _write_report(page, journal, jobs, quiet))
+            code = max(code, _write_report(page, journal, planned, quiet))
     raise typer.Exit(code)
 
 

@@ -97,9 +97,13 @@ class Bar:
         """Another bar, below this one."""
         return Bar(self._progress, what, total)
 
+    def end(self) -> None:
+        """Hide it until it begins again."""
+        self._progress.update(self._task, visible=False)
+
     def begin(self, what: str, total: float | None = None) -> None:
         """Start again for the next piece of work."""
-        self._progress.reset(self._task, description=what, total=total, words="")
+        self._progress.reset(self._task, description=what, total=total, visible=True, words="")
 
     def move(self, done: float, total: float | None = None, words: str = "") -> None:
         """Show so much done. total: where it is known by now."""

@@ -3,6 +3,7 @@
 import statistics
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from rich import box
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from aucli.cli import stopping
 from aucli.cli.console import Bar, console, log, note, progress_bar, warn
-from aucli.pipeline.batch import Bug, Job, Outcome
+from aucli.pipeline.batch import Bug, Job, Outcome, Watch
 from aucli.pipeline.summary import OnFrames, Summary
 
 PLAIN_SECONDS = 60.0  # between two lines where stderr is no terminal
@@ -19,8 +20,18 @@ SAID_SHARE = 0.1  # of the rows with a face, from which a word of their quality 
 SHOWN_INPUTS = 40  # of a batch; of a larger one only those with something to say
 
 
+class _Doing:
+    """An input that is in work: its bar, and how far it is."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.share = 0.0
+        self.words = ""
+
+
 class Reporter:
-    """Counts what went well and what did not, with bars where stderr is a terminal.
+    """Counts what went well and what did not, with bars where stderr is a terminal: one for the
+    batch, and one for each input that is in work.
 
     A context manager around the work. total: inputs. quiet: errors only.
     """
@@ -32,6 +43,9 @@ class Reporter:
         self._told: list[tuple[str, str]] = []  # label, reason of inputs that were never begun
         self._outcomes: list[Outcome] = []
         self._said_at = 0.0
+        self._seconds = 0.0  # of the whole work
+        self._doing: dict[str, _Doing] = {}  # label -> what is in work
+        self._free: list[Bar] = []
         self._bar: Bar
         self._batch: Bar | None = None
         self._open = ExitStack()
@@ -44,42 +58,64 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         self._bar = self._open.enter_context(progress_bar(quiet=self.quiet))
         if self.total > 1:
-            self._batch = self._bar.beside(f"{self.total} inputs", self.total)
-        self._said_at = time.monotonic()
+            self._batch = self._bar
+            self._batch.begin(f"{self.total} inputs", self.total)
+        else:
+            self._free = [self._bar]
+        self._said_at = self._began_at = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._seconds = time.monotonic() - self._began_at
         self._open.close()
+
+    @property
+    def watch(self) -> Watch:
+        """What tells us how the batch goes."""
+        return Watch(self.begin, self.begin_overlay, warn)
 
     def begin(self, job: Job) -> OnFrames:
         """Start the bar of the next input; returns what moves it."""
-        stopping.check()
-        count = f"[{self._count + 1}/{self.total}] " if self.total > 1 else ""
-        self._bar.begin(count + job.input.label)
+        label = job.input.label
+        number = self._count + len(self._doing.keys() | {label})
+        count = f"[{number}/{self.total}] " if self.total > 1 else ""
+        doing = self._begin(label, count + label)
         start = time.perf_counter()
 
         def on_frames(done: int, declared: int) -> None:
             stopping.check()
             fps = done / max(time.perf_counter() - start, 1e-9)
-            share = min(done / declared, 1) if declared else 0.0
-            words = f"{share:.0%} {fps:.1f} fps" if declared else f"{fps:.1f} fps"
-            self._bar.move(done, declared or None, words)
-            self._move_batch(share)
-            self._say_plainly(f"{count}{job.input.label}: frame {done}, {words}")
+            doing.share = min(done / declared, 1) if declared else 0.0
+            words = f"{doing.share:.0%} {fps:.1f} fps" if declared else f"{fps:.1f} fps"
+            doing.bar.move(done, declared or None, words)
+            doing.words = f"{count}{label}: frame {done}, {words}"
+            self._move_batch()
+            self._say_plainly()
 
         return on_frames
 
     def begin_overlay(self, job: Job) -> OnFrames:
         """Start the bar of an overlay; returns what moves it."""
-        stopping.check()
-        self._bar.begin(f"{job.input.label}: overlay")
+        label = job.input.label
+        doing = self._begin(label, f"{label}: overlay")
 
         def on_frames(done: int, declared: int) -> None:
             stopping.check()
-            self._bar.move(done, declared or None, f"frame {done}")
-            self._say_plainly(f"{job.input.label}: overlay, frame {done}")
+            doing.bar.move(done, declared or None, f"frame {done}")
+            doing.words = f"{label}: overlay, frame {done}"
+            self._say_plainly()
 
         return on_frames
+
+    def _begin(self, label: str, what: str) -> _Doing:
+        stopping.check()
+        doing = self._doing.pop(label, None)
+        bar = (
+            doing.bar if doing else self._free.pop() if self._free else self._bar.beside(what, None)
+        )
+        bar.begin(what)
+        self._doing[label] = _Doing(bar)
+        return self._doing[label]
 
     def failed(self, label: str, sentence: str) -> None:
         """Tell why an input was not begun."""
@@ -96,7 +132,10 @@ class Reporter:
         """Say what came of an input; a damaged one counts as failed."""
         label = outcome.job.input.label
         self._outcomes.append(outcome)
-        self._move_batch(0.0)
+        if doing := self._doing.pop(label, None):
+            doing.bar.end()
+            self._free.append(doing.bar)
+        self._move_batch()
         if outcome.earlier is not None and outcome.error is None:
             if not outcome.ok:
                 self._failed(f"{label}: {outcome.state} in an earlier run: {outcome.reason}")
@@ -127,20 +166,23 @@ class Reporter:
         self.failures += 1
         note(f"aucli: {sentence}")
 
-    def _move_batch(self, share: float) -> None:
+    def _move_batch(self) -> None:
         if self._batch is not None:
             done = self._count
+            share = sum(doing.share for doing in self._doing.values())
             self._batch.move(done + share, self.total, f"{done} of {self.total}")
 
-    def _say_plainly(self, line: str) -> None:
+    def _say_plainly(self) -> None:
+        """Now and then a line for each input in work, where there is no bar to look at."""
         now = time.monotonic()
         if now - self._said_at < PLAIN_SECONDS:
             return
         self._said_at = now
-        if console.is_terminal:
-            log(line)
-        elif not self.quiet:
-            note(line)
+        for line in filter(None, [doing.words for doing in self._doing.values()]):
+            if console.is_terminal:
+                log(line)
+            elif not self.quiet:
+                note(line)
 
     def _done(self, label: str, where: str, summary: Summary) -> None:
         if summary.damage:
@@ -190,17 +232,22 @@ class Reporter:
             first = outcome.overlay[0]
             note(f"{label}: overlay -> {first if count == 1 else f'{count} pictures, {first} ...'}")
 
-    def close_with_summary(self) -> None:
-        """Print the AUs, a row for each input of a batch, the speed and the count of failures."""
+    def close_with_summary(self, jobs: Sequence[Job]) -> None:
+        """Print the AUs, a row for each input of a batch, the speed and the count of failures.
+
+        jobs: in the order in which the rows stand.
+        """
         if self.quiet:
             return
+        turn = {job.input.label: number for number, job in enumerate(jobs)}
+        self._outcomes.sort(key=lambda outcome: turn.get(outcome.job.input.label, -1))
         summaries = [o.summary for o in self._outcomes if o.summary is not None]
         if any(summary.face_rows for summary in summaries):
             console.print(_intensities(summaries))
         if self.total > 1:
             console.print(self._inputs())
         if summaries:
-            note(_work(summaries))
+            note(_work(summaries, self._seconds))
         if self.total > 1:
             skipped = sum(outcome.earlier is not None for outcome in self._outcomes)
             earlier = f", {skipped} of them by an earlier run" if skipped else ""
@@ -259,10 +306,11 @@ def _intensities(summaries: list[Summary]) -> Table:
     return table
 
 
-def _work(summaries: list[Summary]) -> str:
-    """Frames, speed and each stage's share of the work."""
+def _work(summaries: list[Summary], passed_seconds: float) -> str:
+    """Frames, speed and each stage's share of the work. passed_seconds: less than the sum, where
+    several inputs were in work at the same time."""
     frames = sum(s.frames for s in summaries)
-    seconds = sum(s.seconds for s in summaries)
+    seconds = min(sum(s.seconds for s in summaries), passed_seconds)
     spent = {
         name: sum(s.stage_seconds[name] for s in summaries) for name in ("decode", "faces", "aus")
     }

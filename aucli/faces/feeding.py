@@ -26,7 +26,7 @@ def resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return frame
     # A copy only where the decoder's array is turned, which Pillow does not take.
     image = Image.fromarray(np.ascontiguousarray(frame))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def scaled_size(frame: np.ndarray, scale: float) -> tuple[int, int]:

@@ -1,11 +1,12 @@
-"""Many inputs to tables: one after the other, going on after a failure, or where a run stopped.
+"""Many inputs to tables: one after the other or several at a time, going on after a failure, or
+where a run stopped.
 
-The engine yields what came of each input and shows nothing; whoever runs it says so to the user.
-It loads no network: the rows come from a :class:`Rows`, in this process or in another.
+The batch yields what came of each input and shows nothing; whoever runs it says so to the user.
+It loads no network: the rows come from engines, in this process or in others.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from aucli.files import refuse_existing, sweep_part
 from aucli.pipeline.held import Held
 from aucli.pipeline.inputs import Input, map_pictures, one_table
 from aucli.pipeline.journal import Entry, Journal, State
+from aucli.pipeline.lanes import JOBS_AHEAD, Call, Engine, side_by_side
 from aucli.pipeline.original import Stamp, stamp
 from aucli.pipeline.resume import Resume
 from aucli.pipeline.summary import OnFrames, Summary
@@ -28,6 +30,10 @@ from aucli.video.stills import overlay_files
 
 class Bug(Exception):
     """A fault of aucli's own in another process; the text is its traceback."""
+
+
+class WorkerLost(InputError):
+    """A worker was lost while it did a job, perhaps through no fault of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,34 +145,78 @@ RowStream = Generator[pa.RecordBatch, None, tuple[Outcome, dict[str, Any]]]
 class Rows(Protocol):
     """Rows of a job as Arrow batches; at the end what came of it, and the table's provenance.
 
-    Raises AucliError, or a bug, where the job fails. ``Analyzer.rows`` and ``Worker.rows``.
+    Raises AucliError, or a bug, where the job fails. ``Analyzer.rows`` and
+    ``RemoteWorker.rows``.
     """
 
     def __call__(self, job: Job, on_frames: OnFrames | None = None) -> RowStream: ...
 
 
-# Draws the overlay of a job whose table is there, and returns its files.
-Draw = Callable[[Job], tuple[Path, ...]]
+class InProcess:
+    """An engine in this process: one that has rows, and draws overlays where it is told how."""
+
+    tries = 1
+
+    def __init__(self, rows: Rows, draw: Callable[..., tuple[Path, ...]] | None = None) -> None:
+        self._rows = rows
+        self._draw = draw
+
+    def rows(self, job: Job, on_frames: OnFrames | None = None) -> RowStream:
+        return self._rows(job, on_frames)
+
+    def draw(self, job: Job, on_frames: OnFrames | None = None) -> tuple[Path, ...]:
+        assert self._draw is not None
+        return self._draw(job, on_frames)
+
+    def ready(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+OnBegin = Callable[[Job], OnFrames | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how a batch goes; all are called in the thread that runs it.
+
+    begin: before each input; what it returns is called with the frames done. begin_overlay: the
+    same of an overlay. lost: a sentence of a worker that was lost, which costs no input.
+    """
+
+    begin: OnBegin = lambda job: None
+    begin_overlay: OnBegin = lambda job: None
+    lost: Callable[[str], None] = lambda sentence: None
+
+    def not_started(self, error: Exception) -> None:
+        """Tell of an engine whose jobs the others do."""
+        self.lost(f"A worker could not be started, the others go on: {error}")
+
+    def again(self, job: Job) -> None:
+        """Tell of a job that is begun again."""
+        self.lost(f"{job.input.path}: the worker that read it was lost, so it is begun again.")
 
 
 def run_batch(
-    rows: Rows,
+    engines: Sequence[Engine],
     jobs: Iterable[Job],
     columns: Columns,
     settings: TableSettings,
-    on_begin: Callable[[Job], OnFrames | None] = lambda job: None,
+    watch: Watch = Watch(),
     journal: Journal | None = None,
     resume: Resume | None = None,
-    draw: Draw | None = None,
 ) -> Iterator[Outcome]:
-    """Analyse each job's input into its table, in order.
+    """Analyse each job's input into its table. Several engines do so at the same time, and
+    outcomes come as they are; of the standard output and of one table for all, in the order of the
+    jobs.
 
     Where all jobs name the same table, it gets the rows of each input once they are complete. It
     appears at the end, where any input has rows, and is never resumed.
 
-    on_begin: called before each; what it returns is called with the frames done. journal: notes
-    every outcome. resume: tells which inputs an earlier run has done; these are not analysed
-    again. draw: makes the overlays that the jobs ask for.
+    journal: notes every outcome. resume: tells which inputs an earlier run has done; these are not
+    analysed again.
     Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
     where the reader of the standard output is gone, and OutputError where the one table of all
     cannot be written; every other error becomes an outcome.
@@ -174,35 +224,89 @@ def run_batch(
     jobs = list(jobs)
     schema = columns.schema()
     if one := one_table(job.target for job in jobs):
-        yield from _run_together(rows, jobs, one, schema, settings, on_begin)
+        yield from _run_together(engines, jobs, one, schema, settings, watch)
         return
-    told: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        stream = None
-        if any(job.target is None for job in jobs):
-            stream = stack.enter_context(settings.writer(None, schema))
-        for job in jobs:
-            before = stamp(job.input.path)
-            provenance: dict[str, Any] = {}
-            try:
-                if resume is not None and (
-                    earlier := resume.done_before(job.input.path, job.target, job.pictures)
-                ):
-                    yield _with_overlay(Outcome(job, earlier=earlier), draw)
-                    continue
-                outcome, provenance = _run(rows, job, stream, schema, settings, on_begin(job))
-            except BrokenPipeError:
+    if any(job.target is None for job in jobs):
+        yield from _run_to_stdout(engines, jobs, schema, settings, watch)
+        return
+
+    def work(engine: Engine, job: Job, call: Call) -> tuple[Outcome, Stamp | None, str | None]:
+        before = stamp(job.input.path)
+        provenance: dict[str, Any] = {}
+        try:
+            if resume is not None and (
+                earlier := resume.done_before(job.input.path, job.target, job.pictures)
+            ):
+                return _with_overlay(Outcome(job, earlier=earlier), engine, watch, call), None, None
+            outcome, provenance = _run(engine, job, schema, settings, watch, call)
+        except Exception as error:
+            outcome = Outcome(job, as_memory_lack(error) or error)
+        outcome = _with_overlay(outcome, engine, watch, call)
+        return outcome, before, provenance.get("input", {}).get("sha256")
+
+    for outcome, before, sha256 in side_by_side(engines, jobs, work, on_lost=watch.not_started):
+        yield noted(None if outcome.earlier else journal, outcome, before, sha256)
+
+
+def _run(
+    engine: Engine, job: Job, schema: pa.Schema, settings: TableSettings, watch: Watch, call: Call
+) -> tuple[Outcome, dict[str, Any]]:
+    """One input into its own table."""
+    assert job.target is not None
+    sweep_part(job.target)
+    job.check(settings.overwrite)
+    for tried in range(1, engine.tries + 1):
+        try:
+            with settings.writer(job.target, schema) as writer:
+                found = engine.rows(job, _told(watch.begin, job, call))
+                outcome, provenance = _written(found, writer.write, settings)
+                writer.provenance = provenance
+            return outcome, provenance
+        except WorkerLost:
+            if tried == engine.tries:
                 raise
-            except Exception as error:
-                outcome = Outcome(job, as_memory_lack(error) or error)
-            if job.target is None and provenance:
-                told.append(
-                    provenance if len(jobs) == 1 else {"video": job.input.label} | provenance
-                )
-            outcome = _with_overlay(outcome, draw)
-            yield noted(journal, outcome, before, provenance.get("input", {}).get("sha256"))
-        if stream is not None:
-            stream.provenance = told[0] if told and len(jobs) == 1 else {"inputs": told}
+            call(watch.again, job)
+    raise AssertionError("a job is tried at least once")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What came of an input, and its rows, which wait for their turn; of a failed one those that
+    came before the failure. The provenance of a failed one is empty."""
+
+    outcome: Outcome
+    provenance: dict[str, Any]
+    held: Held[pa.RecordBatch]
+
+
+def _keep(
+    engine: Engine, job: Job, share: int, settings: TableSettings, watch: Watch, call: Call
+) -> _Kept:
+    for tried in range(1, engine.tries + 1):
+        held = Held[pa.RecordBatch](share)
+        try:
+            found = engine.rows(job, _told(watch.begin, job, call))
+            return _Kept(*_written(found, held.add, settings), held)
+        except Exception as error:
+            if not isinstance(error, WorkerLost) or tried == engine.tries:
+                return _Kept(Outcome(job, as_memory_lack(error) or error), {}, held)
+            held.close()
+            call(watch.again, job)
+    raise AssertionError("a job is tried at least once")
+
+
+def _kept_in_turn(
+    engines: Sequence[Engine], jobs: Sequence[Job], settings: TableSettings, watch: Watch
+) -> Iterator[tuple[Outcome, dict[str, Any], Held[pa.RecordBatch]]]:
+    """What came of each input, in their order."""
+    share = JOBS_AHEAD if len(engines) > 1 else 1
+
+    def work(engine: Engine, job: Job, call: Call) -> _Kept:
+        return _keep(engine, job, share, settings, watch, call)
+
+    for kept in side_by_side(engines, jobs, work, in_order=True, on_lost=watch.not_started):
+        with kept.held:
+            yield kept.outcome, kept.provenance, kept.held
 
 
 class _NothingToWrite(Exception):
@@ -210,12 +314,12 @@ class _NothingToWrite(Exception):
 
 
 def _run_together(
-    rows: Rows,
-    jobs: list[Job],
+    engines: Sequence[Engine],
+    jobs: Sequence[Job],
     target: Path,
     schema: pa.Schema,
     settings: TableSettings,
-    on_begin: Callable[[Job], OnFrames | None],
+    watch: Watch,
 ) -> Iterator[Outcome]:
     """Several inputs into one table. Raises OutputError where it cannot be written."""
     told: list[dict[str, Any]] = []
@@ -224,50 +328,72 @@ def _run_together(
         suppress(_NothingToWrite),
         settings.writer(target, schema) as table,
     ):
-        for job in jobs:
-            with Held[pa.RecordBatch]() as held:
-                try:
-                    outcome, provenance = _written(rows(job, on_begin(job)), held.add, settings)
-                except Exception as error:
-                    yield Outcome(job, as_memory_lack(error) or error)
-                    continue
+        for outcome, provenance, held in _kept_in_turn(engines, jobs, settings, watch):
+            if provenance:
                 for batch in held:
                     table.write(batch)
-            told.append({"video": job.input.label} | provenance)
+                told.append({"video": outcome.job.input.label} | provenance)
             yield outcome
         if not told:
             raise _NothingToWrite
         table.provenance = {"inputs": told}
 
 
-def _run(
-    rows: Rows,
-    job: Job,
-    stream: TableWriter | None,
+def _run_to_stdout(
+    engines: Sequence[Engine],
+    jobs: Sequence[Job],
     schema: pa.Schema,
     settings: TableSettings,
-    on_frames: OnFrames | None,
-) -> tuple[Outcome, dict[str, Any]]:
-    if job.target is not None:
-        sweep_part(job.target)
-    job.check(settings.overwrite)
-    if job.target is None:
-        assert stream is not None
-        return _written(rows(job, on_frames), stream.write, settings)
-    with settings.writer(job.target, schema) as writer:
-        outcome, provenance = _written(rows(job, on_frames), writer.write, settings)
-        writer.provenance = provenance
-    return outcome, provenance
+    watch: Watch,
+) -> Iterator[Outcome]:
+    """Inputs onto the standard output; of a single engine batch by batch."""
+    told: list[dict[str, Any]] = []
+    with settings.writer(None, schema) as stream:
+        if len(engines) == 1 and engines[0].tries == 1:
+            found = (_streamed(engines[0], job, stream, settings, watch) for job in jobs)
+        else:
+            found = _kept_in_turn(engines, jobs, settings, watch)
+        for outcome, provenance, held in found:
+            for batch in held:
+                stream.write(batch)
+            if provenance:
+                label = {} if len(jobs) == 1 else {"video": outcome.job.input.label}
+                told.append(label | provenance)
+            yield outcome
+        stream.provenance = told[0] if told and len(jobs) == 1 else {"inputs": told}
 
 
-def _with_overlay(outcome: Outcome, draw: Draw | None) -> Outcome:
+def _streamed(
+    engine: Engine, job: Job, stream: TableWriter, settings: TableSettings, watch: Watch
+) -> tuple[Outcome, dict[str, Any], Iterable[pa.RecordBatch]]:
+    try:
+        return *_written(engine.rows(job, watch.begin(job)), stream.write, settings), ()
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return Outcome(job, as_memory_lack(error) or error), {}, ()
+
+
+def _told(on_begin: OnBegin, job: Job, call: Call) -> OnFrames:
+    """What tells of a job's frames, in the thread that runs the batch."""
+    told: list[OnFrames | None] = []
+    call(lambda: told.append(on_begin(job)))
+
+    def tell(done: int, declared: int) -> None:
+        if (on_frames := told[0]) is not None:
+            on_frames(done, declared)
+
+    return lambda done, declared: call(tell, done, declared)
+
+
+def _with_overlay(outcome: Outcome, engine: Engine, watch: Watch, call: Call) -> Outcome:
     """The outcome, with its overlay drawn where it lacks one; the table is good nevertheless."""
     job = outcome.job
     there = job.target is not None and job.target.exists() and outcome.error is None
-    if draw is None or not there or not job.lacks_overlay():
+    if not there or not job.lacks_overlay():
         return outcome
     try:
-        return replace(outcome, overlay=draw(job))
+        return replace(outcome, overlay=engine.draw(job, _told(watch.begin_overlay, job, call)))
     except Exception as error:
         return replace(outcome, error=as_memory_lack(error) or error)
 

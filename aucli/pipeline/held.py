@@ -15,15 +15,22 @@ T = TypeVar("T")
 class Held(Generic[T]):
     """Blocks of rows that wait: first in, first out, as often as they are asked for.
 
-    A context manager; leaving it lets go of them.
+    share: in memory, of :data:`HELD_BYTES`, where so many wait at once. A context manager; leaving
+    it lets go of them.
     """
 
-    def __enter__(self) -> "Held[T]":
-        self._file = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)
+    def __init__(self, share: int = 1) -> None:
+        self._file = tempfile.SpooledTemporaryFile(HELD_BYTES // share)  # noqa: SIM115
         self._blocks = 0
+
+    def __enter__(self) -> "Held[T]":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the blocks."""
         self._file.close()
 
     def add(self, block: T) -> None:

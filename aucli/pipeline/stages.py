@@ -4,12 +4,13 @@ A stage is an iterator that runs in a thread of its own. The reader sees its ite
 the place where it failed, its own error. Closing a channel from either end stops the other.
 """
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
+
+from aucli.pipeline.cores import usable_cores
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ NETWORK_STAGES = 2
 
 def threads_of_stage(threads: int) -> int:
     """CPU threads of each stage that runs networks. threads: of all; 0 is one a core."""
-    return max(1, (threads or os.cpu_count() or 1) // NETWORK_STAGES)
+    return max(1, (threads or usable_cores()) // NETWORK_STAGES)
 
 
 class _Closed(Exception):

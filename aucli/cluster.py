@@ -1,0 +1,255 @@
+"""Workers as Ray actors: on this computer, or on a cluster that Ray runs.
+
+Each does what a worker process does (:mod:`aucli.worker`), one job at a time; tables, journal and
+messages stay with us. A job whose actor is lost is begun again by another one. Inputs, and what
+workers write themselves (overlays, pictures of maps), lie where all of the computers see them.
+"""
+
+import importlib
+import math
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aucli.errors import AucliError, InputError, LibraryError, OptionError, first_line
+from aucli.pipeline import workers
+from aucli.pipeline.batch import Job, WorkerLost
+from aucli.pipeline.cores import usable_cores
+from aucli.pipeline.workers import CORES_PER_JOB, STALL_SECONDS, RemoteWorker, count_jobs
+
+if TYPE_CHECKING:
+    from aucli.pipeline.options import OptionWords
+
+TRIES = 3
+JOBS_PER_GPU = 4
+MESSAGES_AHEAD = 16  # that wait for us; then the actor waits
+POLL_SECONDS = 0.5
+CONNECT_SECONDS = 10.0
+STORE_BYTES = 256 * 2**20  # of a Ray of our own: rows are small and soon fetched
+SOCKET_BYTES = 40  # of a folder's name, so that Ray's sockets in it keep within 107
+# A Ray of our own listens on the network: nobody else can know this word.
+_TOKEN = secrets.token_hex(32)
+
+
+class RayWorker(RemoteWorker):
+    """An Analyzer in a Ray actor. start: makes the actor. stall_seconds: see
+    :class:`aucli.pipeline.workers.Worker`."""
+
+    tries = TRIES
+
+    def __init__(self, start: Callable[[], Any], stall_seconds: float) -> None:
+        self._start = start
+        self._stall_seconds = stall_seconds
+        self._closed = False
+        self._is_ready = False
+        self._actor: Any = start()
+
+    def ready(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        if self._is_ready:
+            return
+        try:
+            self._refuse_closed()
+            if self._actor is None:
+                self._actor = self._start()
+            said = self._actor.ready.remote()
+            while not ray.wait([said], timeout=POLL_SECONDS)[0]:
+                self._refuse_closed()
+            message = ray.get(said)
+            if message[0] == "error":
+                raise message[1]
+        except RayError as error:
+            self._drop()
+            raise AucliError(f"A Ray worker cannot start ({first_line(error)}).") from error
+        except BaseException:
+            self._drop()
+            raise
+        _, self.columns, self.recipe = message
+        self._is_ready = True
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        import ray
+
+        actor, self._actor, self._is_ready = self._actor, None, False
+        if actor is not None and ray.is_initialized():
+            ray.kill(actor)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise AucliError("The Ray worker was ended.")
+
+    def _messages(self, what: str, job: Job) -> Iterator[tuple[Any, ...]]:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        name = job.input.path
+        actor = self._actor
+        self._refuse_closed()
+        try:
+            serve = actor.serve.options(
+                num_returns="streaming", _generator_backpressure_num_objects=MESSAGES_AHEAD
+            )
+            stream = serve.remote(what, job)
+            heard = time.monotonic()
+            while True:
+                if not ray.wait([stream], timeout=POLL_SECONDS, fetch_local=False)[0]:
+                    self._refuse_closed()
+                    if 0 < self._stall_seconds < time.monotonic() - heard:
+                        raise InputError(
+                            f"{name}: nothing came of it for {self._stall_seconds:g} s, so it was "
+                            "given up; convert it again."
+                        )
+                    continue
+                yield from ray.get(next(stream))
+                heard = time.monotonic()
+        except RayTaskError:
+            raise  # a bug
+        except RayError as error:
+            raise WorkerLost(
+                f"{name}: the worker that read it was lost {self.tries} times; convert it again, "
+                "or give the workers more memory."
+            ) from error
+
+
+class RayWorkers(list[RayWorker]):
+    """Actors for the jobs of a batch, on a cluster or on a Ray of our own, which ends with us.
+
+    jobs: how many; 0 takes as many as there is room for, and never more than inputs. address: of
+    the cluster, 'auto' for one that runs on this computer; None takes what the variable
+    RAY_ADDRESS says, else this computer alone. Where the cluster has GPUs and the options do not
+    say otherwise, the actors share them.
+
+    Raises what ``Analyzer(**options)`` raises, LibraryError without Ray, OptionError for a GPU by
+    its number, and AucliError where Ray does not answer. A context manager.
+    """
+
+    def __init__(
+        self,
+        options: "OptionWords",
+        jobs: int,
+        inputs: int,
+        address: str | None = None,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        super().__init__()
+        if ":" in str(options.get("device", "")):
+            raise OptionError("device: Ray chooses the GPU of each worker; write cuda.")
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        if address is not None and "://" in address:
+            raise OptionError(
+                f"ray-address: {address} is no HOST:PORT of the cluster itself, as 10.0.0.1:6379."
+            )
+        self._open = ExitStack()
+        try:
+            ray = _connect(address, jobs, self._open)
+            cores, gpus, count = _shares(ray, options, jobs, inputs, address is None)
+            served = ray.remote(importlib.import_module(workers.MODULE).Served)
+            served = served.options(
+                num_cpus=cores, num_gpus=gpus, max_restarts=0, max_task_retries=0
+            )
+            folder = os.getcwd()
+            for _ in range(count):
+                self.append(RayWorker(lambda: served.remote(options, cores, folder), stall_seconds))
+            self[0].ready()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> "RayWorkers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self:
+            worker.close()
+        self._open.close()
+
+
+def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
+    """Ray, connected until the stack is closed."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address is None:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
+    try:
+        import ray
+    except ImportError as error:
+        raise LibraryError(
+            "Ray is missing; run `pip install 'aucli[ray]'`, or take the local engine."
+        ) from error
+    from ray._private import worker as driver
+    from ray.exceptions import RayError
+
+    # Its notes of lost workers would go to stdout, between our rows.
+    driver._worker_logs_enabled = False
+    told: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        folder = tempfile.mkdtemp(prefix="aucli-ray-", dir=_short_folder())
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        told |= {
+            "address": "local",
+            "include_dashboard": False,
+            "num_cpus": max(usable_cores(), jobs),
+            "object_store_memory": STORE_BYTES,
+            "_temp_dir": folder,
+        }
+    else:
+        told["address"] = address
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit():
+            try:  # Ray itself would try for minutes
+                socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+            except (OSError, OverflowError) as error:
+                raise _no_answer(f"at {address}", error) from error
+    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stack.callback(ray.shutdown)
+    try:
+        ray.init(**told)
+    except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise _no_answer(
+            "on this computer" if address is None else f"at {address}", error
+        ) from error
+    for number, handler in heard.items():  # Ray takes SIGTERM for itself
+        signal.signal(number, handler)
+    return ray
+
+
+def _no_answer(where: str, error: Exception) -> AucliError:
+    return AucliError(
+        f"Ray does not answer {where} ({first_line(error)}); check its address and version."
+    )
+
+
+def _short_folder() -> str | None:
+    short = len(os.fsencode(tempfile.gettempdir())) <= SOCKET_BYTES or not Path("/tmp").is_dir()
+    return None if short else "/tmp"
+
+
+def _shares(
+    ray: Any, options: "OptionWords", jobs: int, inputs: int, own: bool
+) -> tuple[int, float, int]:
+    """Cores and GPUs of each actor, and how many actors."""
+    total = ray.cluster_resources()
+    gpus = 0 if str(options.get("device", "auto")) == "cpu" else int(total.get("GPU", 0))
+    if own:
+        count = count_jobs(jobs, inputs)
+        cores = max(1, usable_cores() // count)
+    else:
+        largest = max(node.get("Resources", {}).get("CPU", 0) for node in ray.nodes())
+        cores = max(1, min(options.get("threads", 0) or CORES_PER_JOB, int(largest)))
+        count = max(1, min(jobs or int(total.get("CPU", 1)) // cores, inputs))
+    if gpus and not jobs:
+        count = min(count, JOBS_PER_GPU * gpus)
+    return cores, 1 / math.ceil(count / gpus) if gpus else 0, count
