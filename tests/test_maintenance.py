@@ -142,11 +142,11 @@ def test_scores_go_into_every_card(tmp_path, script) -> None:
 
 
 def held_out(readings: np.ndarray) -> HeldOut:
-    """Faces whose AU06, AU12 and AU25 are twice the readings less .5, and all others 0."""
+    """Faces whose AU06, AU12 and AU25 are 1.5 times the readings less .05, and all others 0."""
     count = len(readings)
     true = np.zeros((count, len(SYNTHETIC_AUS), 2))
     for a, au in enumerate(AUS):
-        true[:, SYNTHETIC_AUS.index(au)] = (2 * readings[:, a] - 0.5).clip(0, 5)[:, None]
+        true[:, SYNTHETIC_AUS.index(au)] = (1.5 * readings[:, a] - 0.05).clip(0, 5)[:, None]
     nothing = np.zeros(count)
     return HeldOut(nothing, nothing, nothing, true, nothing, nothing)
 
@@ -170,11 +170,11 @@ def test_the_scale_is_fitted_to_the_readings_as_they_are(script, monkeypatch) ->
         return readings, None
 
     monkeypatch.setattr(fit_scale, "predict_held_out", predict)
-    readings[50:] = 0.4  # faces at rest, of intensity .3
+    readings[50:] = 0.2  # faces at rest, of intensity .25
     lines, rest = fit_scale.fit_lines(tiny_au_model(), held_out(readings), Exact())
     assert seen == [([1, 1, 1], [0, 0, 0])]  # the model's own are 20 and 2
-    assert lines == [pytest.approx((2.0, -0.5))] * len(AUS)
-    assert rest == pytest.approx(np.full(len(AUS), 0.3))
+    assert lines == [pytest.approx((1.5, -0.05), abs=0.051)] * len(AUS)
+    assert rest == pytest.approx(np.full(len(AUS), 0.25), abs=0.051)
 
 
 def test_a_stopped_fit_leaves_the_card_as_it_is(tmp_path, script, monkeypatch, capsys) -> None:

@@ -4,9 +4,9 @@
     python examples/maintenance/fit_scale.py --shards more-faces
 
 Another seed gives other people. A network that learns by squares answers too cautiously where it
-is unsure, which ICC(3,1) punishes. For each AU, scale and offset are chosen by ICC(3,1). Then
-comes what faces at rest read at most, for `analyze --calibrate auto`. The card of the embedded AU
-network is written once, at the end.
+is unsure, which ICC(3,1) punishes. For each AU, scale and offset are chosen by ICC(3,1), and of
+those about as good by presence at 1.0. Then comes what faces at rest read at most, for
+`analyze --calibrate auto`. The card of the embedded AU network is written once, at the end.
 """
 
 import argparse
@@ -25,11 +25,16 @@ from aucli.faces.protocols import Landmarker
 from aucli.files import write_text
 from aucli.metrics import icc31
 from aucli.models.predict import AUModel
+from aucli.table.schema import PRESENCE_THRESHOLD
 from aucli.weights.cards import DEFAULT_AU_MODEL, load_au_model
 from aucli.weights.store import card_file, weights_dir
 
 SCALES = np.linspace(0.8, 2.0, 25)
-OFFSETS = np.linspace(-0.6, 0.0, 13)
+# What a line takes below 0 is lost: weak AUs would all read 0, in whatever order they were.
+OFFSETS = np.linspace(-0.1, 0.0, 3)
+# Lines count as equally good within this of the best ICC(3,1).
+SLACK = 0.01
+NOTHING = 0.5  # true intensities below it are no AU
 FACES = 1536
 # A face is at rest where no AU is above this. Of what such faces read, 95 % lie below the limit.
 REST, REST_PERCENTILE = 0.5, 95
@@ -38,12 +43,22 @@ Line = tuple[float, float]  # scale, offset
 
 
 def best_line(readings: np.ndarray, true: np.ndarray) -> Line:
-    """The line for readings (N,) against intensities (N,), both 0-5."""
+    """The line for readings (N,) against intensities (N,), both 0-5.
 
-    def score(line: Line) -> float:
-        return icc31((line[0] * readings + line[1]).clip(0, MAX_INTENSITY), true)
-
-    return max(((float(s), float(o)) for s in SCALES for o in OFFSETS), key=score)
+    Many lines are about as good by ICC(3,1): faces with nothing outweigh traces. Of these, the one
+    that tells traces from nothing best at 1.0. To read 1.0 into a face with nothing counts as much
+    as to miss an AU twice, because an AU is absent far more often than present.
+    """
+    present, absent = true >= PRESENCE_THRESHOLD, true < NOTHING
+    scores: dict[Line, tuple[float, float]] = {}
+    for line in ((float(s), float(o)) for s in SCALES for o in OFFSETS):
+        levels = (line[0] * readings + line[1]).clip(0, MAX_INTENSITY)
+        told = levels >= PRESENCE_THRESHOLD
+        hits, false = (told[part].mean() if part.any() else 0.0 for part in (present, absent))
+        scores[line] = icc31(levels, true), float(hits - 2 * false)
+    least = max(icc for icc, _ in scores.values()) - SLACK
+    good = [line for line, (icc, _) in scores.items() if icc >= least]
+    return max(good, key=lambda line: scores[line][::-1])
 
 
 def fit_lines(
