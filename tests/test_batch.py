@@ -483,8 +483,13 @@ def test_a_stop_during_the_start_is_a_stop(study, stop, seconds):
         _, stderr = process.communicate(timeout=60)
     # Before our first line Python itself ends by the signal; and where the stop came in the middle
     # of an extension's own Python code, Python ends by SIGINT after we are done, which is 130, too.
+    if b"init_import_site" in stderr:
+        return  # Python itself was still reading its own files
     assert process.returncode in (130, -signal.SIGINT, -stop), stderr
-    assert stderr in (b"aucli: interrupted\n", b"") or process.returncode == -stop
+    # A quick computer has done the first inputs by then.
+    last = stderr.splitlines()[-1:]
+    assert last in ([b"aucli: interrupted"], []) or process.returncode == -stop
+    assert b"Traceback" not in stderr
 
 
 @pytest.mark.parametrize(
