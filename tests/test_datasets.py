@@ -104,6 +104,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader")  # of a single core
 def test_two_loaders_keep_the_order(root: Path, one_thread: None) -> None:
     store = FaceStore(root)
     alone = list(itertools.islice(LandmarkBatches(store, 4, seed=1), 3))
