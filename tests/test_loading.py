@@ -197,6 +197,8 @@ def test_everything_that_is_wrong_is_told_at_once():
         "segment (10-40 or 1.0-2.5s) or a video that exists. "
         "device: 'abacus' is not there; name auto, cpu or cuda."
     )
+    with pytest.raises(OptionError, match=r"^threads: 2000 is more than 1024\.$"):
+        aucli.Analyzer(threads=2000)
     with pytest.raises(OptionError, match="There is no option face; there are profile, model, "):
         aucli.Analyzer(face=1)  # pyright: ignore[reportCallIssue]
 

@@ -1,5 +1,6 @@
 """aucli.toml: settings of a folder, which the command line overrules."""
 
+import os
 import re
 import subprocess
 import sys
@@ -119,6 +120,7 @@ def test_the_home_folder(
         ("[analyze]\nfaces = false", "[analyze] faces: give a text."),
         ("[analyze]\nheatmaps = 1979-05-27", "[analyze] heatmaps: give a path."),
         ("[analyze]\ndecoder = 'x'", "[analyze] decoder: give one of auto, decord, pyav."),
+        ('[analyze]\nout = "a\\u0000"', "[analyze] out: give a text."),
         ("[train]\nsteps = 'x'", "[train] steps: give a whole number."),
         ('[analyze]\n"a\\u001b[2J" = 1', None),
     ],
@@ -167,6 +169,15 @@ def test_a_damaged_file(here: Path, content: bytes | None, complaint: str | None
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: Invalid value: aucli.toml ")
     assert complaint is None or line == f"Error: Invalid value: {complaint}"
+
+
+def test_a_pipe_is_not_waited_for(here: Path) -> None:
+    os.mkfifo("aucli.toml")
+    result = run("info")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: Invalid value: aucli.toml is a named pipe; give a file, or --no-config.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ NAME = "aucli.toml"
 def find_file(named: Path | None, ignored: bool) -> Path | None:
     """The file of settings: the one that is named, else that of the current folder.
 
-    Raises OptionError where the named one is not there, or is to be ignored, too.
+    Raises OptionError where the named one is not there, or is to be ignored, too, and where that of
+    the folder is a pipe, which would be waited for.
     """
     if named is not None and ignored:
         raise OptionError("--config and --no-config do not go together; give one of the two.")
@@ -30,6 +31,8 @@ def find_file(named: Path | None, ignored: bool) -> Path | None:
         raise OptionError(f"{shown(named)} does not exist; check the name behind --config.")
     if named is not None or ignored:
         return named
+    if Path(NAME).is_fifo():
+        raise OptionError(f"{NAME} is a named pipe; give a file, or --no-config.")
     return Path(NAME) if os.path.lexists(NAME) else None
 
 
@@ -117,6 +120,7 @@ def _value(place: str, takes: "Takes", value: Any) -> Any:
     else:
         good = isinstance(value, str) or number  # faces = 2, start = 90
         value = str(value)
+        good = good and "\0" not in value  # a command line cannot hold it, nor a path
         value = os.path.expanduser(value) if value.startswith("~/") else value
         good = good and (not takes.names or value in takes.names)
     if not good:

@@ -19,6 +19,7 @@ from aucli.video.source import DECODERS, Decoder
 Profile = Literal["builtin", "accurate"]
 Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy", "openface"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
+MOST_THREADS = 1024  # thousands take minutes to start, or cannot be started at all
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
 
@@ -112,6 +113,8 @@ class AnalyzeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 found.append(f"{name}: {value!r} is not a whole number of {least} or more.")
+        if not found and self.threads > MOST_THREADS:
+            found.append(f"threads: {self.threads} is more than {MOST_THREADS}.")
         for name in ("start", "end", "fps"):
             value = getattr(self, name)
             if value is not None and not _is_number(value, above_zero=name != "start"):
