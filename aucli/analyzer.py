@@ -38,19 +38,20 @@ from aucli.pipeline.batch import (
 )
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
 from aucli.pipeline.inputs import Input, find_inputs, one_table, plan_targets, table_format
-from aucli.pipeline.journal import Journal
 from aucli.pipeline.loading import load_networks
 from aucli.pipeline.maps import FaceChoice, write_panels
 from aucli.pipeline.options import SWITCHES, AnalyzeOptions, Group, OptionWords
 from aucli.pipeline.original import Original
+from aucli.pipeline.outputs import Outputs
 from aucli.pipeline.resume import Resume
 from aucli.pipeline.rows import rows_in_order
 from aucli.pipeline.selection import Selection
 from aucli.pipeline.summary import OnFrames
+from aucli.pipeline.urls import Place, Url, place
 from aucli.pipeline.workers import Workers, count_jobs
 from aucli.records import FrameBatch
 from aucli.table.schema import to_data_frame, to_record_batch
-from aucli.table.writer import TableFormat
+from aucli.table.writer import TableFormat, provenance_file
 from aucli.video.arrays import ArraySource, as_frames, check_times
 from aucli.video.source import open_video
 
@@ -85,7 +86,7 @@ class Analyzer:
 
     def open(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Url,
         *,
         label: str | None = None,
         on_frames: OnFrames | None = None,
@@ -94,13 +95,14 @@ class Analyzer:
     ) -> Analysis:
         """A video, a picture or a folder of pictures; iterate for its rows as Arrow batches.
 
-        label: what the column ``video`` says, by default the file's name. on_frames, on_rows,
+        path: of a file or folder, or a URL (s3, gs, memory), which is fetched and kept until the
+        end. label: what the column ``video`` says, by default the file's name. on_frames, on_rows,
         on_batch: see :class:`aucli.pipeline.analysis.Analysis`. Close it, or use it as a context
         manager. Raises InputError where the file is missing or nothing in it can be decoded.
         """
-        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        if not isinstance(path, str | os.PathLike | Url) or not str(path):
             raise InputError(f"An input must be a path, got {path!r}.")
-        return self._open(Path(path), self.options, label, on_frames, on_rows, on_batch)
+        return self._open(place(path), self.options, label, on_frames, on_rows, on_batch)
 
     def rows(
         self,
@@ -120,20 +122,20 @@ class Analyzer:
         ) as analysis:
             yield from analysis
             provenance = analysis.provenance()
-        outcome = Outcome(job, summary=analysis.summary)
-        if analysis.calibrator is not None:
-            work = analysis.calibrator
-            outcome = replace(
-                outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
-            )
-        if job.pictures is None:
-            return outcome, provenance
-        outcome = replace(outcome, without_face=tuple(choice.without_face()))
-        try:
-            drawn = write_panels(analysis, choice.faces(), job.pictures, on_batch)
-        except AucliError as error:  # the rows are good nevertheless
-            return replace(outcome, error=error), provenance
-        return replace(outcome, pictures=tuple(drawn)), provenance
+            outcome = Outcome(job, summary=analysis.summary)
+            if analysis.calibrator is not None:
+                work = analysis.calibrator
+                outcome = replace(
+                    outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
+                )
+            if job.pictures is None:
+                return outcome, provenance
+            outcome = replace(outcome, without_face=tuple(choice.without_face()))
+            try:
+                drawn = write_panels(analysis, choice.faces(), job.pictures, on_batch)
+            except AucliError as error:  # the rows are good nevertheless
+                return replace(outcome, error=error), provenance
+            return replace(outcome, pictures=tuple(drawn)), provenance
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -187,16 +189,17 @@ class Analyzer:
     ) -> list[Outcome]:
         """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
 
-        inputs: videos, pictures, folders and glob patterns. out: a folder, or one table of all
-        inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl' or 'openface'; by default
-        what ``out`` ends in.
+        inputs: videos, pictures, folders, glob patterns and URLs. out: a folder, or one table of
+        all inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl' or 'openface'; by
+        default what ``out`` ends in.
         jobs: inputs to analyse at the same time, each in a process of its own that loads the
         networks; 0 takes one for every two CPU cores. 1 works in this process.
         resume: leave out inputs that an earlier call has done or could not read, see
         :class:`aucli.pipeline.resume.Resume`; with retry_failed the latter are tried again. A
         folder gets the journal ``aucli-run.jsonl``. on_outcome: called after each input.
 
-        Returns what came of each; see :class:`aucli.pipeline.batch.Outcome`. Raises OptionError
+        Returns what came of each; see :class:`aucli.pipeline.batch.Outcome`. Where ``out`` is a
+        URL, a target is a :class:`aucli.pipeline.urls.Url`. Raises OptionError
         where inputs and ``out`` do not fit, or where tables to resume from were made with other
         settings, and InputError where there is no input at all.
         """
@@ -210,23 +213,22 @@ class Analyzer:
             raise InputError("There is no input; name a video, a picture or a folder.")
         if format == "openface" and not (self.columns.presence and self.columns.landmarks):
             raise OptionError("format: openface needs an Analyzer with openface=True.")
-        place = os.fspath(out)
-        journal = Journal(Path(place))
-        targets = plan_targets(found, place, format, journal.given())
+        out = os.fspath(out)
+        outputs = Outputs(out, overwrite or resume)
+        out = str(outputs.out)
+        journal = outputs.journal()
+        with outputs.named():
+            targets = plan_targets(found, out, format, journal.given())
         if resume and one_table(targets):
             raise OptionError(
-                f"resume: {shown(place)} is one table of {len(found)} inputs; name a folder."
+                f"resume: {outputs.words(shown(out))} is one table of {len(found)} inputs; name a "
+                "folder."
             )
         refuse_inputs((path for path in targets if path), self.options.reads(), "table")
         planned = [Job(item, target) for item, target in zip(found, targets, strict=True)]
-        settings = TableSettings(table_format(format, place), overwrite or resume)
-        if set(targets) == {Path(place)}:
+        settings = TableSettings(table_format(format, out), overwrite or resume)
+        if set(targets) == {Path(out)}:
             journal = None
-        earlier = None
-        if resume:
-            earlier = Resume(self.recipe, journal, retry_failed)
-            if not overwrite:
-                earlier.check(target for target in targets if target is not None)
         outcomes = [
             Outcome(Job(Input(Path(name), name), None), InputError(sentence))
             for name, sentence in problems.items()
@@ -235,14 +237,29 @@ class Analyzer:
             if on_outcome is not None:
                 on_outcome(outcome)
         count = count_jobs(jobs, len(planned))
-        with ExitStack() as stack:
+        with outputs, ExitStack() as stack:
+            tables = [target for target in targets if target is not None]
+            outputs.load(map(provenance_file, tables))
+            earlier = None
+            if resume:
+                outputs.load(tables)
+                earlier = Resume(self.recipe, journal, retry_failed)
+                if not overwrite:
+                    earlier.check(tables)
             engines = [InProcess(self.rows)]
             if count > 1:
                 words: Any = asdict(self.options)
                 engines = stack.enter_context(Workers(words, count))
             for outcome in run_batch(
-                engines, planned, self.columns, settings, journal=journal, resume=earlier
+                engines,
+                planned,
+                self.columns,
+                settings,
+                journal=journal,
+                resume=earlier,
+                deliver=outputs.deliver,
             ):
+                outcome = outputs.told(outcome)
                 outcomes.append(outcome)
                 if on_outcome is not None:
                     on_outcome(outcome)
@@ -269,7 +286,7 @@ class Analyzer:
 
     def _open(
         self,
-        path: Path,
+        path: Place,
         options: AnalyzeOptions,
         label: str | None = None,
         on_frames: OnFrames | None = None,
@@ -278,10 +295,14 @@ class Analyzer:
     ) -> Analysis:
         with ExitStack() as on_error:
             # First, so that what the source reads is what is summed.
-            original = Original(path)
+            original = Original(path, on_batch)
             on_error.callback(original.close)
+            with original.named():
+                source = open_video(
+                    original.path, options.decoder, FRAMES_PER_BATCH, max_pixels=options.max_pixels
+                )
             analysis = Analysis(
-                open_video(path, options.decoder, FRAMES_PER_BATCH, max_pixels=options.max_pixels),
+                source,
                 label or shown(path.name),
                 self.networks,
                 options,

@@ -12,6 +12,7 @@ from aucli.analyzer import Analyzer
 from aucli.errors import AucliError
 from aucli.pipeline.batch import Job
 from aucli.pipeline.options import AnalyzeOptions
+from aucli.pipeline.original import Original
 from aucli.records import VideoInfo
 from aucli.table.text import as_text
 from aucli.video.source import open_video
@@ -51,9 +52,11 @@ def estimate(
         count = None
         try:
             options = analyzer.options
-            with open_video(
-                job.input.path, options.decoder, max_pixels=options.max_pixels
-            ) as source:
+            with (
+                Original(job.input.path) as original,
+                original.named(),
+                open_video(original.path, options.decoder, max_pixels=options.max_pixels) as source,
+            ):
                 count = frames_to_analyse(source.info, analyzer.options)
             if tried is None:
                 tried = _try(analyzer, job, table_format)

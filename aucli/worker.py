@@ -20,6 +20,7 @@ import aucli.errors
 from aucli.errors import AucliError, as_memory_lack
 from aucli.pipeline import cores
 from aucli.pipeline.batch import Bug, Job
+from aucli.pipeline.original import Original
 from aucli.pipeline.summary import OnFrames
 
 if TYPE_CHECKING:
@@ -128,14 +129,15 @@ def draw(
     from aucli.report.overlay import overlay_of_table
 
     assert job.target is not None and job.overlay is not None
-    return overlay_of_table(
-        job.input.path,
-        job.target,
-        job.overlay,
-        overwrite=True,  # what was not to be replaced was refused before
-        on_frames=on_frames,
-        on_batch=on_batch,
-    )
+    with Original(job.input.path, on_batch) as original, original.named():
+        return overlay_of_table(
+            original.path,
+            job.target,
+            job.overlay,
+            overwrite=True,  # what was not to be replaced was refused before
+            on_frames=on_frames,
+            on_batch=on_batch,
+        )
 
 
 def _read_stdin(received: "queue.SimpleQueue[Any]") -> None:

@@ -15,7 +15,7 @@ original = analyzer.Analyzer.rows
 
 
 def rows(self, job, on_frames=None, on_batch=lambda: None):
-    name = job.input.path.stem
+    name = job.input.path.name
     if name.startswith("bug"):
         raise ZeroDivisionError("bug")
     found = original(self, job, on_frames, on_batch)

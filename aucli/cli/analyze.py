@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aucli.pipeline.batch import Job
     from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import OptionWords
+    from aucli.pipeline.outputs import Outputs
 
 EXAMPLES = examples(
     "aucli analyze clip.mp4",
@@ -33,7 +34,8 @@ def analyze(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Videos, pictures, folders or glob patterns. '-' reads a list from stdin.",
+            help="Videos, pictures, folders or glob patterns, also by s3:// or gs:// URLs. '-' "
+            "reads a list from stdin.",
         ),
     ],
     out: Annotated[
@@ -43,7 +45,8 @@ def analyze(
             "--out",
             metavar="OUT",
             help="A folder for a table of each input, or one table of all that ends in .parquet, "
-            ".csv or .jsonl. '-' is stdout. Default: the current folder.",
+            ".csv or .jsonl; also by an s3:// or gs:// URL. '-' is stdout. Default: the current "
+            "folder.",
         ),
     ] = None,
     format_: shared.TableFormat = None,
@@ -206,6 +209,7 @@ def analyze(
     from aucli.pipeline.batch import InProcess, Job, TableSettings, run_batch
     from aucli.pipeline.inputs import (
         find_inputs,
+        local_paths,
         one_table,
         overlay_stem,
         passed_over_words,
@@ -213,15 +217,26 @@ def analyze(
         plan_targets,
         table_format,
     )
-    from aucli.pipeline.journal import Journal
     from aucli.pipeline.options import AnalyzeOptions
+    from aucli.pipeline.outputs import Outputs
     from aucli.pipeline.resume import Resume
+    from aucli.pipeline.urls import refuse_urls
     from aucli.pipeline.workers import Workers, count_jobs
     from aucli.table.openface import left_out
     from aucli.table.writer import provenance_file
     from aucli.video.stills import overlay_files
 
     shared.check_spaces(spaces, format_)
+    refuse_urls(
+        {
+            "heatmaps": heatmaps,
+            "log": log,
+            "calibrate": calibrate,
+            "model": model,
+            "detector": detector,
+            "landmarks": landmarks,
+        }
+    )
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
     if ray_address is not None and engine != "ray":
@@ -236,15 +251,24 @@ def analyze(
     found, problems, passed_over = find_inputs(inputs, sys.stdin)
     if not found and not problems:
         raise typer.BadParameter("the list on stdin is empty.", param_hint="INPUT...")
-    journal = Journal(Path(out or "."))
+    outputs = Outputs(out, overwrite or resume)
+    out = outputs.out
+    if outputs.url is not None:
+        refused = {"--report": report, "--overlay with --engine ray": overlay and engine == "ray"}
+        if names := [name for name, asked in refused.items() if asked]:
+            raise typer.BadParameter(
+                f"{outputs.url} is a URL; name a folder with --out.", param_hint=names[0]
+            )
+    journal = outputs.journal()
     # A table keeps the name that an earlier run gave it.
     given = journal.given()
-    targets = plan_targets(found, out, format_, given)
+    with outputs.named():
+        targets = plan_targets(found, out, format_, given)
     if one := one_table(targets):
         refused = {"--resume": resume, "--report": report, "--overlay": overlay}
         if names := [name for name, asked in refused.items() if asked]:
             raise typer.BadParameter(
-                f"{shown(one)} is one table of {len(found)} inputs; name a folder.",
+                outputs.words(f"{shown(one)} is one table of {len(found)} inputs; name a folder."),
                 param_hint=names[0],
             )
     stems: list[Path | None] = [None] * len(found)
@@ -259,10 +283,11 @@ def analyze(
     reads = AnalyzeOptions.of(options).reads()
     refuse_inputs(filter(None, targets), reads, "table")
     overlays = [overlay_stem(table) if overlay and table else None for table in targets]
-    drawn = (file for stem in overlays if stem for file in overlay_files(stem))
-    refuse_inputs(drawn, [*(item.path for item in found), *reads], "film")
+    drawn = [file for stem in overlays if stem for file in overlay_files(stem)]
+    outputs.refuse_inputs([*filter(None, targets), *drawn], found)
+    refuse_inputs(drawn, [*local_paths(found), *reads], "film")
     if log is not None:
-        read = [*(item.path for item in found), *reads]
+        read = [*local_paths(found), *reads]
         tables = [file for table in targets if table for file in (table, provenance_file(table))]
         refuse_inputs([log], read, "log")
         if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
@@ -280,18 +305,20 @@ def analyze(
     settings = TableSettings(table_format(format_, out), overwrite or resume, spaces, told)
     if len(planned) < 2:  # of a batch they are checked by the worker, which loads torch anyway
         AnalyzeOptions.of(options).check()
-    with log_to(log), ExitStack() as stack:
+    with log_to(log), outputs, ExitStack() as stack:
         reporter = Reporter(len(planned) + len(problems), quiet)
         if passed_over and not quiet:
             note(passed_over_words(passed_over))
         for name, sentence in problems.items():
             reporter.failed(name, sentence)
         # Mistakes that need no network come to light before the networks are loaded.
-        planned = _without_mistakes(planned, settings.overwrite, reporter, journal)
+        tables = [*filter(None, targets)]
+        outputs.load(map(provenance_file, tables))
+        planned = _without_mistakes(planned, settings.overwrite, reporter, journal, outputs)
         if not planned:
             raise typer.Exit(reporter.exit_code)
         if dry_run:
-            _show_estimate(planned, options, settings.format, reporter)
+            _show_estimate(planned, options, settings.format, reporter, outputs)
             raise typer.Exit(reporter.exit_code)
         if engine == "ray":
             from aucli.cluster import RayWorkers
@@ -310,16 +337,24 @@ def analyze(
             analyzer = engines[0]
         earlier = None
         if resume:
+            outputs.load(tables)
             earlier = Resume(analyzer.recipe, journal, retry_failed)
             if not overwrite:
                 earlier.check(job.target for job in planned if job.target is not None)
         with reporter:
             for outcome in run_batch(
-                engines, planned, analyzer.columns, settings, reporter.watch, journal, earlier
+                engines,
+                planned,
+                analyzer.columns,
+                settings,
+                reporter.watch,
+                journal,
+                earlier,
+                outputs.deliver,
             ):
                 if reporter.total == 1 and outcome.is_bug:
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]
-                reporter.show(outcome)
+                reporter.show(outputs.told(outcome))
         reporter.close_with_summary(planned)
         if openface and not quiet and (absent := left_out(analyzer.columns.schema())):
             note(absent)
@@ -353,8 +388,9 @@ def _write_report(page: Path, journal: "Journal | None", jobs: "list[Job]", quie
     from aucli.report.study import find_tables
 
     folders = [] if journal is None else [journal.folder]
-    videos = {os.path.abspath(job.target): job.input.path for job in jobs if job.target}
-    found = find_tables(folders or [table for table in videos if Path(table).exists()])
+    tables = {os.path.abspath(job.target): job.input.path for job in jobs if job.target}
+    videos = {table: path for table, path in tables.items() if isinstance(path, Path)}
+    found = find_tables(folders or [table for table in tables if Path(table).exists()])
     if not found.tables:
         return 1
     options = ReportOptions(inputs=videos)
@@ -362,12 +398,17 @@ def _write_report(page: Path, journal: "Journal | None", jobs: "list[Job]", quie
 
 
 def _without_mistakes(
-    jobs: "list[Job]", overwrite: bool, reporter: "Reporter", journal: "Journal | None"
+    jobs: "list[Job]",
+    overwrite: bool,
+    reporter: "Reporter",
+    journal: "Journal | None",
+    outputs: "Outputs",
 ) -> "list[Job]":
     """The jobs that can start; the others are told, existing tables in one sentence."""
     from aucli.files import OutputExists
     from aucli.pipeline.batch import Outcome, noted
     from aucli.pipeline.inputs import one_table
+    from aucli.pipeline.urls import NoAnswer
 
     good: list[Job] = []
     there: list[Job] = []
@@ -376,11 +417,13 @@ def _without_mistakes(
             job.check(overwrite)
         except OutputExists as error:
             if job.target is None or not job.target.exists():  # a picture is
-                reporter.failed(job.input.label, str(error))
+                reporter.failed(job.input.label, outputs.words(str(error)))
             else:
                 there.append(job)
+        except NoAnswer:  # nor would it to the next one
+            raise
         except AucliError as error:
-            reporter.show(noted(journal, Outcome(job, error)))
+            reporter.show(outputs.told(noted(journal, Outcome(job, error))))
         else:
             good.append(job)
     if there:
@@ -395,12 +438,16 @@ def _without_mistakes(
                 f"{len(there)} tables exist already ({there[0].target} ...); --resume skips those "
                 "that are done, --overwrite replaces them."
             )
-        reporter.failed_together([job.input.label for job in there], what)
+        reporter.failed_together([job.input.label for job in there], outputs.words(what))
     return good
 
 
 def _show_estimate(
-    jobs: "list[Job]", options: "OptionWords", table_format: str, reporter: "Reporter"
+    jobs: "list[Job]",
+    options: "OptionWords",
+    table_format: str,
+    reporter: "Reporter",
+    outputs: "Outputs",
 ) -> None:
     """One line for each table on stdout, and the sums on stderr."""
     from aucli.analyzer import Analyzer
@@ -414,7 +461,7 @@ def _show_estimate(
             reporter.failed(job.input.label, found.problems[job.input.label])
             continue
         count = f"{frames} frames" if frames else "length unknown"
-        print(f"{job.input.label} -> {job.target or 'stdout'}: {count}")
+        print(outputs.words(f"{job.input.label} -> {job.target or 'stdout'}: {count}"))
     unknown = sum(frames is None for frames in found.frames) - len(found.problems)
     more = f", and {unknown} inputs of unknown length" if unknown else ""
     known = sum(frames for frames in found.frames if frames)

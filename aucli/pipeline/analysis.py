@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -111,6 +111,13 @@ class Analysis:
         return batches
 
     def _batches(self) -> Generator[pa.RecordBatch, None, None]:
+        with self._named():
+            yield from self._rows()
+
+    def _named(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._original is None else self._original.named()
+
+    def _rows(self) -> Generator[pa.RecordBatch, None, None]:
         parts = (self.options.start, self.options.end, self.options.fps)
         if self._source.unrelated and parts != (None, None, None):
             raise InputError(
@@ -193,11 +200,13 @@ class Analysis:
         was before the first frame was read.
         """
         info, summary = self.info, self.summary
+        with self._named():
+            sha256 = self._original and self._original.checksum(self._on_batch)
         told: dict[str, Any] = {
             **recipe(self.networks, self.options, self._neutral),
             "input": {
                 "name": shown(info.path.name),
-                "sha256": self._original and self._original.checksum(self._on_batch),
+                "sha256": sha256,
                 "codec": info.codec,
                 "width": info.width,
                 "height": info.height,

@@ -23,6 +23,7 @@ from aucli.pipeline.lanes import JOBS_AHEAD, Call, Engine, side_by_side
 from aucli.pipeline.original import Stamp, stamp
 from aucli.pipeline.resume import Resume
 from aucli.pipeline.summary import OnFrames, Summary
+from aucli.pipeline.urls import Url
 from aucli.table.schema import Columns
 from aucli.table.writer import TableWriter
 from aucli.video.stills import overlay_files
@@ -66,9 +67,14 @@ class Job:
     overlay: Path | None = None
 
     def check(self, overwrite: bool) -> None:
-        """Raise InputError or OutputExists for a mistake that needs no network to be seen."""
-        if not self.input.path.exists():
-            raise InputError(f"{self.input.path} does not exist; check the name.")
+        """Raise InputError or OutputExists for a mistake that is seen before the networks are
+        loaded."""
+        path = self.input.path
+        if isinstance(path, Url):
+            if not path.is_prefix:
+                path.look()
+        elif not path.exists():
+            raise InputError(f"{path} does not exist; check the name.")
         if self.target is not None:
             refuse_existing(self.target, overwrite)
         if self.pictures is not None:
@@ -207,6 +213,7 @@ def run_batch(
     watch: Watch = Watch(),
     journal: Journal | None = None,
     resume: Resume | None = None,
+    deliver: Callable[[Outcome], Outcome] = lambda outcome: outcome,
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table. Several engines do so at the same time, and
     outcomes come as they are; of the standard output and of one table for all, in the order of the
@@ -216,7 +223,7 @@ def run_batch(
     appears at the end, where any input has rows, and is never resumed.
 
     journal: notes every outcome. resume: tells which inputs an earlier run has done; these are not
-    analysed again.
+    analysed again. deliver: takes away what was written of an input, in any thread.
     Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
     where the reader of the standard output is gone, and OutputError where the one table of all
     cannot be written; every other error becomes an outcome.
@@ -237,11 +244,12 @@ def run_batch(
             if resume is not None and (
                 earlier := resume.done_before(job.input.path, job.target, job.pictures)
             ):
-                return _with_overlay(Outcome(job, earlier=earlier), engine, watch, call), None, None
+                outcome = _with_overlay(Outcome(job, earlier=earlier), engine, watch, call)
+                return deliver(outcome), None, None
             outcome, provenance = _run(engine, job, schema, settings, watch, call)
         except Exception as error:
             outcome = Outcome(job, as_memory_lack(error) or error)
-        outcome = _with_overlay(outcome, engine, watch, call)
+        outcome = deliver(_with_overlay(outcome, engine, watch, call))
         return outcome, before, provenance.get("input", {}).get("sha256")
 
     for outcome, before, sha256 in side_by_side(engines, jobs, work, on_lost=watch.not_started):

@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple
 from aucli.errors import InputError, OptionError
 from aucli.files import PART, refuse_inputs, shown
 from aucli.pipeline.journal import JOURNAL
+from aucli.pipeline.original import Original
+from aucli.pipeline.urls import NoAnswer, Place, Url, absolute, place
 from aucli.table.writer import FORMATS
 from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture, is_overlay
 
@@ -39,11 +41,11 @@ NAME_BYTES = 200
 class Input:
     """A video, a picture or a folder of pictures; label names it in the table and the messages.
 
-    The label is printable, see :func:`aucli.files.shown`, and relative: the path below the folder
-    that was searched, else the name.
+    path: on this computer, or a URL. The label is printable, see :func:`aucli.files.shown`, and
+    relative: the path below the folder that was searched, else the name.
     """
 
-    path: Path
+    path: Place
     label: str
 
 
@@ -68,9 +70,11 @@ def find_inputs(
     An argument is a file, a folder (searched with its subfolders: each video is an input, and each
     folder with pictures in it is one), a glob pattern, or ``-`` for a list on stdin: one a line, or
     with a NUL behind each; in UTF-8 or UTF-16. What does not exist is kept: opening it tells so.
-    Links are inputs under their own names.
+    Links are inputs under their own names. URLs are the same things elsewhere, see
+    :func:`aucli.pipeline.urls.place`.
 
-    Raises OptionError for an argument with an empty name. A line of the list that is wrong is a
+    Raises OptionError for an argument with an empty name, LibraryError where the library for a URL
+    is missing, and NoAnswer where its server does not answer. A line of the list that is wrong is a
     problem of its own.
     """
     found = Found([], {}, Counter())
@@ -82,7 +86,7 @@ def find_inputs(
             raise OptionError("An input has an empty name; name a video, a picture or a folder.")
         else:
             _add(name, found)
-    once = {os.path.abspath(item.path): item for item in reversed(found.inputs)}
+    once = {absolute(item.path): item for item in reversed(found.inputs)}
     inputs = [item for item in reversed(once.values())]
     return found._replace(inputs=_told_apart(inputs))
 
@@ -102,10 +106,12 @@ def passed_over_words(passed_over: Counter[str]) -> str:
 def _add(name: str, found: Found) -> None:
     """Add what a name stands for: inputs, or a problem."""
     inputs, problems, _ = found
-    path = Path(name)
     try:
+        path = place(name)
         if not name.strip():
             problems["''"] = "A line of the list is an empty name; take it away."
+        elif isinstance(path, Url):
+            _add_url(path, found)
         elif path.is_dir():
             items = [Input(p, _label(p, path)) for p in _search(path, found)]
             inputs += items
@@ -114,15 +120,43 @@ def _add(name: str, found: Found) -> None:
                     f"{shown(path)} holds no video and no picture; check the folder."
                 )
         elif not os.path.lexists(path) and glob.has_magic(name):
-            matches = sorted(glob.glob(name, recursive=True))
+            pattern = name if path == Path(name) else str(path)  # of file://
+            matches = sorted(glob.glob(pattern, recursive=True))
             inputs += [Input(Path(match), shown(Path(match).name)) for match in matches]
             if not matches:
                 problems[shown(name)] = f"{shown(name)} matches no file; check the pattern."
         else:
             inputs.append(Input(path, shown(path.name)))
+    except OptionError as error:  # a URL of which we know nothing
+        problems[shown(name)] = str(error)
     except (OSError, ValueError) as error:  # too long, or not to be looked at
         reason = getattr(error, "strerror", None) or error
         problems[shown(name)] = f"{shown(name)} cannot be looked at ({reason}); check the name."
+
+
+def _add_url(url: Url, found: Found) -> None:
+    """Add what a URL stands for; one that names a single object is not looked at yet."""
+    suffix = Path(url.name).suffix.lower()
+    single = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES
+    try:
+        if glob.has_magic(url.text) and not url.is_prefix:
+            matches = url.matches()
+            found.inputs.extend(Input(match, shown(match.name)) for match in matches)
+            if not matches:
+                found.problems[shown(url)] = f"{shown(url)} matches no object; check the pattern."
+        elif not url.is_prefix and (single or not url.is_folder()):
+            found.inputs.append(Input(url, shown(url.name)))
+        else:
+            items = [*_search_url(url, found)]
+            found.inputs.extend(items)
+            if not items:
+                found.problems[shown(url)] = (
+                    f"{shown(url)} holds no video and no picture; check the name."
+                )
+    except NoAnswer:
+        raise
+    except InputError as error:
+        found.problems[shown(url)] = str(error)
 
 
 def _lines(stdin: IO[Any] | Iterable[str | bytes] | None) -> Iterator[str]:
@@ -174,7 +208,7 @@ def _told_apart(inputs: list[Input]) -> list[Input]:
     """The same inputs; equal labels get as many parents in front as tell them apart."""
     depth = [len(Path(item.label).parts) for item in inputs]
     labels = [item.label for item in inputs]
-    parts = [Path(os.path.abspath(item.path)).parts[1:] for item in inputs]
+    parts = [_parts(item.path) for item in inputs]
     while True:
         counts = Counter(labels)
         growing = [
@@ -186,6 +220,10 @@ def _told_apart(inputs: list[Input]) -> list[Input]:
             depth[i] += 1
             labels[i] = shown("/".join(parts[i][-depth[i] :]))
     return [replace(item, label=label) for item, label in zip(inputs, labels, strict=True)]
+
+
+def _parts(path: Place) -> tuple[str, ...]:
+    return path.parts if isinstance(path, Url) else Path(os.path.abspath(path)).parts[1:]
 
 
 def _search(
@@ -219,14 +257,10 @@ def _search(
         # A link to nothing is kept: it names a recording that is not there.
         elif not entry.is_file() and not (entry.is_symlink() and not path.exists()):
             found.passed_over[suffix or "no suffix"] += 1
-        elif is_map_picture(path) or is_overlay(path):
-            found.passed_over[suffix] += 1
-        elif suffix in IMAGE_SUFFIXES:
+        elif (kind := _kind(path.name, path, found)) == "picture":
             pictures = True
-        elif suffix in VIDEO_SUFFIXES and (suffix not in UNSURE_SUFFIXES or _shows(path)):
+        elif kind == "video":
             videos.append(path)
-        elif suffix not in OWN_SUFFIXES:
-            found.passed_over[suffix or "no suffix"] += 1
     if pictures:
         yield folder
     yield from videos
@@ -234,15 +268,47 @@ def _search(
         yield from _search(below, found, above | {here})
 
 
-def _shows(path: Path) -> bool:
+def _search_url(url: Url, found: Found) -> Iterator[Input]:
+    """The same of what lies below a prefix, in the same order."""
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for name in url.below():
+        *above, last = name.split("/")
+        if not any(part.startswith(".") for part in (*above, last)):
+            folders.setdefault(tuple(above), []).append(last)
+    for above, names in sorted(folders.items()):
+        start = "".join(f"{part}/" for part in above)
+        label = "".join(f"{part}/" for part in above if part)
+        kinds = {name: _kind(name, url / (start + name), found) for name in sorted(names)}
+        if "picture" in kinds.values():
+            yield Input(url / start, shown(label.rstrip("/") or url.name))
+        for name, kind in kinds.items():
+            if kind == "video":
+                yield Input(url / (start + name), shown(label + name))
+
+
+def _kind(name: str, path: Place, found: Found) -> str:
+    """'picture', 'video', or '' for what is passed over. name: the last part of the path."""
+    suffix = Path(name).suffix.lower()
+    if is_map_picture(Path(name)) or is_overlay(Path(name)):
+        found.passed_over[suffix] += 1
+    elif suffix in IMAGE_SUFFIXES:
+        return "picture"
+    elif suffix in VIDEO_SUFFIXES and (suffix not in UNSURE_SUFFIXES or _shows(path)):
+        return "video"
+    elif suffix not in OWN_SUFFIXES:
+        found.passed_over[suffix or "no suffix"] += 1
+    return ""
+
+
+def _shows(path: Place) -> bool:
     """Whether a file holds pictures, or is not there to be looked at."""
     from aucli.video import demux
 
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         return True
     try:
-        with demux.open_container(path) as container:
-            demux.video_stream(container, path, demux.MAX_PIXELS)
+        with Original(path) as original, demux.open_container(original.path) as container:
+            demux.video_stream(container, original.path, demux.MAX_PIXELS)
     except InputError:
         return False
     return True
@@ -295,8 +361,13 @@ def plan_targets(
         names = unique_names(inputs, _names_given(given or {}, out))
         # Not with_suffix(): a name may hold dots.
         targets = [folder / (name + suffix) for name in names]
-    refuse_inputs(targets, (item.path for item in inputs), "table")
+    refuse_inputs(targets, local_paths(inputs), "table")
     return targets
+
+
+def local_paths(inputs: Iterable[Input]) -> Iterator[Path]:
+    """The paths of the inputs that lie on this computer."""
+    return (item.path for item in inputs if isinstance(item.path, Path))
 
 
 def one_table(targets: Iterable[Path | None]) -> Path | None:
@@ -318,7 +389,7 @@ def plan_pictures(
     """
     stems = [folder / name for name in unique_names(inputs, _names_given(given or {}, out))]
     pictures = (picture for stem in stems for picture in map_pictures(stem))
-    refuse_inputs(pictures, (item.path for item in inputs), "picture")
+    refuse_inputs(pictures, local_paths(inputs), "picture")
     return stems
 
 
@@ -363,10 +434,10 @@ def _names_given(given: Mapping[str, Path], out: str | None) -> dict[str, str]:
     folder = Path(os.path.abspath(out or "."))
     names = {}
     for path, table in given.items():
-        place = Path(os.path.abspath(table))
-        if place.suffix in TABLE_SUFFIXES and place.is_relative_to(folder):
-            name = place.relative_to(folder).as_posix()
-            names[os.path.abspath(path)] = name.removesuffix(place.suffix)
+        target = Path(os.path.abspath(table))
+        if target.suffix in TABLE_SUFFIXES and target.is_relative_to(folder):
+            name = target.relative_to(folder).as_posix()
+            names[absolute(path)] = name.removesuffix(target.suffix)
     return names
 
 
@@ -382,7 +453,7 @@ def unique_names(inputs: list[Input], given: Mapping[str, str] | None = None) ->
     taken = {_folded(name) for name in (*given.values(), Path(JOURNAL).stem)}
     names = []
     for item in inputs:
-        name = given.get(os.path.abspath(item.path))
+        name = given.get(absolute(item.path))
         if name is None:
             name = next(n for n in _candidates(item) if _folded(n) not in taken)
             taken.add(_folded(name))
@@ -393,7 +464,8 @@ def unique_names(inputs: list[Input], given: Mapping[str, str] | None = None) ->
 def _candidates(item: Input) -> Iterator[str]:
     label = Path(item.label)
     # A folder's name may hold a dot that starts no suffix.
-    if not item.path.is_dir():
+    is_folder = item.path.is_prefix if isinstance(item.path, Url) else item.path.is_dir()
+    if not is_folder:
         yield _short(label.with_suffix(""))
     yield _short(label)
     number = 2

@@ -1,15 +1,17 @@
 """The bytes of an input: noted before they are read, compared and summed afterwards."""
 
+import contextlib
 import hashlib
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from aucli.errors import InputError
-from aucli.video.stills import image_files
+from aucli.errors import AucliError, InputError
+from aucli.pipeline.urls import Fetched, Look, Place, Url
+from aucli.video.stills import IMAGE_SUFFIXES, image_files
 
 CHUNK_BYTES = 1 << 22
 
@@ -23,16 +25,19 @@ class Stamp:
     mtime_ns: int
 
 
-def stamp(path: Path) -> Stamp | None:
+def stamp(path: Place) -> Stamp | None:
     """Stamp of a file or a folder of pictures; None where there is none."""
     try:
+        if isinstance(path, Url):
+            looks = [path.look()] if not path.is_prefix else _pictures(path)
+            return Stamp(sum(look.size for look in looks), max(look.mtime_ns for look in looks))
         stats = [file.stat() for file in _files(path)]
-    except (OSError, InputError):
+    except (OSError, ValueError, InputError):
         return None
     return Stamp(sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats))
 
 
-def checksum(path: Path) -> str:
+def checksum(path: Place) -> str:
     """SHA-256 of an input as it is now; see :meth:`Original.checksum`."""
     with Original(path) as original:
         return original.checksum()
@@ -42,22 +47,32 @@ class Original:
     """An input while it is analysed.
 
     A file is held open, so that it can be summed even when its name is gone or belongs to another
-    file by then; of a folder, the pictures are noted. A context manager. Raises InputError where
-    the input cannot be opened.
+    file by then; of a folder, the pictures are noted. What a URL names is fetched, and its copy
+    removed at the end. A context manager. Raises InputError where the input cannot be opened.
+
+    path: the file or folder to read. on_chunk: called now and then while it is fetched.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, source: Place, on_chunk: Callable[[], None] = lambda: None) -> None:
+        self._fetched: Fetched | None = None
+        self._held: int | None = None  # descriptor
+        if isinstance(source, Url):
+            self._fetched = Fetched(source, _is_picture, on_chunk)
+            source = self._fetched.path
+        self.path = path = source
         if not path.exists():
             raise InputError(f"{path} does not exist; check the name.")
-        self._files = _files(path)
-        self._held: int | None = None  # descriptor
         try:
+            with self.named():
+                self._files = _files(path)
             if path.is_file():
                 self._held = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
                 # Also where nobody closes us.
                 self._release = weakref.finalize(self, os.close, self._held)
             self._before = self._look()
+        except InputError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise InputError(f"{path} cannot be read ({error.strerror}); check the file.") from None
@@ -73,6 +88,19 @@ class Original:
         if self._held is not None:
             self._release()
             self._held = None
+        if self._fetched is not None:
+            self._fetched.close()
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors of the block tell the URL where they would tell its copy."""
+        try:
+            yield
+        except AucliError as error:
+            if self._fetched is not None:
+                copy, url = str(self._fetched.path), str(self._fetched.url)
+                error.args = (str(error).replace(copy, url),)
+            raise
 
     def stamp(self) -> Stamp:
         """Size and time, as they were before the work."""
@@ -130,6 +158,15 @@ class Original:
             return [_identity(self.path.stat())] == self._before
         except FileNotFoundError:
             return True
+
+
+def _pictures(prefix: Url) -> list[Look]:
+    found = prefix.below().items()
+    return [look for name, look in found if "/" not in name and _is_picture(name)]
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _files(path: Path) -> list[Path]:

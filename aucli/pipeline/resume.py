@@ -17,6 +17,7 @@ from aucli.pipeline.inputs import map_pictures
 from aucli.pipeline.journal import Entry, Journal
 from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import checksum, stamp
+from aucli.pipeline.urls import Place
 from aucli.table.writer import read_provenance
 
 # Options that name networks, which are compared by their checksums, or that change no row.
@@ -75,7 +76,7 @@ class Resume:
             )
 
     def done_before(
-        self, path: Path, target: Path | None, pictures: Path | None = None
+        self, path: Place, target: Path | None, pictures: Path | None = None
     ) -> Entry | None:
         """What an earlier run made of an input, where this run need not read it again.
 
@@ -99,7 +100,7 @@ class Resume:
             failed = noted is not None and noted.state == "failed" and same_file
             return noted if failed and not self._retry_failed else None
         made_of = told.get("input", {})
-        if self._difference(told) or not path.exists():
+        if self._difference(told) or now is None:
             return None
         if pictures is not None and told.get("face_frames") and not any(map_pictures(pictures)):
             return None

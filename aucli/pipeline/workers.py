@@ -28,6 +28,7 @@ from aucli.errors import AucliError, InputError
 from aucli.pipeline.batch import Job, RowStream
 from aucli.pipeline.cores import usable_cores
 from aucli.pipeline.summary import OnFrames
+from aucli.pipeline.urls import remove_copies
 from aucli.table.schema import Columns
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class Worker(RemoteWorker):
             return
         process.kill()
         process.wait()
+        remove_copies(process.pid)
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 cast(BinaryIO, pipe).close()
