@@ -563,15 +563,24 @@ def test_a_run_that_is_stopped_keeps_what_is_uploaded(bucket, here, server):
 
 
 @pytest.mark.slow
-def test_ray_actors_fetch_and_we_upload(bucket, here):
+def test_ray_actors_fetch_and_we_upload(bucket, here, server):
     pytest.importorskip("ray")
     write_clip(here / "a.mp4", [ONE] * 4)
     for name in "ab":
         bucket.put(f"study/{name}.mp4", here / "a.mp4")
-    arguments = ("--engine", "ray", "--jobs", 1)
-    result = analyze("s3://bucket/study/", "-o", "s3://bucket/out/", *arguments)
-    assert result.exit_code == 0, words(result)
+    # In a process of its own, as in test_ray.py.
+    environment = {**ENVIRONMENT, **credentials(server), "TMPDIR": os.environ["TMPDIR"]}
+    command = [sys.executable, str(Path(__file__).with_name("bright_faces.py")), "analyze"]
+    arguments = ["--engine", "ray", "--jobs", "1", "--threads", "1"]
+    run = subprocess.run(
+        [*command, "s3://bucket/study/", "-o", "s3://bucket/out/", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=200,
+    )
+    assert run.returncode == 0, run.stderr
     assert bucket.names("out/") == ["a.parquet", JOURNAL, "b.parquet"]
-    result = analyze("s3://bucket/study/", "-o", "s3://bucket/more/", *arguments, "--overlay")
+    result = analyze("a.mp4", "-o", "s3://bucket/more/", "--engine", "ray", "--overlay")
     told = "--overlay with --engine ray: s3://bucket/more/ is a URL; name a folder with --out."
     assert result.exit_code == 2 and told in words(result)
