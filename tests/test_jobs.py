@@ -165,7 +165,7 @@ def test_a_worker_that_is_killed_costs_its_file_alone(study):
         os.kill(children(process)[0], signal.SIGKILL)
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert b"was killed, perhaps for lack of memory; convert it again.\n" in stderr
+    assert b"was killed, perhaps for lack of memory; try it again, with fewer jobs.\n" in stderr
     assert "8 of 9 inputs done." in stderr.decode()
     assert not list(Path("out").glob(".*"))
     assert len(list(Path("out").glob("*.parquet"))) == 8

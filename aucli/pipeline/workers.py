@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STALL_SECONDS = 60.0
 MODULE = "aucli.worker"  # its main() is the other process
 CORES_PER_JOB = 2  # finding faces and reading AUs run at the same time
+KILLED = "was killed, perhaps for lack of memory"
 _GONE = ("gone",)
 
 
@@ -215,9 +216,9 @@ class Worker(RemoteWorker):
                     "up; convert it again."
                 ) from None
             if message == _GONE:
-                raise InputError(
-                    f"{name}: the process that read it {self._end()}; convert it again."
-                )
+                end = self._end()  # a kill is no fault of the file
+                cure = "try it again, with fewer jobs" if end == KILLED else "convert it again"
+                raise InputError(f"{name}: the process that read it {end}; {cure}.")
             yield message
 
     def _end(self) -> str:
@@ -228,7 +229,7 @@ class Worker(RemoteWorker):
         if code >= 0:
             return f"ended with {code}"
         if -code == signal.SIGKILL:
-            return "was killed, perhaps for lack of memory"
+            return KILLED
         return f"crashed ({signal.Signals(-code).name})"
 
 
