@@ -1,5 +1,6 @@
 """Exported networks: what they say is what torch says, and tables are made without torch."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from aucli.cli import app
-from aucli.errors import WeightsError
+from aucli.errors import LibraryError, MemoryLackError, OutputError, WeightsError
 from aucli.faces.loading import load_detector, load_landmarker
 from aucli.models.catalogue import NETWORKS
 from aucli.models.onnx import OnnxNetwork
@@ -147,3 +148,35 @@ def test_an_export_that_is_not_the_cards_own_is_refused(tmp_path: Path) -> None:
 def test_bytes_that_are_no_network_are_refused() -> None:
     with pytest.raises(ValueError, match="rotobuf"):
         OnnxNetwork(b"nothing of the kind")
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = NETWORKS["landmarks"].load()((4, 4, 8, 8)).eval()
+    path = cards.save_weights(tmp_path / "own", net, {"provenance": {}, "metrics": {}})
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("aucli.files._open_part", refuse)
+    with pytest.raises(OutputError, match=r"^Cannot write .*own\.onnx: Read-only file system; "):
+        export(path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_without_the_library_or_memory_the_weights_are_not_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import onnxruntime
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(MemoryLackError):
+        cards.load_network("scc-joint")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(LibraryError, match="^the library onnxruntime cannot be loaded "):
+        cards.load_network("scc-joint")

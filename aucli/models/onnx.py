@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aucli.errors import LibraryError, as_memory_lack, first_line
+
 ENGINE = "onnxruntime"
 PIXELS = "pixels"  # the one input's name
 
@@ -13,11 +15,18 @@ class OnnxNetwork:
 
     blob: the file's bytes. threads: CPU threads of a call; the answer is the same for any number.
     outputs: the names of what it says. follows: whether landmarks are among them.
-    Raises ValueError for bytes that are no such network.
+    Raises ValueError for bytes that are no such network, LibraryError where ONNX Runtime cannot be
+    loaded, MemoryLackError.
     """
 
     def __init__(self, blob: bytes, threads: int = 1) -> None:
-        import onnxruntime  # not needed by most commands
+        try:
+            import onnxruntime  # not needed by most commands
+        except ImportError as error:
+            raise LibraryError(
+                f"the library onnxruntime cannot be loaded ({first_line(error)}); run "
+                "`pip install --force-reinstall onnxruntime`"
+            ) from error
 
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = max(1, threads)
@@ -32,6 +41,8 @@ class OnnxNetwork:
             self.outputs = tuple(output.name for output in self._session.get_outputs())
             inputs = [one.name for one in self._session.get_inputs()]
         except Exception as error:  # what a foreign file leads to is open-ended
+            if lack := as_memory_lack(error):
+                raise lack from error
             raise ValueError(str(error).splitlines()[0]) from error
         if inputs != [PIXELS]:
             raise ValueError(f"it takes {', '.join(inputs)} in place of {PIXELS}")

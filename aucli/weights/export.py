@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aucli.errors import LibraryError, WeightsError
-from aucli.files import write_whole
+from aucli.errors import LibraryError, OutputError, WeightsError
+from aucli.files import shown, write_whole
 from aucli.models.blocks import ready
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.landmark import LandmarkNet
@@ -52,8 +52,8 @@ class WholeNetwork(nn.Module):
 def export(name_or_path: str | os.PathLike[str]) -> Path:
     """Write the exported form of weights beside them, and its checksum into their card.
 
-    Returns its path. Raises WeightsError, also for a network that cannot be exported, and
-    LibraryError where onnx is missing.
+    Returns its path. Raises WeightsError, also for a network that cannot be exported,
+    LibraryError where onnx is missing, and OutputError where the file cannot be written.
     """
     path = resolve(name_or_path)
     loaded = load_weights(path)
@@ -61,10 +61,16 @@ def export(name_or_path: str | os.PathLike[str]) -> Path:
     target = exported_file(path)
     card = loaded.card | {"onnx": {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}}
     text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with write_whole(card_file(path)) as card_stream, write_whole(target) as stream:
-        card_stream.write(text.encode())
-        card_stream.flush()
-        stream.write(blob)
+    try:
+        with write_whole(card_file(path)) as card_stream, write_whole(target) as stream:
+            card_stream.write(text.encode())
+            card_stream.flush()
+            stream.write(blob)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {shown(target)}: {error.strerror}; copy the weights and their card to "
+            "another folder and export them there."
+        ) from error
     return target
 
 
