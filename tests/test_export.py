@@ -178,5 +178,5 @@ def test_without_the_library_or_memory_the_weights_are_not_blamed(
     with pytest.raises(MemoryLackError):
         cards.load_network("scc-joint")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(LibraryError, match="^the library onnxruntime cannot be loaded "):
+    with pytest.raises(LibraryError, match=r"^the library onnxruntime cannot be loaded "):
         cards.load_network("scc-joint")
