@@ -49,10 +49,10 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if not file.exists() or (suffix in SUFFIXES and not file.is_file()):
+        raise DataError(f"{file} is not there; check the name.")
     if suffix not in SUFFIXES:
         raise DataError(f"{file} is no table of aucli; give a file that ends in {_or(SUFFIXES)}.")
-    if not file.is_file():
-        raise DataError(f"{file} is not there; check the name.")
     try:
         found = _READERS[suffix](file)
         names = found.column_names
