@@ -19,7 +19,7 @@ from aucli.models.onnx import OnnxNetwork
 from aucli.pipeline.analysis import torch_threads
 from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions
-from aucli.pipeline.stages import threads_of_stage
+from aucli.pipeline.stages import threads_of_exported
 from aucli.pipeline.summary import Summary
 from aucli.video.source import Decoder, open_video
 from aucli.weights.cards import DEFAULT_AU_MODEL, load_weights
@@ -188,7 +188,7 @@ def _run(path: Path, analyzer: Analyzer) -> Summary:
 
 def _networks(calls: dict[str, Calls], analyzer: Analyzer, frames: int) -> Iterator[NetworkSpeed]:
     """What each network that was called did and could do."""
-    threads = threads_of_stage(analyzer.options.threads)
+    threads = threads_of_exported(analyzer.options.threads)
     on_cpu = analyzer.networks.provenance.get("device", "cpu") == "cpu"
     for name, one in calls.items():
         if not one.calls:

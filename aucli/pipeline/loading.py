@@ -21,7 +21,7 @@ from aucli.models.onnx import ENGINE, OnnxNetwork
 from aucli.models.predict import AUModel
 from aucli.pipeline.calibration import AUTO
 from aucli.pipeline.options import AnalyzeOptions, NetworkNames, choose_networks
-from aucli.pipeline.stages import threads_of_stage
+from aucli.pipeline.stages import threads_of_exported
 from aucli.table.schema import Columns
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
@@ -78,7 +78,7 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     """
     names = check_options(options)
     device = resolve_device(options.device)
-    threads = threads_of_stage(options.threads)
+    threads = threads_of_exported(options.threads)
     au = load_au_model(names.model, device, threads)
     if options.gaze and not au.knows_gaze:
         raise OptionError(f"gaze: the network {au.name} does not tell where the eyes look.")

@@ -20,8 +20,17 @@ NETWORK_STAGES = 2
 
 
 def threads_of_stage(threads: int) -> int:
-    """CPU threads of each stage that runs networks. threads: of all; 0 is one a core."""
+    """CPU threads of torch in each stage that runs networks. threads: of all; 0 is one a core."""
     return max(1, (threads or usable_cores()) // NETWORK_STAGES)
+
+
+def threads_of_exported(threads: int) -> int:
+    """CPU threads of an exported network, at most one a core. threads: of all; 0 is one a core.
+
+    It may have all: its threads sleep while they wait, and one stage does most of the work.
+    """
+    cores = usable_cores()
+    return min(threads or cores, cores)
 
 
 class _Closed(Exception):

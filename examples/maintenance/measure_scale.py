@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,13 @@ SIZES = ((640, 360), (1280, 720), (1920, 1080))
 COPIES = 12  # inputs of the batch
 FPS = 25  # of the videos of the arithmetic
 HOURS, DAYS = 1_000_000, 30
+LAUNCH = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
@@ -33,12 +39,11 @@ def scaled(video: Path, width: int, height: int, target: Path) -> Path:
     """The same film in another size."""
     with av.open(str(video)) as source, av.open(str(target), "w") as film:
         picture = source.streams.video[0]
-        stream = film.add_stream("libx264", rate=picture.average_rate, options={"crf": "20"})
+        stream = film.add_stream("libx264", rate=FPS, options={"crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in source.decode(picture):
-            plain = frame.reformat(width, height, "yuv420p")
-            plain.pts = None
-            film.mux(stream.encode(plain))
+            pixels = frame.reformat(width, height, "rgb24").to_ndarray()
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         film.mux(stream.encode())
     return target
 
@@ -67,14 +72,15 @@ def cost(source: Path, out: Path, *options: str) -> Cost:
         "-q",
         *options,
     ]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=ENVIRONMENT)
-    _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"measure_scale: {' '.join(command)} failed")
+    # A small process starts it: memory counts from the size of the one that starts another.
+    told = subprocess.run(
+        [sys.executable, "-c", LAUNCH, *command], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    if told.returncode:
+        raise SystemExit(f"measure_scale: {' '.join(command)} failed: {told.stderr}")
+    seconds, cpu_seconds, peak = map(float, told.stdout.split())
     tables = sum(path.stat().st_size for path in out.rglob("*.parquet"))
-    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, tables)
+    return Cost(seconds, cpu_seconds, peak / 1024, tables)
 
 
 def frames_of(video: Path) -> int:
