@@ -180,3 +180,35 @@ def test_without_the_library_or_memory_the_weights_are_not_blamed(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(LibraryError, match=r"^the library onnxruntime cannot be loaded "):
         cards.load_network("scc-joint")
+
+
+@pytest.mark.parametrize(
+    ("command", "loader"),
+    [
+        (("prepare", "--dataset", "disfa", "--root", "."), "aucli.faces.loading.load_faces"),
+        (
+            ("eval", "--dataset", "synthetic", "--root", "."),
+            "aucli.evaluation.sources.load_au_model",
+        ),
+    ],
+)
+def test_threads_reach_exported_networks_at_every_door(
+    command: tuple[str, ...], loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def load(*_: Any, threads: int = 0) -> Any:
+        seen.append(threads)
+        raise WeightsError("enough")
+
+    def load_au(_: Any, __: Any, threads: int) -> Any:
+        load(threads=threads)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("aucli.pipeline.stages.usable_cores", lambda: 7)
+    monkeypatch.setattr(loader, load if "faces" in loader else load_au)
+    if command[0] == "eval":
+        (tmp_path / "manifest.json").write_text("{}")
+    out = ("--out", "faces") if command[0] == "prepare" else ()
+    done = CliRunner().invoke(app, [*command, *out, "--device", "cpu", "--threads", "5"])
+    assert "enough" in done.output and seen == [5]

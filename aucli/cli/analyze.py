@@ -303,7 +303,9 @@ def analyze(
     page = _page(journal, targets, resume or overwrite) if report else None
     told = shared.told_of_file(ctx)
     settings = TableSettings(table_format(format_, out), overwrite or resume, spaces, told)
-    if len(planned) < 2:  # of a batch they are checked by the worker, which loads torch anyway
+    if (
+        len(planned) < 2
+    ):  # of a batch they are checked by the worker, which loads the networks anyway
         AnalyzeOptions.of(options).check()
     with log_to(log), outputs, ExitStack() as stack:
         reporter = Reporter(len(planned) + len(problems), quiet)

@@ -69,13 +69,17 @@ def prepare(
     from aucli.datasets.prepare import prepare as run
     from aucli.faces.loading import load_faces
     from aucli.models.device import resolve_device
+    from aucli.pipeline.stages import threads_of_exported
 
     names = tuple(name.strip() for name in subjects.split(",")) if subjects else None
     config = PrepareConfig(dataset, root, out, camera, names, every, size)
     networks = None
     if landmarks != "dataset":
         device = resolve_device(device)
-        networks = load_faces(detector or "builtin", landmarks or "builtin", device)
+        networks = load_faces(
+            detector or "builtin", landmarks or "builtin", device,
+            threads=threads_of_exported(threads),
+        )  # fmt: skip
     if threads:
         import torch
 

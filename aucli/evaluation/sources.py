@@ -34,6 +34,7 @@ from aucli.models.detector import FaceDetectorNet
 from aucli.models.device import resolve_device
 from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions, choose_networks
+from aucli.pipeline.stages import threads_of_exported
 from aucli.weights.cards import load_au_model, load_weights, read_card
 from aucli.weights.store import people_of
 
@@ -151,13 +152,14 @@ def run_source(
     seen: dict[str, None] = {}
     silent: dict[str, None] = {}
     name = choose_networks(options).model
+    threads = threads_of_exported(options.threads)
     for path, subjects in plan(name, split.test, there):
         known = people_of(read_card(path, "au")[1], f"the card of {path}")
         silent |= {} if known is not None else {path: None}
         tested = {dataset: subjects}
         seen |= dict.fromkeys(refuse_shared_people(known or {}, tested, allow_seen))
         if prepared:
-            au = load_au_model(path).to(resolve_device(options.device))
+            au = load_au_model(path, resolve_device(options.device), threads)
             runs.append(run_prepared(root, au, subjects, on_video))
         else:
             analyzer = Analyzer(**asdict(replace(options, model=path)))
@@ -193,8 +195,9 @@ def rendered_source(
     detector of another kind than the built-in one.
     """
     names, device = check_options(options), resolve_device(options.device)
-    au = load_au_model(names.model).to(device)
-    landmarker, landmarks_told = load_landmarker(names.landmarks, device)
+    threads = threads_of_exported(options.threads)
+    au = load_au_model(names.model, device, threads)
+    landmarker, landmarks_told = load_landmarker(names.landmarks, device, threads)
     detector = None if names.detector in DETECTORS else load_weights(names.detector, "detector")
     if detector is None or not isinstance(detector.net, FaceDetectorNet):
         raise OptionError(

@@ -1,4 +1,4 @@
-"""Exported networks: they run on CPUs in ONNX Runtime, in half the time and without torch."""
+"""Exported networks: they run on CPUs in ONNX Runtime, in less time and without torch."""
 
 from collections.abc import Sequence
 
