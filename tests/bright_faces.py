@@ -123,5 +123,5 @@ if __name__ == "__main__":
 
     workers.MODULE = "bright_worker"
     analyzer.load_networks = lambda options: tiny_networks(delay_seconds=0.3)
-    loading.load_faces = lambda *_: tiny_networks(delay_seconds=0.3).faces
+    loading.load_faces = lambda *_, **__: tiny_networks(delay_seconds=0.3).faces
     main()

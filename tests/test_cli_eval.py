@@ -238,8 +238,8 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analyzer, "load_networks", lambda options: tiny_networks())
-    monkeypatch.setattr(loading, "load_faces", lambda *_: tiny_networks().faces)
-    monkeypatch.setattr(sources, "load_au_model", lambda name: tiny_au_model())
+    monkeypatch.setattr(loading, "load_faces", lambda *_, **__: tiny_networks().faces)
+    monkeypatch.setattr(sources, "load_au_model", lambda *_: tiny_au_model())
     monkeypatch.setattr(sources, "read_card", lambda *_: (None, {}))
 
 

@@ -40,7 +40,7 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = tiny_networks().faces
-    monkeypatch.setattr(loading, "load_faces", lambda *_: networks)
+    monkeypatch.setattr(loading, "load_faces", lambda *_, **__: networks)
 
 
 def run(dataset: str, root: Path, out: Path, *more: object) -> Result:
