@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 from bright_faces import NONE, ONE, TWO, hear_signals, tiny_networks, write_clip
-from test_jobs import ENVIRONMENT, bytes_of, wait_for
-from typer.testing import CliRunner, Result
+from test_jobs import ENVIRONMENT, analyze, bytes_of, wait_for
 
 from aucli import analyzer
-from aucli.cli import app
 from aucli.cluster import RayWorkers, _shares
 from aucli.errors import OptionError
 from aucli.pipeline import cores, workers
@@ -36,10 +34,6 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(analyzer, "load_networks", lambda options: tiny_networks())
     monkeypatch.setattr(workers, "MODULE", "bright_worker")
     return folder
-
-
-def analyze(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["analyze", "--threads", "1", *map(str, arguments)])
 
 
 def start(*arguments: object) -> subprocess.Popen:

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import av
 from make_five_faces import write_five_faces
-from measure_speed import DEMO, ROOT, filled, machine
+from measure_speed import DEMO, ROOT, fill, machine
 
 from aucli.bench.tables import Table
-from aucli.files import write_whole
 
 PAGE = ROOT / "docs" / "scale.md"
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
@@ -142,10 +141,7 @@ def main() -> None:
             arithmetic,
         ).markdown(),
     }  # fmt: skip
-    page = filled(args.page.read_text("utf-8"), parts)
-    with write_whole(args.page) as stream:
-        stream.write(page.encode())
-    print(f"wrote {args.page}")
+    fill(args.page, parts)
 
 
 if __name__ == "__main__":

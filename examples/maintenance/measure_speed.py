@@ -148,6 +148,14 @@ def filled(page: str, parts: dict[str, str]) -> str:
     return page
 
 
+def fill(page: Path, parts: dict[str, str]) -> None:
+    """Write the parts between the markers of a page."""
+    text = filled(page.read_text("utf-8"), parts)
+    with write_whole(page) as stream:
+        stream.write(text.encode())
+    print(f"wrote {page}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -174,10 +182,7 @@ def main() -> None:
         "forms": form_table(forms).markdown(),
         "scc": scc_table(tuple(args.batches), 1.0).markdown(),
     }
-    page = filled(args.page.read_text("utf-8"), parts)
-    with write_whole(args.page) as stream:
-        stream.write(page.encode())
-    print(f"wrote {args.page}")
+    fill(args.page, parts)
 
 
 if __name__ == "__main__":
