@@ -351,11 +351,11 @@ def numbers_looked_at(scene):
 
 
 def test_faces_are_followed_in_groups_that_end_on_a_grid():
-    scene = Scene([[(100 + i, 100)] for i in range(14)])
+    scene = Scene([[(100 + 0.1 * i, 100)] for i in range(14)])
     assert ids(run(scene, 14)) == [[0]] * 14
     assert numbers_looked_at(scene) == [[1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13]]
     # The crops of a group lie where the face was in the frame before it.
-    first = float(face_shape(103, 100)[0, 0])
+    first = float(face_shape(100.3, 100)[0, 0])
     assert scene.looks[1][1] == pytest.approx([first] * 4)
     cut = Scene(scene.places)
     run(cut, 6)
@@ -363,14 +363,29 @@ def test_faces_are_followed_in_groups_that_end_on_a_grid():
     assert cut.looks[2][1] == pytest.approx([first] * 2)
 
 
+def test_a_moving_face_is_looked_for_where_its_speed_takes_it():
+    # Three steps of 15 px are out of reach of a crop, so the third asks for a look of its own.
+    scene = Scene([[(100 + 15 * i, 100)] for i in range(12)])
+    assert ids(run(scene, 12)) == [[0]] * 12
+    assert scene.detected == [0]
+    assert numbers_looked_at(scene) == [[1, 2, 3], [3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    true = [face_shape(100 + 15 * i, 100)[0, 0] for i in (8, 9, 10, 11)]
+    assert scene.looks[3][1] == pytest.approx(true, abs=12)
+    # However the video is cut into batches, the same is expected.
+    cut = Scene(scene.places)
+    run(cut, 10)
+    assert [x for _, shapes in cut.looks[3:] for x in shapes] == scene.looks[3][1]
+
+
 def test_a_face_in_doubt_gets_a_look_where_it_was_just_before():
-    # Three steps of 15 px are out of reach of a crop.
-    scene = Scene([[(100 + 15 * i, 100)] for i in range(8)])
+    # It rests, then goes faster than a crop reaches in three steps.
+    at = [100] * 4 + [100 + 15 * i for i in range(1, 5)]
+    scene = Scene([[(x, 100)] for x in at])
     assert ids(run(scene, 8)) == [[0]] * 8
     assert scene.detected == [0]
-    assert numbers_looked_at(scene) == [[1, 2, 3], [3], [4, 5, 6, 7], [6], [7]]
-    before = [face_shape(100 + 15 * i, 100)[0, 0] for i in (2, 5, 6)]
-    assert [scene.looks[i][1][0] for i in (1, 3, 4)] == pytest.approx(before)
+    assert numbers_looked_at(scene) == [[1, 2, 3], [4, 5, 6, 7], [6], [7]]
+    before = [face_shape(at[i], 100)[0, 0] for i in (5, 6)]
+    assert [scene.looks[i][1][0] for i in (2, 3)] == pytest.approx(before)
 
 
 def test_groups_are_short_at_low_frame_rates():

@@ -18,10 +18,10 @@ from aucli.faces.boxes import suppress
 from aucli.faces.confirm import Doubts
 from aucli.faces.cuts import Scenes, are_alike, looks
 from aucli.faces.detect import MIN_CONFIDENCE, TURNED_CONFIDENCE, Search
-from aucli.faces.follow import GROUP_FRAMES, Follower
+from aucli.faces.follow import GROUP_FRAMES, Follower, landmarks_of
 from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
-from aucli.faces.track import Track, Tracker, TrackerConfig
+from aucli.faces.track import Tracker, TrackerConfig
 from aucli.pose import head_pose
 from aucli.records import Face, FrameBatch
 
@@ -166,11 +166,10 @@ class FaceFinder:
         tracks = [t for t in self._tracker.tracks if t.track_id in self._chosen]
         live = [t for t in tracks if t.lost_at is None]
         if detected is not None and live and len(detected[0]):
-            union, _ = overlaps(face_boxes(_landmarks(live)), face_boxes(detected[0]))
+            union, _ = overlaps(face_boxes(landmarks_of(live)), face_boxes(detected[0]))
             live = [t for t, iou in zip(live, union.max(1), strict=True) if iou < SAME_FACE_IOU]
-        before = _landmarks(live)
         ids = [t.track_id for t in live]
-        followed, sure = self._follower.follow(self._number, frames, pts_seconds, ids, before)
+        followed, sure = self._follower.follow(self._number, frames, pts_seconds, live)
         self._number += 1
         confirmed = self._doubts.confirmed(frame, ids, followed[0], followed[1])
         for track_id, other in self._others(frame, followed[0]).items():
@@ -180,8 +179,8 @@ class FaceFinder:
         sure &= confirmed
         if detected is None:
             lost = not tracks or any(t.lost_at is not None for t in tracks)
-            lost = lost or sure.sum() < len(before)
-            relaxed = not lost and len(before) == self.config.faces
+            lost = lost or sure.sum() < len(live)
+            relaxed = not lost and len(live) == self.config.faces
             due = self._detections.is_due(
                 pts,
                 self.config.relaxed_every_seconds if relaxed else self.config.detect_every_seconds,
@@ -273,11 +272,6 @@ class FaceFinder:
         ]
         ends = np.cumsum([len(own[0]) for own in kept])
         return [faces[end - len(one[0]) : end] for end, one in zip(ends, kept, strict=True)]
-
-
-def _landmarks(tracks: Sequence[Track]) -> np.ndarray:
-    """(n, 68, 2) float32 px, where they were last seen."""
-    return np.array([t.landmarks for t in tracks], np.float32).reshape(-1, 68, 2)
 
 
 def _unread(shapes: Shapes) -> Followed:

@@ -7,6 +7,7 @@ the same gap in seconds at any frame rate.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,12 @@ class Track:
 
     def predict(self, pts_seconds: float) -> np.ndarray:
         """(68, 2) px: the landmarks moved on by the damped velocity."""
-        gap = max(pts_seconds - self.seen_at, 0.0)
-        return self.landmarks + self.velocity * (COAST_SECONDS * -np.expm1(-gap / COAST_SECONDS))
+        return self.landmarks + self.velocity * coasted_seconds(pts_seconds - self.seen_at)
+
+
+def coasted_seconds(gap: Any) -> Any:
+    """How far a velocity takes a face in some seconds, in seconds of it: it dies away."""
+    return COAST_SECONDS * -np.expm1(-np.maximum(gap, 0.0) / COAST_SECONDS)
 
 
 class Tracker:

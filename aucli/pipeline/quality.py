@@ -42,13 +42,13 @@ def judge(
     inside = max(min(x1, frame_shape[1] - 1) - max(x0, 0), 0) / width
     inside *= max(min(y1, frame_shape[0] - 1) - max(y0, 0), 0) / height
     gray = (crop.reshape(-1, 3).astype(np.float32) @ _LUMA).reshape(crop.shape[:2])  # (S, S)
-    brightness, spread = float(gray.mean()), float(gray.std())
+    brightness, spread = _mean_and_spread(gray)
     small = width < MIN_WIDTH_PX
     turn = max(abs(float(angle)) for angle in face.pose_radians[:2])  # a tilt is turned back
     found = {
         "small": small,
         # A small face has no detail to lose, and noise in the dark is detail.
-        "blurred": not small and sharpness(gray) < MIN_SHARPNESS,
+        "blurred": not small and sharpness(gray, spread) < MIN_SHARPNESS,
         "turned": turn > MAX_TURN_RADIANS,
         "dark": brightness < MIN_BRIGHTNESS,
         "cut": max(1 - inside, hidden) > MAX_OUTSIDE,
@@ -57,8 +57,19 @@ def judge(
     return np.array([found[word] for word in QUALITY])
 
 
-def sharpness(gray: np.ndarray) -> float:
-    """Standard deviation of the Laplacian of (S, S) over that of the gray levels themselves."""
-    inner = gray[1:-1, 1:-1]
-    laplacian = 4 * inner - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
-    return float(laplacian.std() / max(float(gray.std()), 1e-6))
+def sharpness(gray: np.ndarray, spread: float | None = None) -> float:
+    """Standard deviation of the Laplacian of (S, S) over that of the gray levels themselves, which
+    is ``spread`` where it is known."""
+    laplacian = 4 * gray[1:-1, 1:-1]
+    for part in (gray[:-2, 1:-1], gray[2:, 1:-1], gray[1:-1, :-2], gray[1:-1, 2:]):
+        laplacian -= part
+    spread = _mean_and_spread(gray)[1] if spread is None else spread
+    return _mean_and_spread(laplacian)[1] / max(spread, 1e-6)
+
+
+def _mean_and_spread(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of float32 values; a dot product takes a tenth of the time of
+    ``std``, and is exact enough once the mean is off."""
+    mean = float(values.mean())
+    off = (values - np.float32(mean)).ravel()
+    return mean, math.sqrt(float(off @ off) / off.size)
