@@ -132,10 +132,10 @@ def ray_of_two() -> Iterator[str]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **silent
     ) as process:
         assert process.stdout is not None and process.stdin is not None
-        told = [line for line in iter(process.stdout.readline, "") if line.startswith("at ")][:1]
-        if not told:
+        told = next((line for line in process.stdout if line.startswith("at ")), None)
+        if told is None:
             raise SystemExit("measure_scale: Ray does not start; pip install 'aucli[ray]'.")
-        yield told[0].split()[1]
+        yield told.split()[1]
         process.stdin.close()  # it waits for that
 
 
