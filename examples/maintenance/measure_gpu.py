@@ -72,7 +72,7 @@ def network_rates(device: torch.device, batch: int) -> Table:
                         own(crops)
 
                 rate = faces_per_second(call, batch, device)
-                rows.append((f"{name}, {form}, {precision}", f"{batch}", f"{rate:,.0f}"))
+                rows.append((f"{name}, {form}, {precision}", f"{batch}", f"{rate:,.1f}"))
     return Table(("network", "batch", "faces per second"), rows)
 
 

@@ -40,7 +40,7 @@ print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss
 """
 RAY = """
 import sys, ray
-told = ray.init(num_cpus=2, include_dashboard=False)
+told = ray.init("local", num_cpus=2, include_dashboard=False)
 print("at", told.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
