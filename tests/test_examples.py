@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_faces import write_shards
+from synthetic_faces import mean_face, write_shards
 from test_table import make_rows
 
 from aucli.datasets import synthetic
@@ -143,3 +143,23 @@ def test_heads_compared(tmp_path, monkeypatch, capsys):
     assert [line.split()[0] for line in told.splitlines()] == ["plain", "plain", "scc3", "scc3"]
     for picture in (out / "ablation.png", tmp_path / "off" / "misalignment.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_openings_by_the_side_and_what_they_add():
+    study = runpy.run_path(str(EXAMPLES / "studies" / "openings.py"))
+    still = np.stack([mean_face(), mean_face()])
+    still[1, [43, 44], 1] -= 2  # the upper lid of the person's left eye, and the upper lip
+    still[1, [61, 62, 63], 1] -= 3
+    eyes, lips = (study["opening"](still, au) for au in ("AU45", "AU25"))
+    np.testing.assert_allclose(eyes[1] - eyes[0], [2, 0], atol=1e-4)
+    np.testing.assert_allclose(lips[1] - lips[0], [3, 3], atol=1e-4)
+
+    rng = np.random.default_rng(1)
+    read, gaps = rng.random((2, 400, 2)) * [[[2.0]], [[8.0]]]
+    true = read + (8 - gaps) / 4  # 0-4; neither alone tells it
+    half = slice(200), slice(200, 400)
+    off = []
+    for values in ([read], [read, gaps]):
+        parts = [[v[part] for v in values] for part in half]
+        off.append(np.abs(study["fit"](parts[0], true[half[0]], parts[1], False) - true[half[1]]))
+    assert off[0].mean() > 0.3 and off[1].max() < 0.2
