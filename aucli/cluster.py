@@ -218,12 +218,24 @@ def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
     try:
         ray.init(**told)
     except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if any("InvalidAuthToken" in str(one) for one in _causes(error)):
+            raise AucliError(
+                f"The Ray at {address} asks for its token; set RAY_AUTH_MODE=token, and its token "
+                "in RAY_AUTH_TOKEN or ~/.ray/auth_token."
+            ) from error
         raise _no_answer(
             "on this computer" if address is None else f"at {address}", error
         ) from error
     for number, handler in heard.items():  # Ray takes SIGTERM for itself
         signal.signal(number, handler)
     return ray
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _no_answer(where: str, error: Exception) -> AucliError:

@@ -10,6 +10,7 @@ copy of the page to write into.
 
 import argparse
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -44,8 +45,12 @@ told = ray.init("local", num_cpus=2, include_dashboard=False)
 print("at", told.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
-RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+RAY_WORDS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
+ENVIRONMENT = os.environ | RAY_WORDS | {"PYTHONPATH": str(ROOT)}
 
 
 def scaled(video: Path, width: int, height: int, target: Path) -> Path:
@@ -127,7 +132,7 @@ def looped(video: Path, frames: int, target: Path) -> Path:
 def ray_of_two() -> Iterator[str]:
     """A Ray with two CPUs that is there already; its address."""
     command = [sys.executable, "-c", RAY]
-    silent = {"stderr": subprocess.DEVNULL, "text": True, "env": ENVIRONMENT | RAY_QUIET}
+    silent = {"stderr": subprocess.DEVNULL, "text": True, "env": ENVIRONMENT}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **silent
     ) as process:
