@@ -115,7 +115,8 @@ def run(clip: Path, models: Networks, **options) -> pd.DataFrame:
     ("text", "first", "last", "seconds"),
     [("median", -np.inf, np.inf, False), ("neutral=median", -np.inf, np.inf, False),
      ("neutral=120", 120, 120, False), ("neutral=10-40", 10, 40, False),
-     ("neutral=1.0-2.5s", 1, 2.5, True), ("neutral=0s-3s", 0, 3, True)],
+     ("neutral=1.0-2.5s", 1, 2.5, True), ("neutral=0s-3s", 0, 3, True),
+     ("neutral=1,0-2,5s", 1, 2.5, True)],
 )  # fmt: skip
 def test_forms_of_the_option(text, first, last, seconds):
     assert parse(text) == Calibration(text, True, first, last, seconds)

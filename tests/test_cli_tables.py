@@ -174,6 +174,8 @@ def test_events_as_csv(smile, tmp_path):
     }  # fmt: skip
     assert float(event["peak"]) == 4 and float(event["mean"]) == pytest.approx(2.8)
     assert rows_of(run_csv(smile, tmp_path, "--min-seconds", 0.6)) == []
+    endless = run("events", smile, "--offset", "nan", code=2)
+    assert "Invalid value for --offset: nan is no number of seconds." in endless.stderr
     assert "AU12      0.20   0.40" in run("events", smile).stdout
 
 
@@ -196,7 +198,14 @@ def test_elan_reads_the_events(smile, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["other.eaf", "smile.eaf"]
     early = run("events", smile, "-o", tmp_path / "x.eaf", "--offset", -1, code=1)
     assert "an event would begin 800 ms before 0" in early.stderr
-    assert "there are 2 videos; name a folder." in run(
+    # A video whose events would begin too early costs no other one.
+    later = made_rows({"AU12": [0.0] * 30 + [float(level) for level in SMILE]})
+    write_table(smile.parent / "zlate.parquet", later)
+    some = run("events", smile.parent, "-o", tmp_path / "some", "--format", "elan",
+               "--offset", -1, code=1)  # fmt: skip
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["zlate.eaf"]
+    assert "zlate.mp4: 1 events" in some.stderr and "800 ms before 0" in some.stderr
+    assert "there are 3 videos; name a folder." in run(
         "events", smile.parent, "-o", tmp_path / "x.eaf", code=2
     ).stderr  # fmt: skip
 
@@ -232,6 +241,7 @@ def test_boris_has_a_start_and_a_stop(smile, tmp_path):
     assert (start["Behavior"], start["Behavior type"], start["Time"]) == ("AU12", "START", "0.200")
     assert (stop["Behavior type"], stop["Time"], stop["Image index"]) == ("STOP", "0.700", "7")
     assert (start["Subject"], start["Modifier #1"]) == ("face 0", "D")
+    assert start["Observation duration"] == start["Media duration (s)"] == "1.000"
     told = run("events", smile, "-o", tmp_path / "a.eaf", "--format", "boris", code=2).stderr
     assert "is no file of BORIS" in told
 
@@ -298,6 +308,8 @@ def test_convert_many_into_one_and_each_into_a_folder(smile, tmp_path):
     told = run("convert", smile, "-o", tmp_path / "open.csv", "--format", "openface", code=1).stderr
     assert "has no landmarks, which the OpenFace layout has" in told
     assert "end it in" in run("convert", smile, "-o", tmp_path / "a.doc", code=2).stderr
+    asked = run("convert", smile.parent, "-o", f"{tmp_path}/", code=2).stderr
+    assert "--format: say what the tables in a folder are to be, as --format csv." in asked
 
 
 def test_openface_tables_go_through(tmp_path):

@@ -435,6 +435,21 @@ def test_usage(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.parquet", made_rows({"AU12": [1.0, 2.0]}))
+    result = report(tmp_path, "-o", tmp_path / "a.html", "--person", 7)
+    assert result.exit_code == 1 and not (tmp_path / "a.html").exists()
+    assert result.stderr == (
+        "aucli: No table has a face 7; take longest, largest or an id of the column face_id.\n"
+    )
+    empty = write_table(tmp_path / "empty.csv", made_rows({"AU12": []}))
+    result = report(empty, "-o", tmp_path / "a.html")
+    assert (result.exit_code, result.stderr) == (1, f"aucli: {empty} has no rows.\n")
+    result = report(tmp_path, "-o", tmp_path / "a.html")
+    assert result.exit_code == 1 and f"aucli: {empty} has no rows." in result.stderr
+    assert [row["state"] for row in study_of(tmp_path / "a.html")["rows"]] == ["done", "failed"]
+
+
 def test_without_the_extra_a_sentence_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,18 @@ def test_details_beside_the_page_are_loaded(
     assert page.inner_text("#moment").startswith("0:02.0, frame 51\nAU04 4.0")
 
 
+def test_calibrated_and_other_tables_are_told_apart(opened: Any, tmp_path: Path) -> None:
+    for name, calibrated in (("a", True), ("b", False), ("c", False)):
+        rows = made_rows({"AU12": levels(3, 2)}, fps=25)
+        write_table(tmp_path / f"{name}.parquet", rows, raw=calibrated)
+    target = tmp_path / "a.html"
+    assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(target)]).exit_code == 0
+    page = opened(target)
+    assert "2 of 3 rows are not calibrated, the others are" in page.inner_text("#lead")
+    page.fill("#search", "not calibrated")
+    assert names(page) == ["b.mp4", "c.mp4"]
+
+
 def test_tables_without_places_and_sides_say_so(opened: Any, tmp_path: Path) -> None:
     write_table(tmp_path / "a.parquet", made_rows({"AU12": levels(3, 2)}, fps=25))
     target = tmp_path / "a.html"

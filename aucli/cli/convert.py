@@ -58,7 +58,9 @@ def convert(
     if not folder:
         format_of(out, format_)
     elif format_ is None:
-        raise typer.BadParameter("a folder needs it.", param_hint="--format")
+        raise typer.BadParameter(
+            "say what the tables in a folder are to be, as --format csv.", param_hint="--format"
+        )
     found = given.look_for(tables)
     bad = len(found.problems)
     if not found.tables:

@@ -1,5 +1,6 @@
 """``aucli events``: onset, apex and offset of every AU, for spreadsheets, ELAN, BORIS and BIDS."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -85,6 +86,8 @@ def events(
     from aucli.report.event_files import LABELS, events_of
     from aucli.report.summary import refuse_groups
 
+    if not math.isfinite(offset):
+        raise typer.BadParameter(f"{offset} is no number of seconds.", param_hint="--offset")
     rule = given.make_rule(enter, leave, min_seconds, close_gap)
     wanted = given.chosen_aus(aus)
     kind = _format(out, format_)
@@ -121,7 +124,7 @@ def events(
     if out is None:
         _show(found, offset)
     elif kind in ENDINGS:
-        _write_each(out, kind, found, (rule, offset, videos), overwrite, read, quiet)
+        bad += _write_each(out, kind, found, (rule, offset, videos), overwrite, read, quiet)
     else:
         refuse_inputs([out], read, "file of events")
         _write_one(out, kind, found, offset, cohort, overwrite, quiet)
@@ -212,8 +215,8 @@ def _write_each(
     overwrite: bool,
     read: Sequence[Path],
     quiet: bool,
-) -> None:
-    """A file for each video."""
+) -> int:
+    """A file for each video; returns of how many there is none, as its events cannot be told."""
     from aucli.cli.console import note
     from aucli.files import refuse_existing, refuse_inputs
     from aucli.report.event_files import sidecar_of, write_bids, write_eaf
@@ -241,15 +244,21 @@ def _write_each(
     refuse_inputs(made, read, "file of events")
     for target in made:
         refuse_existing(target, overwrite)
+    failed = 0
     for target, faces in zip(targets, groups.values(), strict=True):
         if kind == "bids":
             write_bids(target, faces, rule, offset, overwrite)
         else:
-            video = _video(faces[0].member.face, videos)
-            write_eaf(target, faces, video, offset, overwrite)
+            try:
+                write_eaf(target, faces, _video(faces[0].member.face, videos), offset, overwrite)
+            except DataError as error:  # of this video alone
+                note(f"aucli: {error}")
+                failed += 1
+                continue
         if not quiet:
             count = sum(len(own) for face in faces for own in face.events.values())
             note(f"{faces[0].video}: {count} events -> {target}")
+    return failed
 
 
 def _write_one(

@@ -26,6 +26,8 @@ def write(
 
     for sentence in found.problems.values():
         note(f"aucli: {sentence}")
+    if found.problems and not found.tables:
+        return 1
     refuse_inputs([page], found.tables, "page")
     with progress_bar("report", len(found.tables), quiet) as bar:
 
@@ -38,7 +40,8 @@ def write(
         note(f"aucli: {sentence}")
     lacking = [*written.without_pictures.items()]
     if lacking and not quiet:
-        more = f", and of {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        others = f"{len(lacking) - 1} other" + ("s" if len(lacking) > 2 else "")
+        more = f", and of {others}" if len(lacking) > 1 else ""
         why = lacking[0][1].rstrip(".")
         warn(f"no pictures of {lacking[0][0]}{more}: {why}; --videos names their folder.")
     if not quiet:

@@ -41,7 +41,7 @@ QUIET_ROWS = 12
 _OTHERWISE = np.isin(QUALITY, ["turned", "cut"])
 
 AUTO = "auto"
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"\d+(?:[.,]\d+)?"  # as many languages write it, too
 _FRAMES = re.compile(r"(\d+)(?:-(\d+))?")
 _SECONDS = re.compile(rf"({_NUMBER})s?-({_NUMBER})s")
 
@@ -111,8 +111,8 @@ def parse_segment(text: str) -> tuple[float, float, bool] | None:
     match = frames or seconds
     if match is None:
         return None
-    first = float(match[1])
-    last = float(match[2] or first)
+    first = float(match[1].replace(",", "."))
+    last = float(match[2].replace(",", ".")) if match[2] else first
     if last < first or (frames and first < 1):
         raise OptionError(
             f"calibrate: 'neutral={text}' names no frame; frames count from 1, and a segment "

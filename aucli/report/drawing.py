@@ -243,7 +243,7 @@ class Overlay:
             x = bar + level / MAX_INTENSITY * 4.6 * em
             pen.text(x, foot, f"{level:.0f}", tiny, _FAINT, "m")
         if sides is not None:
-            pen.text(bar + 2.3 * em, foot, "L over R", tiny, _FAINT, "m")
+            pen.text(bar + 2.3 * em, foot, "L / R", tiny, _FAINT, "m")
         if bars.timed:
             pen.text(right, foot, f"last {TRACE_SECONDS:g} s", tiny, _FAINT, "r")
 

@@ -10,9 +10,10 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from aucli.aus import NAMES
-from aucli.errors import OutputError
+from aucli.errors import DataError
 from aucli.files import shown, write_whole
 from aucli.report.cohort import Member
+from aucli.report.durations import frame_seconds
 from aucli.report.events import LEVELS, Event, Rule, find_events
 from aucli.report.sheets import writing
 from aucli.report.summary import who
@@ -166,7 +167,8 @@ def boris_rows(found: Sequence[Found], offset_seconds: float = 0.0) -> list[dict
         series = face.member.face
         told = series.provenance.get("input")
         known = told if isinstance(told, dict) else {}
-        length = float(series.seconds[-1] - series.seconds[0])
+        # To the end of the last frame, so that no event ends after the observation.
+        length = float(series.seconds[-1] - series.seconds[0] + frame_seconds(series.seconds)[-1])
         person = face.member.person
         common = dict.fromkeys(BORIS_COLUMNS, "NA") | {
             "Observation id": series.video,
@@ -210,7 +212,8 @@ def write_eaf(
     """Write an ELAN file of one video: a tier for each AU and face, "B 2.3" for level and peak.
 
     video: where it lies, for ELAN's link; None leaves its name, which ELAN looks for beside the
-    file. Raises OutputError where an event would begin before 0, or the file cannot be written.
+    file. Raises DataError where an event would begin before 0, OutputError where the file cannot be
+    written.
     """
     several = len(found) > 1
     name = found[0].video
@@ -235,7 +238,7 @@ def write_eaf(
             begin = round(1000 * (event.onset_seconds + offset_seconds))
             end = max(round(1000 * (event.offset_seconds + offset_seconds)), begin + 1)
             if begin < 0:
-                raise OutputError(
+                raise DataError(
                     f"{shown(target)}: an event would begin {-begin} ms before 0, which ELAN does "
                     "not know; give a larger offset (--offset, offset=)."
                 )

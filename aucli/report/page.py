@@ -127,6 +127,11 @@ def write_report(
         on_table(done + 1)
     study.add_failed(folders, tables)
     if not study.details:
+        if tables and not study.problems:
+            raise DataError(
+                f"No table has a face {options.person}; take longest, largest or an id of the "
+                "column face_id."
+            )
         raise DataError(
             next(iter(study.problems.values()), "There is no table; name what aucli analyze wrote.")
         )
@@ -176,7 +181,7 @@ class _Study:
         self.without_pictures: dict[str, str] = {}
         self.provenances: dict[str, Mapping[str, Any]] = {}  # AU network -> one that names it
         self.aus: list[str] = []
-        self.calibrated = self.placed = self.pictured = self.sided = False
+        self.placed = self.pictured = self.sided = False
         self.seconds = 0.0
         self.passed_over = 0
         self._videos = Videos(options.videos, options.inputs)
@@ -185,6 +190,8 @@ class _Study:
         """Take in a table."""
         try:
             faces = read_faces(table)
+            if not faces:
+                raise DataError(f"{shown(table)} has no rows.")
         except AucliError as error:
             self.problems[shown(table)] = str(error)
             self.rows.append(_failed_row(table.name, str(error), "unreadable"))
@@ -267,7 +274,6 @@ class _Study:
         self.aus += [au for au in face.aus if au not in self.aus]
         self.provenances.setdefault(str((face.provenance.get("model") or {}).get("name")),
                                     face.provenance)  # fmt: skip
-        self.calibrated |= face.raw is not None
         self.placed |= face.places is not None
         self.sided |= face.sides is not None
         found = [picture for picture in pictures if picture is not None]
@@ -292,7 +298,6 @@ class _Study:
             "names": {au: NAMES.get(au, au) for au in sorted(self.aus)},
             "rows": self.rows,
             "seconds": round(self.seconds),
-            "calibrated": self.calibrated,
             "placed": self.placed,
             "sided": self.sided,
             "pictured": self.pictured,
@@ -328,6 +333,7 @@ def _row(
         "good": round(100 * good / there) if there else None,
         "poor": {word: share for word, share in poor.items() if share},
         "baseline": calibration_words(face.provenance),
+        "calibrated": face.raw is not None,
         "flags": [[flag.kind, flag.weight, flag.text] for flag in flags],
         "p95": {au: level(own.p95) for au, own in statistics.aus.items()},
         "strong": {

@@ -113,7 +113,7 @@
   }
 
   // The overview.
-  const rows = study.rows.map((row, index) => ({ ...row, index, words: [row.video, row.person, ...row.flags.map((flag) => flag[2])].join("\n").toLowerCase() }));
+  const rows = study.rows.map((row, index) => ({ ...row, index, words: [row.video, row.person, row.state === "done" ? (row.calibrated ? "calibrated" : "not calibrated") : "", ...row.flags.map((flag) => flag[2])].join("\n").toLowerCase() }));
   const folderOf = (row) => (row.video.includes("/") ? row.video.slice(0, row.video.lastIndexOf("/")) : "");
   const kinds = new Map();
   for (const row of rows) for (const kind of new Set(row.flags.map((flag) => flag[0]))) kinds.set(kind, (kinds.get(kind) || 0) + 1);
@@ -130,6 +130,12 @@
   const state = { search: "", kind: "", folder: "", sort: "video", reverse: false };
   let order = [], shown = STEP_ROWS;
 
+  function calibration(done) {
+    const without = done.filter((row) => !row.calibrated).length;
+    if (without === done.length) return "Intensities are not calibrated: a face at rest may read above 0.";
+    if (!without) return "Intensities are calibrated: what the face reads at rest was subtracted.";
+    return `${without} of ${plural(done.length, "row")} ${without === 1 ? "is" : "are"} not calibrated, the others are: compare only rows of the same kind. The search finds “not calibrated”.`;
+  }
   function lead() {
     const videos = new Set(rows.map((row) => row.video)).size;
     const failed = rows.filter((row) => row.state === "failed").length;
@@ -138,7 +144,7 @@
     const words = [plural(videos, "video")];
     if (done.length !== videos - failed) words.push(plural(done.length, "person").replace("persons", "people"));
     if (study.seconds) words.push(`${long(study.seconds)} in all`);
-    $("lead").textContent = `${words.join(", ")}. ${study.calibrated ? "Intensities are calibrated: what the face reads at rest was subtracted." : "Intensities are not calibrated: a face at rest may read above 0."}` + (study.passed_over ? ` ${plural(study.passed_over, "face")} seen for a moment only, or not chosen, ${study.passed_over === 1 ? "is" : "are"} left out.` : "");
+    $("lead").textContent = `${words.join(", ")}. ${calibration(done)}` + (study.passed_over ? ` ${plural(study.passed_over, "face")} seen for a moment only, or not chosen, ${study.passed_over === 1 ? "is" : "are"} left out.` : "");
     const tiles = [
       [plural(videos, "video").replace(/ .*/, ""), videos === 1 ? "video" : "videos"],
       [`${median(done.map((row) => row.found)) ?? "–"} %`, "of the frames show the face (median)"],
@@ -363,7 +369,7 @@
       const id = place ? `y${place + 1}` : "y", key = `yaxis${place ? place + 1 : ""}`;
       axes[name] = id; last = id;
       layout[key] = { domain: [(top - size) / height, top / height], fixedrange: true, gridcolor: line, zeroline: false, ticks: "" };
-      const title = { map: "Every AU; bars mark events, dots their apex", lines: `Intensity${chosen.length ? "" : ": choose AUs below"}`, sides: "Left minus right (above 0: the person's left is stronger)", pose: "Head, degrees: pitch, yaw, roll", quality: "Quality" }[name];
+      const title = { map: "Every AU; bars mark events, dots their apex", lines: `Intensity${chosen.length ? "" : ": choose AUs below"}`, sides: "Left minus right (above 0: the person's left is stronger)", pose: "Head, degrees: pitch ——, yaw – –, roll ···", quality: "Quality" }[name];
       layout.annotations.push({ text: title, xref: "paper", x: 0, xanchor: "left", yref: "paper", y: top / height, yanchor: "bottom", showarrow: false, font: { size: narrow ? 10.5 : 11.5, color: ink } });
       top -= size + gap;
     });
