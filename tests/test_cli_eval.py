@@ -342,6 +342,13 @@ def test_rendered_faces_are_scored_like_all_others(tmp_path: Path) -> None:
     assert "AU09" not in found["mean_over"]["pooled"]["icc31"]
     assert found["places"]["AU09"] is None and found["landmarks"]["nme"] > 0
     assert set(found["detector"]) == {"ap", "recall_95", "mean_iou"}
+    strata = found["strata"]  # drawn faces tell neither family nor age; all look ahead
+    assert list(strata) == ["all", "yaw up to 30", "yaw 0-17", "small"]
+    assert strata["all"] == strata["yaw 0-17"] and strata["all"]["faces"] == 2
+    assert strata["all"]["nme"] == pytest.approx(found["landmarks"]["nme"])
+    assert strata["all"]["nme_followed"] == pytest.approx(found["following"]["nme_followed"])
+    assert strata["all"]["gaze"] is None and strata["small"]["nme"] != strata["all"]["nme"]
+    assert row_of(result, "small")[1] == "2"
     cell = row_of(result, "AU12")[4]
     assert cell == number(pooled["AU12"]["icc31"]["value"])
     text = (tmp_path / "a.md").read_text()

@@ -197,19 +197,23 @@ def test_photographs_show_no_people() -> None:
     assert not set(backgrounds.TRAIN_PHOTOGRAPHS) & set(backgrounds.HELD_OUT_PHOTOGRAPHS)
 
 
-def test_gaze_family_and_age_where_a_set_has_them(tmp_path: Path) -> None:
+def test_what_newer_sets_tell_of_people(tmp_path: Path) -> None:
     shard = write_shards(tmp_path, shards=2, faces=4) / "shard-00001.parquet"
     table = pq.read_table(shard)
     for eye in (0, 1):
         for axis, value in zip("xyz", (0.6, 0.0, -0.8), strict=True):
             table = table.append_column(f"gaze_{eye}_{axis}", pa.array([value] * 4, pa.float32()))
     table = table.append_column("family", pa.array(["makehuman"] * 4))
+    table = table.append_column("beard", pa.array([True, False] * 2))
+    table = table.append_column("glasses", pa.array([False, False, True, True]))
     pq.write_table(table.append_column("age", pa.array(["baby"] * 4)), shard)
     store = FaceStore(tmp_path, "all")
     assert np.isnan(store.gaze[:4]).all()  # a shard rendered before
     assert store.gaze[4:] == pytest.approx(np.full((4, 2, 3), [0.6, 0, -0.8]))
     assert store.family.tolist() == [""] * 4 + ["makehuman"] * 4
     assert store.age.tolist() == [""] * 4 + ["baby"] * 4
+    assert np.isnan(store.worn[:4]).all()
+    assert store.worn[4:].tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
 
     short = pa.array([0.1] * 4, pa.float32())
     place = table.column_names.index("gaze_0_z")

@@ -330,6 +330,9 @@ def test_shards_are_deterministic_resumable_and_guarded(
     gaze = np.stack([a[name].to_numpy() for name in GAZE_COLUMNS], 1).reshape(-1, 2, 3)
     assert np.linalg.norm(gaze, axis=2) == pytest.approx(np.ones((len(a), 2)), abs=1e-5)
     assert a["family"].to_pylist() == ["ict"] and a["age"].to_pylist() == ["adult"]
+    person = maker.model.sample_person(np.random.default_rng((7, 4 * 10_000_000 + 2)))
+    assert a["glasses"].to_pylist() == [person.glasses]
+    assert a["beard"].to_pylist() == [person.uniforms["beard"][0] >= 0.5]
     with pytest.raises(DataError, match="holds a set made with other settings"):
         generate({"ict": toy_folder}, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
 

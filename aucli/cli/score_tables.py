@@ -24,11 +24,11 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
     from aucli.evaluation.published import CAVEAT
     from aucli.evaluation.scores import VIEWS
     from aucli.evaluation.writing import (
-        EXTRA_COLUMNS,
         PUBLISHED_COLUMNS,
         cells,
         columns,
         extra_cells,
+        extra_columns,
         published_cells,
         sentences,
     )
@@ -46,7 +46,7 @@ def show_report(report: "Report", origin: "Origin", rows: "Sequence[PublishedRow
         console.print(_grid(columns(report), shown, total=True))
     for extra in report.extras:
         console.print(f"\n{extra.name}: {extra.title}", markup=False, style="bold")
-        console.print(_grid(EXTRA_COLUMNS, extra_cells(extra)))
+        console.print(_grid(extra_columns(extra), extra_cells(extra)))
     if rows:
         console.print(CAVEAT, markup=False, style="bold")
         texts = (0, 4, 5)  # method, protocol, source

@@ -36,7 +36,8 @@ TEMPLATE = "eyes-nose"
 SCENE_SIZE = 256
 SHARDS = "shard-*.parquet"
 TEST_EVERY = 20
-LATER_COLUMNS = (*GAZE_COLUMNS, "family", "age")  # that older sets lack
+WORN = ("beard", "glasses")
+LATER_COLUMNS = (*GAZE_COLUMNS, "family", "age", *WORN)  # that older sets lack
 # Where a landmark is hidden, its place can be guessed but not seen.
 HIDDEN_WEIGHT = 0.3
 BELOW = 96
@@ -127,8 +128,8 @@ class FaceStore:
     """The faces of one split. ``landmarks`` (N, 68, 2) px, ``visible`` (N, 68), ``sides``
     (N, A, 2) intensities 0-5 [L, R], ``pose`` (N, 3) rad (pitch, yaw, roll), ``identity`` (N,),
     ``gaze`` (N, 2, 3) unit vectors along which the eyes look (the person's right eye first; x
-    right, y down, z away from the camera), ``family`` and ``age`` (N,) words. Sets rendered without
-    these three have NaN and "" there.
+    right, y down, z away from the camera), ``family`` and ``age`` (N,) words, ``worn`` (N, 2) 0 or
+    1, whether there are a beard and glasses. Older sets have NaN and "" for what they do not tell.
 
     root: folder of the shards. split: 'train', 'test' (every 20th identity) or 'all'. limit: at
     most so many faces. Raises :class:`DataError` where there are no shards or a column is missing.
@@ -154,8 +155,8 @@ class FaceStore:
             self._rows += [(len(self._images), int(row)) for row in np.flatnonzero(keep)]
             self._images.append(_decoded(shard, count))
         (self.identity, self.landmarks, self.visible, self.sides, self.pose, self.gaze,
-         self.family, self.age) = (
-            np.concatenate([p[k] for p in parts])[:limit] for k in range(8)
+         self.family, self.age, self.worn) = (
+            np.concatenate([p[k] for p in parts])[:limit] for k in range(9)
         )  # fmt: skip
         if not len(self):
             raise DataError(f"{root} holds no face of the split {split!r}; render more identities.")
@@ -201,7 +202,8 @@ class FaceStore:
 
 def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.ndarray, ...]:
     """Who n faces are, their landmarks, their visible landmarks, their intensities, their pose,
-    their gaze, their family and their age, as of :class:`FaceStore`. Raises DataError."""
+    their gaze, their family, their age and what they wear, as of :class:`FaceStore`. Raises
+    DataError."""
     table = _read(shard, columns, LATER_COLUMNS)
     count = len(table)
     known = {*table.column_names}
@@ -222,6 +224,9 @@ def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.
             table[name].to_numpy().astype(str) if name in known else np.full(count, "")
             for name in ("family", "age")
         ]
+        worn = np.full((count, len(WORN)), np.nan, np.float32)
+        if known >= {*WORN}:
+            worn = np.stack([table[name].to_numpy() for name in WORN], 1).astype(np.float32)
         gaze = gaze.astype(np.float32).reshape(count, 2, 3)
         length = np.linalg.norm(gaze, axis=2)
     except Exception as error:  # columns of other types or lengths
@@ -231,7 +236,7 @@ def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.
     if (np.abs(length - 1) > 0.01).any():  # NaN, which is unknown, passes
         raise _damaged(shard)
     sides_of = values.reshape(count, -1, 2)
-    return identity, landmarks, visible, sides_of, pose.astype(np.float32), gaze, *words
+    return identity, landmarks, visible, sides_of, pose.astype(np.float32), gaze, *words, worn
 
 
 def composite(

@@ -27,7 +27,7 @@ from aucli.errors import DataError
 from aucli.evaluation.scores import validation_scores
 from aucli.faces.boxes import decode_boxes
 from aucli.faces.overlap import overlaps
-from aucli.faces.protocols import Boxes, Landmarker
+from aucli.faces.protocols import Boxes, Frames, Landmarker
 from aucli.models.catalogue import NETWORKS
 from aucli.models.predict import AUModel, Look, Prediction, look_at_crops, predict_crops
 from aucli.synth.backgrounds import HELD_OUT_PHOTOGRAPHS, BackgroundPool
@@ -46,19 +46,23 @@ BATCH = 50
 class HeldOut:
     """Frames of held-out people over held-out backgrounds, the same in every evaluation.
 
-    frames: (N, 192, 192, 3) uint8. landmarks: (N, 68, 2) px. boxes: (N, 4) xyxy px, shifted and
-    scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R. yaw_radians: (N,).
-    identity: (N,) int, who it is. gaze: (N, 2, 3) unit vectors as of ``models.network.Sight`` in
-    axes of the frame, NaN where it is not known.
+    frames: (N, 192, 192, 3) uint8, or N of smaller sizes. landmarks: (N, 68, 2) px. boxes: (N, 4)
+    xyxy px, shifted and scaled as a detector's would be. intensities: (N, A, 2), 0-5, sides L, R.
+    yaw_radians: (N,). identity: (N,) int, who it is. gaze: (N, 2, 3) unit vectors as of
+    ``models.network.Sight`` in axes of the frame, NaN where it is not known. family, age, worn: as
+    of :class:`FaceStore`.
     """
 
-    frames: np.ndarray
+    frames: Frames
     landmarks: np.ndarray
     boxes: np.ndarray
     intensities: np.ndarray
     yaw_radians: np.ndarray
     identity: np.ndarray
     gaze: np.ndarray | None = None
+    family: np.ndarray | None = None
+    age: np.ndarray | None = None
+    worn: np.ndarray | None = None
 
 
 def held_out_pool() -> BackgroundPool:
@@ -86,6 +90,32 @@ def held_out_frames(store: FaceStore, count: int = 300, seed: int = 5) -> HeldOu
         store.pose[index, 1],
         store.identity[index],
         store.gaze[index],
+        store.family[index],
+        store.age[index],
+        store.worn[index],
+    )
+
+
+def shrunk(held_out: HeldOut, sides_px: tuple[int, int], seed: int = 5) -> HeldOut:
+    """The same frames made smaller, the longer side of each face's box anything of ``sides_px``."""
+    rng = np.random.default_rng(seed)
+    boxes = face_boxes(held_out.landmarks)
+    low, high = np.log(sides_px)
+    sides = np.exp(rng.uniform(low, high, len(boxes)))
+    scales = np.minimum(sides / (boxes[:, 2:] - boxes[:, :2]).max(1), 1)
+    frames, matrices = [], []
+    for frame, scale in zip(held_out.frames, scales, strict=True):
+        size = int(np.ceil(scale * len(frame)))
+        shift = (scale - 1) / 2  # pixel centres are at integers
+        matrices.append([[scale, 0, shift], [0, scale, shift]])
+        frames.append(warp_crops(frame, np.array(matrices[-1:]), size)[0])
+    small = np.array(matrices)
+    corners = held_out.boxes.reshape(-1, 2, 2)
+    return replace(
+        held_out,
+        frames=frames,
+        landmarks=apply_matrices(held_out.landmarks, small),
+        boxes=apply_matrices(corners, small).reshape(-1, 4),
     )
 
 
@@ -105,6 +135,13 @@ def _face_units(landmarks: np.ndarray) -> np.ndarray:
     return np.maximum(eyes, 0.35 * (landmarks.max(1) - landmarks.min(1)).max(1))
 
 
+def landmark_errors(found: np.ndarray, held_out: HeldOut) -> np.ndarray:
+    """(N, 68): distances of landmarks (N, 68, 2) frame px from the true ones, over the distance
+    between the outer eye corners."""
+    unit = _face_units(held_out.landmarks)[:, None]
+    return np.linalg.norm(found - held_out.landmarks, axis=2) / unit
+
+
 def landmark_scores(landmarker: Landmarker, held_out: HeldOut) -> dict[str, float]:
     """NME in units of the distance between the outer eye corners: ``nme`` (mean), ``nme_median``,
     ``nme_inner`` (51 points), ``nme_jaw`` (17), ``failures`` (share above 8 %), and the mean by
@@ -113,13 +150,12 @@ def landmark_scores(landmarker: Landmarker, held_out: HeldOut) -> dict[str, floa
     found = find_landmarks(landmarker, held_out)
     again = landmarker.follow(held_out.frames, list(found[:, None]))
     followed = np.concatenate([landmarks for landmarks, _ in again])
-    true, unit = held_out.landmarks, _face_units(held_out.landmarks)[:, None]
-    error = np.linalg.norm(found - true, axis=2) / unit  # (N, 68)
+    error = landmark_errors(found, held_out)
     face = error.mean(1)
     return {
         "nme": float(face.mean()),
         "nme_median": float(np.median(face)),
-        "nme_followed": float((np.linalg.norm(followed - true, axis=2) / unit).mean()),
+        "nme_followed": float(landmark_errors(followed, held_out).mean()),
         "nme_inner": float(error[:, 17:].mean()),
         "nme_jaw": float(error[:, :17].mean()),
         "failures": float((face > FAILURE_NME).mean()),
@@ -171,24 +207,28 @@ def _look(model: AUModel, crops: np.ndarray) -> Look:
 def joint_scores(model: AUModel, held_out: HeldOut) -> dict[str, float]:
     """Scores of a network that follows faces, on crops as far off as a follower's: those of
     :func:`au_scores` and of :func:`following_scores`."""
-    look = _follow(model, held_out)
+    look = follow_held_out(model, held_out)
     true = true_intensities(held_out, model.aus)
     read = validation_scores(look.prediction.intensities, true, model.aus)
     return read | _following_scores(model, held_out, look)
 
 
-def following_scores(model: AUModel, held_out: HeldOut) -> dict[str, float]:
+def following_scores(
+    model: AUModel, held_out: HeldOut, look: Look | None = None
+) -> dict[str, float]:
     """What one look at a followed face gives besides AUs, from crops as far off as a follower's.
 
     ``nme_followed`` and the NME by yaw, as of :func:`landmark_scores`; ``nme_again``, of crops by
     the landmarks found in these; ``mirrored``, by how much a reading changes with the crop
     mirrored, 0-5; where it is known ``gaze``, degrees of error as the mean of both eyes, and the
-    same by yaw.
+    same by yaw. look: of :func:`follow_held_out`, where it is there already.
     """
-    return _following_scores(model, held_out, _follow(model, held_out))
+    look = follow_held_out(model, held_out) if look is None else look
+    return _following_scores(model, held_out, look)
 
 
-def _follow(model: AUModel, held_out: HeldOut) -> Look:
+def follow_held_out(model: AUModel, held_out: HeldOut) -> Look:
+    """:func:`look_at_held_out` in crops as far off as a follower's."""
     return look_at_held_out(model, held_out, _followed(model, held_out))
 
 
@@ -198,13 +238,12 @@ def _followed(model: AUModel, held_out: HeldOut) -> np.ndarray:
 
 
 def _following_scores(model: AUModel, held_out: HeldOut, look: Look) -> dict[str, float]:
-    size, true = model.crop_size, held_out.landmarks
+    size = model.crop_size
     crops = warp_crops(held_out.frames, _followed(model, held_out), size)
     mirrored = _look(model, np.flip(crops, 2).copy()).prediction.intensities
     again = align_matrices(look.landmarks, model.template, size)
-    unit = _face_units(true)[:, None]
     face, second = (
-        (np.linalg.norm(found - true, axis=2) / unit).mean(1)
+        landmark_errors(found, held_out).mean(1)
         for found in (look.landmarks, look_at_held_out(model, held_out, again).landmarks)
     )
     told = {

@@ -68,6 +68,19 @@ class Extra:
     values: dict[str, float]
 
 
+COUNT = "faces"  # a column of a Breakdown that counts
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A further table with a column for each score. name, title: as of :class:`Extra`. rows: row ->
+    column -> value, the same columns in all."""
+
+    name: str
+    title: str
+    rows: dict[str, dict[str, float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Scores of A AUs.
@@ -89,7 +102,7 @@ class Report:
     filled: bool
     counts: Counts
     options: ScoreOptions
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[Extra | Breakdown, ...] = ()
 
 
 def metrics_of(unit: Unit) -> tuple[str, ...]:
@@ -101,7 +114,7 @@ def score(
     pairs: Pairs,
     options: ScoreOptions = ScoreOptions(),
     folds: Mapping[str, tuple[str, ...]] | None = None,
-    extras: tuple[Extra, ...] = (),
+    extras: tuple[Extra | Breakdown, ...] = (),
 ) -> Report:
     """Score every AU. folds: name -> test subjects; adds the view ``folds``.
 

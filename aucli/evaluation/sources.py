@@ -24,7 +24,8 @@ from aucli.evaluation.running import (
     run_videos,
     subjects_there,
 )
-from aucli.evaluation.scores import Extra
+from aucli.evaluation.scores import Breakdown, Extra
+from aucli.evaluation.strata import SMALL_PX, Measured, stratum_scores
 from aucli.evaluation.tables import Predictions, listed, read_labels, read_predictions
 from aucli.evaluation.tools import TOOLS
 from aucli.evaluation.writing import Origin
@@ -39,6 +40,7 @@ from aucli.weights.cards import load_au_model, load_weights, read_card
 from aucli.weights.store import people_of
 
 SHOWN = 9  # names of subjects in a sentence
+STEPS = 5  # of scoring rendered faces
 SCENES = 400  # drawn scenes for the detector, at most
 
 
@@ -185,12 +187,12 @@ def run_source(
 
 def rendered_source(
     root: Path, options: AnalyzeOptions, faces: int, on_video: OnVideo = lambda *_: None
-) -> tuple[Run, Origin, tuple[Extra, ...]]:
+) -> tuple[Run, Origin, tuple[Extra | Breakdown, ...]]:
     """Run the networks that the options name on rendered people held out of training.
 
     root: what ``aucli synth`` wrote. faces: at most so many. The extras are the places of the AUs,
-    the scores of the landmark network and of the detector, and what an AU network that follows
-    faces sees besides. Raises DataError where there is no
+    the scores of the landmark network and of the detector, what an AU network that follows
+    faces sees besides, and the scores of some people and views. Raises DataError where there is no
     such person, or the model knows AUs that rendered faces do not show, and OptionError for a
     detector of another kind than the built-in one.
     """
@@ -205,13 +207,13 @@ def rendered_source(
             "builtin."
         )
     store = FaceStore(root, "test")
-    on_video("rendered faces", 0, 4)
+    on_video("rendered faces", 0, STEPS)
     held_out = rendered.held_out_frames(store, faces)
     true = rendered.true_intensities(held_out, au.aus)
     scenes = rendered.held_out_scenes(store, min(SCENES, faces))
-    on_video("landmarks", 1, 4)
+    on_video("landmarks", 1, STEPS)
     landmarks = rendered.find_landmarks(landmarker, held_out)
-    on_video("AUs", 2, 4)
+    on_video("AUs", 2, STEPS)
     predicted, places = rendered.predict_held_out(au, held_out, landmarks)
     where = pd.DataFrame({"video": str(root), "frame_index": np.arange(len(true))})
     labels = pd.concat(
@@ -222,9 +224,17 @@ def rendered_source(
         ],
         axis=1,
     )
-    on_video("scores", 3, 4)
+    on_video("scores", 3, STEPS)
     table = prediction_rows(where, predicted, au.aus, np.ones(len(true), bool))
-    extras = (
+    look = rendered.follow_held_out(au, held_out) if au.follows else None
+    measured = Measured.of(held_out, au, predicted, landmarks, look)
+    on_video("small faces", 4, STEPS)
+    small = rendered.shrunk(held_out, SMALL_PX)
+    found = rendered.find_landmarks(landmarker, small)
+    small_look = rendered.follow_held_out(au, small) if au.follows else None
+    read = rendered.predict_held_out(au, small, found)[0]
+    small_measured = Measured.of(small, au, read, found, small_look)
+    extras: tuple[Extra | Breakdown, ...] = (
         Extra(
             "places",
             "Median distance of the AUs of intensity 2 or more from their true places, over the "
@@ -244,8 +254,8 @@ def rendered_source(
             rendered.detector_scores(detector.net.to(device), scenes),
         ),
     )
-    if au.follows:
-        seen = rendered.following_scores(au, held_out)
+    if look is not None:
+        seen = rendered.following_scores(au, held_out, look)
         extras += (
             Extra(
                 "following",
@@ -255,7 +265,16 @@ def rendered_source(
                 seen,
             ),
         )
-    on_video("done", 4, 4)
+    extras += (
+        Breakdown(
+            "strata",
+            "Some people and views: mean ICC(3,1) and MAE of the AUs, distance of a new face's "
+            "landmarks (nme) and of a followed one's, degrees between the gaze and the true one. "
+            f"Small: the same faces {SMALL_PX[0]}-{SMALL_PX[1]} px high.",
+            stratum_scores(held_out, measured, small_measured),
+        ),
+    )
+    on_video("done", STEPS, STEPS)
     origin = Origin(
         predictions=f"{au.name}, sha256 {au.sha256[:12]}",
         tool="rendered faces, aligned by predicted landmarks",

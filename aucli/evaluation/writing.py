@@ -6,7 +6,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aucli.evaluation.published import CAVEAT, PublishedRow
-from aucli.evaluation.scores import LEVEL, MEAN, VIEWS, Estimate, Extra, Report, metrics_of
+from aucli.evaluation.scores import (
+    COUNT,
+    LEVEL,
+    MEAN,
+    VIEWS,
+    Breakdown,
+    Estimate,
+    Extra,
+    Report,
+    metrics_of,
+)
 from aucli.metrics import METRICS
 from aucli.version import version
 
@@ -160,12 +170,24 @@ def published_cells(rows: Iterable[PublishedRow]) -> list[list[str]]:
     ]
 
 
-EXTRA_COLUMNS = ["", "value"]
+def extra_columns(extra: Extra | Breakdown) -> list[str]:
+    """The titles of :func:`extra_cells`."""
+    return ["", *next((row for _, row in _scores_of(extra)), {})]
 
 
-def extra_cells(extra: Extra) -> list[list[str]]:
-    """name, value."""
-    return [[name, number(value, 3)] for name, value in extra.values.items()]
+def extra_cells(extra: Extra | Breakdown) -> list[list[str]]:
+    """A row for each name, with its value or values."""
+    return [
+        [name, *(number(value, 0 if column == COUNT else 3) for column, value in row.items())]
+        for name, row in _scores_of(extra)
+    ]
+
+
+def _scores_of(extra: Extra | Breakdown) -> list[tuple[str, dict[str, float]]]:
+    """name -> column -> value."""
+    if isinstance(extra, Breakdown):
+        return [*extra.rows.items()]
+    return [(name, {"value": value}) for name, value in extra.values.items()]
 
 
 PUBLISHED_COLUMNS = ["method", "mean ICC", "mean PCC", "mean MAE", "protocol", "source"]
@@ -179,7 +201,7 @@ def to_markdown(report: Report, origin: Origin, published: Sequence[PublishedRow
         parts.append(_grid(columns(report), cells(report, view)))
     for extra in report.extras:
         parts += [f"## {extra.name.capitalize()}\n", f"{extra.title}\n"]
-        parts.append(_grid(EXTRA_COLUMNS, extra_cells(extra)))
+        parts.append(_grid(extra_columns(extra), extra_cells(extra)))
     if published:
         parts += ["## Published\n", f"{CAVEAT}\n"]
         parts.append(_grid(PUBLISHED_COLUMNS, published_cells(published)))
@@ -231,7 +253,11 @@ def to_plain(
         "mean_over": report.mean_over,
     }
     for extra in report.extras:
-        plain[extra.name] = {name: _none(value) for name, value in extra.values.items()}
+        plain[extra.name] = (
+            {name: {k: _none(v) for k, v in row.items()} for name, row in extra.rows.items()}
+            if isinstance(extra, Breakdown)
+            else {name: _none(value) for name, value in extra.values.items()}
+        )
     if published:
         plain["published"] = {"caveat": CAVEAT, "rows": [asdict(row) for row in published]}
     return plain

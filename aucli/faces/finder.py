@@ -19,6 +19,7 @@ from aucli.faces.confirm import Doubts
 from aucli.faces.cuts import Scenes, are_alike, looks
 from aucli.faces.detect import MIN_CONFIDENCE, TURNED_CONFIDENCE, Search
 from aucli.faces.follow import GROUP_FRAMES, Follower, landmarks_of
+from aucli.faces.markup import to_ibug
 from aucli.faces.overlap import overlaps
 from aucli.faces.protocols import Detector, Followed, Frames, Landmarker, Shapes, Watcher
 from aucli.faces.track import Tracker, TrackerConfig
@@ -49,7 +50,9 @@ class FinderConfig:
     :class:`~aucli.faces.detect.Search`. keep_confidence: a followed face needs it.
     redetect_confidence: below it a followed face calls for a detection in the same frame.
     sure_confidence: below it a followed face must be seen by the detector now and then, see
-    :class:`Doubts`. independent: frames are unrelated pictures, each gets its own ids by size.
+    :class:`Doubts`. rendered_markup: the networks learned from our renders, so that faces are given
+    out as :mod:`aucli.faces.markup` makes them. independent: frames are unrelated pictures, each
+    gets its own ids by size.
     """
 
     faces: int | None = 1
@@ -61,6 +64,7 @@ class FinderConfig:
     keep_confidence: float = 0.35
     redetect_confidence: float = MIN_CONFIDENCE
     sure_confidence: float = 0.0
+    rendered_markup: bool = False
     independent: bool = False
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
@@ -259,6 +263,8 @@ class FaceFinder:
         # Of all frames together: fitting a single pose is mostly overhead.
         landmarks, confidence, readings, ids = map(np.concatenate, zip(*kept, strict=True))
         boxes, pose = face_boxes(landmarks), head_pose(landmarks)
+        if self.config.rendered_markup:
+            landmarks = to_ibug(landmarks)
         faces = [
             Face(
                 bbox_xyxy_px=np.asarray(boxes[i], np.float32),

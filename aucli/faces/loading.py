@@ -72,7 +72,8 @@ def load_faces(
     optional library is missing.
     """
     landmarker, landmarks_told = load_landmarker(landmarks, device, threads)
-    config, least_score = FinderConfig(faces, sure_confidence=SURE_CONFIDENCE), 0.0
+    config = FinderConfig(faces, sure_confidence=SURE_CONFIDENCE, rendered_markup=True)
+    least_score = 0.0
     if not isinstance(landmarker, BuiltinLandmarker):
         from aucli.faces import fan  # which needs torch
 

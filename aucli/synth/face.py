@@ -87,7 +87,8 @@ class FaceSample:
     visible: (68,) bool. intensities: (A, 2) float32 0-5 in the order of SYNTHETIC_AUS, L and R.
     pose_radians: (3,) of :class:`Camera`. gaze_radians: (2,) of :class:`Expression`.
     gaze: (2, 3) float32 unit vectors along which the eyes look, in the camera's axes: x right, y
-    down, z away from the camera; the person's right eye first. family, age: of the person.
+    down, z away from the camera; the person's right eye first. family, age: of the person. beard,
+    glasses: whether there are some.
     """
 
     rgba: np.ndarray
@@ -99,6 +100,8 @@ class FaceSample:
     gaze: np.ndarray
     family: str
     age: str
+    beard: bool
+    glasses: bool
 
 
 def sample_camera(rng: np.random.Generator) -> Camera:
@@ -189,6 +192,8 @@ class FaceMaker:
             gaze=(looking @ view[:3, :3].T * CAMERA_AXES).astype(np.float32),
             family=model.family,
             age=person.age,
+            beard=person.bearded,
+            glasses=person.glasses,
         )
 
     def _set_teeth(self, vertices: np.ndarray, weights: np.ndarray, person: Person) -> None:

@@ -183,6 +183,8 @@ def _schema() -> pa.Schema:
             ("blink", pa.float32()),
             ("family", pa.string()),
             ("age", pa.string()),
+            ("beard", pa.bool_()),
+            ("glasses", pa.bool_()),
         ]
     )
 
@@ -202,6 +204,8 @@ def _row(sample: FaceSample) -> dict[str, object]:
         "blink": (columns["AU45_L"] + columns["AU45_R"]) / 10,
         "family": sample.family,
         "age": sample.age,
+        "beard": sample.beard,
+        "glasses": sample.glasses,
     }
 
 

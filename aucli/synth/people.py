@@ -17,6 +17,7 @@ REST_SPREAD = {
     "cheekSquint": 0.10, "mouthPress": 0.08, "mouthDimple": 0.11, "mouthShrugLower": 0.10,
     "mouthStretch": 0.06, "cheekPuff": 0.07,
 }  # fmt: skip
+STUBBLE_UP_TO = 0.5  # opacity of a beard
 AGES = ("baby", "child", "adult", "old")
 
 
@@ -59,6 +60,11 @@ class Person:
     resting_shapes: dict[str, float] = field(default_factory=dict)
     teeth: np.ndarray = field(default_factory=lambda: np.zeros(3))
     age: str = "adult"
+
+    @property
+    def bearded(self) -> bool:
+        """Whether hair covers a part of the face about the mouth; stubble does not."""
+        return bool(self.uniforms["beard"][0] >= STUBBLE_UP_TO)
 
     def brow_rise(self, u: np.ndarray) -> np.ndarray:
         """How much higher the brow is drawn at ``u`` of the map than on the mean face, in v."""
@@ -225,9 +231,9 @@ def _beard(
     grey = rng.uniform(0.3, 0.75) if u() < 0.3 else 0.0
     opacity, length, width, moustache = 0.0, 0.0, 0.5, 1.0
     if draw < 0.2:  # stubble
-        opacity = rng.uniform(0.08, 0.5)
+        opacity = rng.uniform(0.08, STUBBLE_UP_TO)
     elif draw < 0.52:
-        opacity = rng.uniform(0.5, 1.0)
+        opacity = rng.uniform(STUBBLE_UP_TO, 1.0)
         # From a close crop to a full beard; half of the long ones are short.
         length = rng.uniform(0.12, 1.0) ** (1.0 if u() < 0.5 else 2.0)
         moustache = float(u() < 0.93)

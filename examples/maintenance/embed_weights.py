@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from aucli.evaluation.matching import match
-from aucli.evaluation.scores import validation_scores
+from aucli.evaluation.scores import Extra, validation_scores
 from aucli.evaluation.sources import rendered_source
 from aucli.files import write_text, write_whole
 from aucli.pipeline.options import AnalyzeOptions
@@ -74,7 +74,7 @@ def score(shards: Path, faces: int) -> dict:
     """Scores of the three networks in weights/ on held-out rendered people, by name."""
     found, _, extras = rendered_source(shards, AnalyzeOptions(), faces)
     pairs = match(found.labels, found.predictions)
-    tables = {extra.name: extra.values for extra in extras}
+    tables = {extra.name: extra.values for extra in extras if isinstance(extra, Extra)}
     places = {f"place.{au}": value for au, value in tables["places"].items()}
     following = tables.get("following", {})
     return {
