@@ -21,6 +21,8 @@ def suppress(
     boxes: (n, 4) px, scores: (n,). Returns the kept indices, best score first; equal scores keep
     their order, so the result does not depend on the platform's sort.
     """
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
     union, covered = overlaps(boxes, boxes)
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):

@@ -34,12 +34,16 @@ class Scenes:
 
     def reset(self) -> None:
         """Forget the film so far."""
-        self._before: np.ndarray | None = None
+        self._before: tuple[np.ndarray, np.ndarray] | None = None  # thumbnail, histogram
 
     def is_cut(self, frame: np.ndarray) -> bool:
         """Whether this frame, (H, W, 3) uint8, shows another scene than the one before."""
-        before, self._before = self._before, thumbnail(frame)
-        return before is not None and not _is_same_scene(before, self._before)
+        points = thumbnail(frame)
+        before, self._before = self._before, (points, _histogram(points))
+        if before is None:
+            return False
+        shared = np.minimum(before[1], self._before[1]).sum() / GRID**2
+        return shared < SAME_COLOURS and correlation(before[0], points) < SAME_PICTURE
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
@@ -47,11 +51,6 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     rows, columns = ((np.arange(GRID) * 2 + 1) * side // (2 * GRID) for side in (height, width))
     return frame[rows[:, None], columns]
-
-
-def _is_same_scene(before: np.ndarray, after: np.ndarray) -> bool:
-    shared = np.minimum(_histogram(before), _histogram(after)).sum() / GRID**2
-    return shared >= SAME_COLOURS or correlation(before, after) >= SAME_PICTURE
 
 
 def _histogram(points: np.ndarray) -> np.ndarray:

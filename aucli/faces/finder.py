@@ -242,7 +242,7 @@ class FaceFinder:
     def _choose(self, found: Followed, ids: np.ndarray) -> Chosen:
         """Keep the wanted number of faces; ids count in the order of first appearance."""
         area = _areas(found[0])
-        held = np.isin(ids, list(self._chosen))
+        held = np.array([i in self._chosen for i in ids.tolist()], bool)
         order = np.argsort(-area * np.where(held, LARGER_BY, 1.0), kind="stable")
         order = order[: self.config.faces]
         order = order[np.argsort(-area[order], kind="stable")]

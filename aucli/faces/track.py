@@ -182,8 +182,8 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
 
     cost: (rows, columns) finite floats. Returns min(rows, columns) pairs, sorted by row.
     """
-    if not cost.size:
-        return []
+    if cost.size < 2:
+        return [(0, 0)] * cost.size
     if cost.shape[0] > cost.shape[1]:
         return sorted((row, column) for column, row in assign(cost.T))
     rows, columns = cost.shape
