@@ -9,11 +9,11 @@ live = analyzer.live()                          # a webcam: live.push(rgb, secon
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,7 @@ from aucli.pipeline.analysis import (
     Analysis,
     OnBatch,
     OnRows,
+    calibrator_of,
     recipe,
     torch_threads,
 )
@@ -37,6 +38,7 @@ from aucli.pipeline.batch import (
     run_batch,
 )
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
+from aucli.pipeline.film import PartEnd, Whole
 from aucli.pipeline.inputs import Input, find_inputs, one_table, plan_targets, table_format
 from aucli.pipeline.loading import load_networks
 from aucli.pipeline.maps import FaceChoice, write_panels
@@ -45,15 +47,16 @@ from aucli.pipeline.original import Original
 from aucli.pipeline.outputs import Outputs
 from aucli.pipeline.resume import Resume
 from aucli.pipeline.rows import rows_in_order
+from aucli.pipeline.segments import Cut, count_all_parts, plan
 from aucli.pipeline.selection import Selection
 from aucli.pipeline.summary import OnFrames
 from aucli.pipeline.urls import Place, Url, place
-from aucli.pipeline.workers import Workers, count_jobs
+from aucli.pipeline.workers import MOST_WORKERS, Workers, count_jobs
 from aucli.records import FrameBatch
-from aucli.table.schema import to_data_frame, to_record_batch
+from aucli.table.schema import Rows, to_data_frame, to_record_batch
 from aucli.table.writer import TableFormat, provenance_file
 from aucli.video.arrays import ArraySource, as_frames, check_times
-from aucli.video.source import open_video
+from aucli.video.source import VideoSource, open_video
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +66,10 @@ class Analyzer:
     """Measures AU intensities with the options of ``aucli analyze`` as keywords.
 
     The options are those of :class:`aucli.pipeline.options.AnalyzeOptions`, with the command line's
-    defaults: profile, model, detector, landmarks, faces, every, device, batch_size, threads,
-    decoder, calibrate, sides, places, presence, gaze, landmarks_xy, openface. All are checked at
-    once; then the networks are loaded, and the video of a ``calibrate="neutral=rest.mp4"`` is
-    measured.
+    defaults: profile, model, detector, landmarks, faces, every, device, precision, batch_size,
+    threads, decoder, calibrate, sides, places, presence, gaze, landmarks_xy, openface. All are
+    checked at once; then the networks are loaded, and the video of a
+    ``calibrate="neutral=rest.mp4"`` is measured.
 
     Tables have one row for every face and frame, and one for a frame without a face; the columns
     are those of :mod:`aucli.table.schema`. One Analyzer serves one thread at a time.
@@ -137,6 +140,57 @@ class Analyzer:
                 return replace(outcome, error=error), provenance
             return replace(outcome, pictures=tuple(drawn)), provenance
 
+    def cut(self, job: Job, on_batch: OnBatch = lambda: None) -> Cut | None:
+        """Where to cut the video of a job by the option ``segments``; None where it stays whole.
+
+        A video by a URL does: each part would fetch all of it.
+        """
+        path = job.input.path
+        if not self.options.segments or isinstance(path, Url):
+            return None
+        with Original(path) as original:
+            return plan(path, self.options, FRAMES_PER_BATCH, original.stamp(), on_batch)
+
+    def part(
+        self,
+        job: Job,
+        on_frames: OnFrames | None = None,
+        on_batch: OnBatch = lambda: None,
+    ) -> Generator[Rows, None, PartEnd]:
+        """The rows of ``job.part``, as they are read: with ids of their own, from before the join
+        on, and not calibrated. At the end what came of it."""
+        assert job.part is not None
+        path, label = job.input.path, job.input.label
+        passed: list[Rows] = []
+        read = replace(self.options, calibrate=None)
+        with ExitStack() as stack:
+            original = stack.enter_context(Original(path, on_batch))
+            source = open_video(original.path, "pyav", FRAMES_PER_BATCH, max_pixels=read.max_pixels)
+            assert isinstance(source, VideoSource)
+            source.take(job.part.span)
+            analysis = Analysis(
+                source,
+                label,
+                self.networks,
+                read,
+                on_frames,
+                passed.append,
+                self._neutral,
+                original,
+                on_batch,
+            )
+            for _ in stack.enter_context(analysis):
+                yield passed.pop()
+            assert analysis.summary is not None
+            whole = None
+            if not job.part.number:
+                whole = Whole(
+                    analysis.provenance() | {"options": asdict(self.options)},
+                    calibrator_of(self.options, label, self.networks, self._neutral),
+                    Selection(read).usual_step_seconds(analysis.info.fps),
+                )
+            return PartEnd(original.stamp(), source.sums, analysis.summary, whole)
+
     @property
     def recipe(self) -> dict[str, Any]:
         """What rows are made with: networks and options, as in a table's provenance."""
@@ -180,7 +234,7 @@ class Analyzer:
         inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
         out: str | os.PathLike[str] = ".",
         *,
-        format: TableFormat | None = None,
+        format: TableFormat | Literal["dataset"] | None = None,
         overwrite: bool = False,
         resume: bool = False,
         retry_failed: bool = False,
@@ -190,13 +244,14 @@ class Analyzer:
         """Write a table for each input, as ``aucli analyze`` does; a failure does not stop it.
 
         inputs: videos, pictures, folders, glob patterns and URLs. out: a folder, or one table of
-        all inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl' or 'openface'; by
-        default what ``out`` ends in.
+        all inputs, which cannot be resumed. format: 'parquet', 'csv', 'jsonl', 'openface', or
+        'dataset' for a folder that other programs read as one table, see
+        :mod:`aucli.table.dataset`; by default what ``out`` ends in.
         jobs: inputs to analyse at the same time, each in a process of its own that loads the
         networks; 0 takes one for every two CPU cores. 1 works in this process.
         resume: leave out inputs that an earlier call has done or could not read, see
         :class:`aucli.pipeline.resume.Resume`; with retry_failed the latter are tried again. A
-        folder gets the journal ``aucli-run.jsonl``. on_outcome: called after each input.
+        folder gets the journal ``_aucli-run.jsonl``. on_outcome: called after each input.
 
         Returns what came of each; see :class:`aucli.pipeline.batch.Outcome`. Where ``out`` is a
         URL, a target is a :class:`aucli.pipeline.urls.Url`. Raises OptionError
@@ -236,7 +291,8 @@ class Analyzer:
         for outcome in outcomes:
             if on_outcome is not None:
                 on_outcome(outcome)
-        count = count_jobs(jobs, len(planned))
+        read = [job.input.path for job in planned]
+        count = count_jobs(jobs, count_all_parts(read, self.options, MOST_WORKERS))
         with outputs, ExitStack() as stack:
             tables = [target for target in targets if target is not None]
             outputs.load(map(provenance_file, tables))
@@ -246,7 +302,8 @@ class Analyzer:
                 earlier = Resume(self.recipe, journal, retry_failed)
                 if not overwrite:
                     earlier.check(tables)
-            engines = [InProcess(self.rows)]
+            outputs.check_parts(tables, self.columns.schema())
+            engines = [InProcess(self.rows, cut=self.cut, part=self.part)]
             if count > 1:
                 words: Any = asdict(self.options)
                 engines = stack.enter_context(Workers(words, count))
@@ -258,6 +315,7 @@ class Analyzer:
                 journal=journal,
                 resume=earlier,
                 deliver=outputs.deliver,
+                in_parts=bool(self.options.segments),
             ):
                 outcome = outputs.told(outcome)
                 outcomes.append(outcome)

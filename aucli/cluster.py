@@ -1,8 +1,10 @@
-"""Workers as Ray actors: on this computer, or on a cluster that Ray runs.
+"""Work on Ray: on this computer, or on a cluster that Ray runs.
 
-Each does what a worker process does (:mod:`aucli.worker`), one job at a time; tables, journal and
-messages stay with us. A job whose actor is lost is begun again by another one. Inputs, and what
-workers write themselves (overlays, pictures of maps), lie where all of the computers see them.
+:class:`RayWorkers` analyse videos, as Ray actors. Each does what a worker process does
+(:mod:`aucli.worker`), one job at a time; tables, journal and messages stay with us. A job whose
+actor is lost is begun again by another one. Inputs, and what workers write themselves (overlays,
+pictures of maps), lie where all of the computers see them. :class:`RayTasks` call a function, as
+for the rendering of faces; what comes of it stays with us, too.
 """
 
 import importlib
@@ -14,8 +16,9 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +123,8 @@ class RayWorker(RemoteWorker):
             raise  # a bug
         except RayError as error:
             raise WorkerLost(
-                f"{name}: the worker that read it was lost {self.tries} times; convert it again, "
-                "or give the workers more memory."
+                f"{name}: the worker that read it was lost {self.tries} times; give the workers "
+                "more memory, or leave it out."
             ) from error
 
 
@@ -148,11 +151,7 @@ class RayWorkers(list[RayWorker]):
         super().__init__()
         if ":" in str(options.get("device", "")):
             raise OptionError("device: Ray chooses the GPU of each worker; write cuda.")
-        address = address or os.environ.get("RAY_ADDRESS") or None
-        if address is not None and "://" in address:
-            raise OptionError(
-                f"ray-address: {address} is no HOST:PORT of the cluster itself, as 10.0.0.1:6379."
-            )
+        address = _named(address)
         self._open = ExitStack()
         try:
             ray = _connect(address, jobs, self._open)
@@ -178,9 +177,81 @@ class RayWorkers(list[RayWorker]):
         self._open.close()
 
 
+class RayTasks:
+    """Calls of a function as Ray tasks of a core each, on a cluster or on a Ray of our own, which
+    ends with us.
+
+    at_once: how many; None takes a core each of what there is. address: see :class:`RayWorkers`.
+    Raises LibraryError without Ray, OptionError for what is no address, and AucliError where Ray
+    does not answer. A context manager.
+    """
+
+    def __init__(self, at_once: int | None = None, address: str | None = None) -> None:
+        self._open = ExitStack()
+        address = _named(address)
+        try:
+            ray = _connect(address, at_once or 0, self._open)
+            self._at_once = at_once or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __call__(
+        self, function: Callable[[int], bytes], arguments: Sequence[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Each argument and what came of it, as it is ready. A call whose worker is lost is begun
+        again, up to three times. Raises AucliError after that, and what the function raises."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        task = ray.remote(_called).options(num_cpus=1, max_retries=TRIES - 1)
+        left = iter(arguments)
+        doing: dict[Any, int] = {}
+        try:
+            while True:
+                for argument in islice(left, self._at_once - len(doing)):
+                    doing[task.remote(function, argument)] = argument
+                if not doing:
+                    return
+                for done in ray.wait([*doing], timeout=POLL_SECONDS)[0]:
+                    yield doing.pop(done), ray.get(done)
+        except RayTaskError as error:
+            if isinstance(error.cause, AucliError):
+                raise error.cause from error
+            raise  # a bug
+        except RayError as error:
+            raise AucliError(
+                f"A Ray worker was lost {TRIES} times; give the workers more memory, and the same "
+                "command again to go on."
+            ) from error
+        finally:
+            for each in doing if ray.is_initialized() else ():
+                ray.cancel(each, force=True)
+
+    def __enter__(self) -> "RayTasks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+def _called(function: Callable[[int], bytes], argument: int) -> bytes:
+    return function(argument)
+
+
+def _named(address: str | None) -> str | None:
+    """The cluster that the user or RAY_ADDRESS names; None for this computer alone."""
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address is not None and "://" in address:
+        raise OptionError(
+            f"ray-address: {address} is no HOST:PORT of the cluster itself, as 10.0.0.1:6379."
+        )
+    return address
+
+
 def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
     """Ray, connected until the stack is closed."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
     if address is None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
     try:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from aucli.errors import OptionError, OutputError
@@ -39,6 +39,13 @@ def _escape(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":  # a byte of the name that is not UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode()
+
+
+def path_below(name: str) -> Path:
+    """A path below the current folder, whatever a table calls its video."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    safe = [part for part in parts if part not in ("/", "..", ".")]
+    return Path(*safe) if safe else Path("video")
 
 
 def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path], what: str) -> None:

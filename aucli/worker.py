@@ -98,7 +98,7 @@ class Served:
 
 
 def do(analyzer: "Analyzer", what: str, job: Job, send: Callable[..., None]) -> None:
-    """Do one job, 'rows' or 'draw', and send what comes of it."""
+    """Do one job, 'rows', 'cut', 'part' or 'draw', and send what comes of it."""
 
     def on_frames(done: int, declared: int) -> None:
         send("frames", done, declared)
@@ -110,7 +110,10 @@ def do(analyzer: "Analyzer", what: str, job: Job, send: Callable[..., None]) -> 
         if what == "draw":
             send("done", draw(job, on_frames, on_batch))
             return
-        rows = analyzer.rows(job, on_frames=on_frames, on_batch=on_batch)
+        if what == "cut":
+            send("done", analyzer.cut(job, on_batch))
+            return
+        rows = getattr(analyzer, what)(job, on_frames=on_frames, on_batch=on_batch)
         while True:
             send("rows", next(rows))
     except StopIteration as end:

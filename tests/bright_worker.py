@@ -1,6 +1,7 @@
 """The worker process of a batch, with the tiny networks of ``bright_faces``.
 
-The name of an input chooses a fault: ``bug``, ``crash``, ``stall`` or ``slow``.
+The name of an input chooses a fault: ``bug``, ``crash``, ``stall`` or ``slow``. Of a video in parts
+``kill`` kills the process that reads the second part, once, and leaves a file ``killed`` beside it.
 """
 
 import os
@@ -29,7 +30,23 @@ def rows(self, job, on_frames=None, on_batch=lambda: None):
     return (yield from found)
 
 
+original_part = analyzer.Analyzer.part
+
+
+def part(self, job, on_frames=None, on_batch=lambda: None):
+    name, killed = job.input.path.name, job.input.path.with_name("killed")
+    found = original_part(self, job, on_frames, on_batch)
+    yield next(found)
+    if name.startswith("kill") and job.part.number == 1 and not killed.exists():
+        killed.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("slow"):
+        time.sleep(1)
+    return (yield from found)
+
+
 analyzer.Analyzer.rows = rows
+analyzer.Analyzer.part = part
 analyzer.load_networks = lambda options: tiny_networks()
 main = worker.main
 

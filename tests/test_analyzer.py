@@ -186,7 +186,7 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
     assert [(o.job.input.label, o.ok) for o in outcomes] == [
         ("*.mkv", False), ("clip.mp4", True), ("broken.mp4", False),
     ]  # fmt: skip
-    there = ["aucli-run.jsonl", "clip.csv", "clip.csv.json"]
+    there = ["_aucli-run.jsonl", "clip.csv", "clip.csv.json"]
     assert sorted(p.name for p in Path("out").iterdir()) == there
     assert len(pd.read_csv("out/clip.csv")) == 56
     (again,) = analyzer.tables(clip, "out", format="csv")

@@ -632,7 +632,7 @@ def test_a_note_of_a_stop_does_not_hide_what_is_done(study):
 
 
 def test_no_table_takes_the_journals_name(study):
-    shutil.copy(study / "face.mp4", study / "aucli-run.mp4")
+    shutil.copy(study / "face.mp4", study / "_aucli-run.mp4")
     assert analyze(study, "-o", "out", "--format", "jsonl").exit_code == 1
-    assert Path("out/aucli-run.mp4.jsonl").exists()
+    assert Path("out/_aucli-run.mp4.jsonl").exists()
     assert len(entries(Path("out"))) == 4

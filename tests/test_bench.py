@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import statistics
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from typer.testing import CliRunner, Result
 
 from aucli import analyzer
 from aucli.analyzer import Analyzer
-from aucli.bench.calls import networks_of, watched
+from aucli.bench.calls import clock_of, networks_of, watched
 from aucli.bench.layers import Layer, flop_of, layers_of
-from aucli.bench.limit import best_rate
+from aucli.bench.limit import best_rate, shortest
 from aucli.bench.plain import ConcatenatedSCC, concatenated, forms_of, run_form
 from aucli.bench.speed import measure_speed
 from aucli.bench.tables import Table
@@ -97,6 +98,35 @@ def test_a_missing_video_is_told_before_anything_is_timed(clip: Path) -> None:
     assert result.exit_code == 1
     assert "aucli: gone.mp4 does not exist; check the name." in result.stderr
     assert result.stdout == ""
+
+
+def test_a_video_that_fails_costs_no_other(clip: Path) -> None:
+    text = clip.with_name("notes.mp4")
+    text.write_text("not a video")
+    result = bench(clip, text, clip, "--runs", 1, "--json")
+    assert result.exit_code == 1
+    assert [told["video"] for told in json.loads(result.stdout)] == ["face.mp4", "face.mp4"]
+    assert "aucli: " in result.stderr and "notes.mp4" in result.stderr
+
+
+def test_damage_is_told(clip: Path) -> None:
+    whole = write_clip(clip.with_name("whole.avi"), [ONE] * 40).read_bytes()
+    cut = clip.with_name("cut.avi")
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    result = bench(cut, "--runs", 1, "--json")
+    assert result.exit_code == 1
+    (told,) = json.loads(result.stdout)
+    assert 0 < told["frames"] < 40 and told["damage"]
+    assert f"cut.avi: {told['damage']}; what could be decoded was timed." in result.stderr
+
+
+def test_calls_of_one_thread_are_timed_by_the_cpu() -> None:
+    def waits() -> None:
+        time.sleep(0.02)  # as another program would make us wait
+
+    assert shortest(waits, 0.05) > 0.015
+    assert shortest(waits, 0.05, clock_of(1)) < 0.01
+    assert clock_of(2) is time.perf_counter
 
 
 def test_what_is_no_video_and_no_run_at_all(clip: Path) -> None:

@@ -170,3 +170,14 @@ def test_the_shell_completes_commands_options_and_choices() -> None:
     assert completed("aucli analyze --si") == ["--sides"]
     assert completed("aucli analyze --decoder p") == ["pyav"]
     assert completed("aucli prepare --dataset bp") == ["bp4d", "bp4d-plus"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["analyze a.mp4", "bench a.mp4", "eval --dataset disfa", "prepare --dataset disfa --root x"],
+)
+def test_threads_have_one_limit(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--threads", "1025"])
+    assert result.exit_code == 2
+    said = "Invalid value for '--threads': give a whole number from 0 to 1024."
+    assert said in " ".join(result.stderr.split())

@@ -219,7 +219,7 @@ def test_a_list_on_stdin_and_a_pattern(clips, here):
         (["a.mp4", "--faces", "many"], "'many' is not"),
         (["a.mp4", "--device", "abacus"], "device: 'abacus' is not there"),
         (["a.mp4", "--every", "0"], "Invalid value for '--every'"),
-        (["a.mp4", "--format", "xlsx"], "give one of parquet, csv, openface, jsonl."),
+        (["a.mp4", "--format", "xlsx"], "give one of parquet, csv, openface, jsonl, dataset."),
         ([], "INPUT"),
     ],
 )

@@ -428,6 +428,16 @@ def test_narrow_screens_keep_the_names(tmp_path: Path, monkeypatch: pytest.Monke
     assert line.split()[-1] == f"{SMILE.max() / 2:.2f}"
 
 
+def test_a_path_that_tells_two_sides_apart_is_said_once(tmp_path: Path) -> None:
+    for name in "ab":
+        write_table(tmp_path / name / "x.csv", made_rows(levels(AU12=SMILE)))
+    code, out, _ = run(tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv")
+    assert code == 0
+    assert "a is aucli 0 (a/x.csv) (intensity); b is aucli 0 (b/x.csv) (intensity). 1 video" in out
+    _, out, _ = run(f"old={tmp_path / 'a'}", tmp_path / "b" / "x.csv")
+    assert f"a is old ({tmp_path / 'a'}" in out
+
+
 def test_a_name_without_a_path_is_refused() -> None:
     with pytest.raises(OptionError, match="=x is not NAME=TABLE; give both"):
         open_sides(["=x", "y"])

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,27 @@ def test_faces_are_found_as_in_torch(crops: np.ndarray) -> None:
         assert found.keys() == expected.keys()
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, atol=2e-3, err_msg=name)
+
+
+def test_an_export_that_is_gone_or_another_is_made_anew(tmp_path: Path) -> None:
+    for end in ("safetensors", "json", "onnx"):
+        name = f"{cards.DEFAULT_AU_MODEL}.{end}"
+        (tmp_path / f"own.{end}").write_bytes((store.weights_dir() / name).read_bytes())
+    path, exported = tmp_path / "own.safetensors", tmp_path / "own.onnx"
+    cure = re.escape(f"; run `aucli weights export {path}`, which writes it")
+    for harm, what in (
+        (lambda: exported.write_bytes(b"x"), "truncated: 1 of"),
+        (lambda: exported.unlink(), r"cannot be read \(No such file or directory\)"),
+    ):
+        harm()
+        for check in (
+            lambda: cards.load_au_model(path, "cpu"),
+            lambda: store.check(path.parent / "own"),
+        ):
+            with pytest.raises(WeightsError, match=f"own.onnx .*{what}.*{cure}$"):
+                check()
+    assert CliRunner().invoke(app, ["weights", "export", str(path)]).exit_code == 0
+    assert isinstance(cards.load_au_model(path, "cpu").net, OnnxNetwork)
 
 
 def test_rows_depend_neither_on_threads_nor_on_neighbours(crops: np.ndarray) -> None:
@@ -201,7 +223,8 @@ def test_threads_reach_exported_networks_at_every_door(
         seen.append(threads)
         raise WeightsError("enough")
 
-    def load_au(_: Any, __: Any, threads: int) -> Any:
+    def load_au(_: Any, __: Any, threads: int, precision: str) -> Any:
+        assert precision == "fp32"
         load(threads=threads)
 
     monkeypatch.chdir(tmp_path)

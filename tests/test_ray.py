@@ -66,6 +66,17 @@ def left_over() -> set[Path]:
 
 
 @pytest.mark.slow
+def test_a_dataset_is_that_of_a_run_without_ray(study):
+    pytest.importorskip("ray")
+    with start(study, "-o", "out", "--format", "dataset") as process:
+        _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr.decode()
+    assert analyze(study, "-o", "whole", "--format", "dataset").exit_code == 0
+    assert bytes_of(Path("out")) == bytes_of(Path("whole"))
+    assert len(bytes_of(Path("out"))) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists processes by /proc")
 def test_an_actor_that_is_killed_costs_nothing(study):
     pytest.importorskip("ray")
@@ -115,7 +126,10 @@ def test_crashes_bugs_and_the_order_on_the_standard_output(study):
     with start(study, "-o", "-") as process:
         stdout, stderr = process.communicate(timeout=280)
     assert process.returncode == 1
-    assert b"crash.mp4: the worker that read it was lost 3 times; convert it again" in stderr
+    assert (
+        b"crash.mp4: the worker that read it was lost 3 times; give the workers more memory"
+        in stderr
+    )
     assert b"ZeroDivisionError: bug" in stderr and b"words.mp4" in stderr
     assert b"4 of 7 inputs done." in stderr
     rows = stdout.decode().splitlines()

@@ -337,7 +337,30 @@ def test_shards_are_deterministic_resumable_and_guarded(
         generate({"ict": toy_folder}, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
 
 
-def fail(*_: object) -> int:
+class Elsewhere:
+    """An engine that renders backwards, and stops after some shards."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, render, shards):
+        for shard in reversed(shards[-self.most :]):
+            yield shard, render(shard)
+
+
+def test_an_engine_renders_the_same_shards(maker: FaceMaker, toy_folder: Path, tmp_path: Path):
+    config = SynthConfig(count=5, seed=4, shard_size=2)
+    generate({"ict": toy_folder}, tmp_path / "a", config, processes=1)
+    sources, seen = {"ict": toy_folder}, []
+    assert generate(sources, tmp_path / "b", config, engine=Elsewhere(2)) == 3
+    assert not shard_path(tmp_path / "b", 0).exists()
+    assert generate(sources, tmp_path / "b", config, None, seen.append, Elsewhere(9)) == 2
+    assert sorted(seen) == [1, 2, 2]
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def fail(*_: object) -> bytes:
     raise OSError(28, "No space left on device")
 
 

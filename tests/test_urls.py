@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.dataset
 import pytest
 from bright_faces import NONE, ONE, TWO, hear_signals, tiny_analyzer, tiny_networks, write_clip
 from PIL import Image
@@ -25,6 +26,7 @@ from aucli.pipeline.inputs import find_inputs
 from aucli.pipeline.journal import JOURNAL, Journal
 from aucli.pipeline.original import checksum, stamp
 from aucli.pipeline.urls import Url, absolute, place, refuse_urls
+from aucli.table.dataset import PART
 from aucli.table.reading import read_table
 from aucli.table.writer import read_provenance
 
@@ -217,7 +219,7 @@ def test_tables_of_urls_are_resumed(memory, here):
     assert entries["deep/a.mp4"].input == "memory://study/deep/a.mp4"
     again = whole.tables([memory], "out", resume=True)
     assert all(outcome.earlier for outcome in again)
-    Path("out/aucli-run.jsonl").unlink()  # now by the checksum
+    Path("out/_aucli-run.jsonl").unlink()  # now by the checksum
     assert all(outcome.earlier for outcome in whole.tables([memory], "out", resume=True))
     system = fsspec.filesystem("memory")
     system.pipe_file("/study/a.mp4", Path("made/b.mp4").read_bytes())
@@ -279,8 +281,15 @@ def test_a_missing_library_is_named(library, monkeypatch, here):
 
 
 def test_options_that_take_no_url_say_so(memory, here):
+    for option, value in {"--heatmaps": "s3://b/maps", "--log": "gs://b/log"}.items():
+        result = analyze(f"{memory}/a.mp4", option, value)
+        assert result.exit_code == 2
+        assert (
+            f"Invalid value for '{option}': {value} is a URL, which it does not take; name a file "
+            "or folder of this computer." in words(result)
+        )
     for option, value in {
-        "--heatmaps": "s3://b/maps", "--log": "gs://b/log", "--model": "memory://x",
+        "--model": "memory://x",
         "--detector": "s3://b/x", "--landmarks": "s3://b/x", "--calibrate": "neutral=s3://b/x.mp4",
     }.items():  # fmt: skip
         result = analyze(f"{memory}/a.mp4", option, value)
@@ -290,6 +299,37 @@ def test_options_that_take_no_url_say_so(memory, here):
             "name a file or folder of this computer." in words(result)
         )
     refuse_urls({"log": Path("s3:x"), "model": None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("report s3://b/tables/", "TABLE': s3://b/tables is a URL, which it does not take;"),
+        ("summarize a.csv gs://b/b.csv", "TABLE': gs://b/b.csv is a URL,"),
+        ("events https://x.org/a.csv", "TABLE': https://x.org/a.csv is a URL,"),
+        ("convert a.csv -o s3://b/o.csv", "'-o' / '--out': s3://b/o.csv is a URL,"),
+        ("plot file:///tmp/a.csv", "TABLE': file:///tmp/a.csv is a URL; write the path alone: "
+                                   "/tmp/a.csv."),
+        ("methods s3://b/a.csv", "TABLE': s3://b/a.csv is a URL,"),
+        ("compare a.csv own=s3://b/a.csv", "TABLE: s3://b/a.csv is a URL,"),
+        ("overlay s3://b/a.mp4 a.csv", "VIDEO': s3://b/a.mp4 is a URL,"),
+        ("bench http://x.org/a.mp4", "VIDEO': http://x.org/a.mp4 is a URL,"),
+        ("prepare --dataset disfa --root s3://b/d -o x", "'--root': s3://b/d is a URL,"),
+        ("weights import fan-2d s3://b/a.pth", "FILE': s3://b/a.pth is a URL,"),
+    ],
+)  # fmt: skip
+def test_commands_that_read_files_of_this_computer_refuse_urls(here, arguments, sentence):
+    result = CliRunner().invoke(app, arguments.split())
+    assert result.exit_code == 2
+    assert sentence in words(result)
+
+
+def test_a_file_may_be_named_as_a_url_is(here):
+    table = Path("s3:", "a.csv")
+    table.parent.mkdir()
+    table.write_text("no table\n")
+    result = CliRunner().invoke(app, ["convert", str(table), "-o", "b.csv"])
+    assert "URL" not in words(result) and "s3:/a.csv" in words(result)
 
 
 def test_without_a_url_nothing_is_loaded_and_no_socket_is_opened(here):
@@ -487,6 +527,48 @@ def test_what_does_not_go_with_a_url(memory, here):
     result = analyze(f"{memory}/a.mp4", "-o", "memory://out/a.xlsx")
     assert result.exit_code == 2
     assert "out: aucli writes no .xlsx; name a table that ends in" in words(result)
+
+
+def test_a_dataset_goes_to_a_url_and_is_resumed_there(memory, here):
+    engine = tiny_analyzer()
+    first = engine.tables([memory], "memory://out/set", format="dataset")
+    parts = [f"input={name}/{PART}" for name in ("a.mp4", "deep%2Fa.mp4", "stills")]
+    assert [str(outcome.job.target) for outcome in first] == [
+        f"memory://out/set/{part}" for part in parts
+    ]
+    system = fsspec.filesystem("memory")
+    assert sorted(system.find("/out/set")) == [
+        f"/out/set/{name}" for name in sorted([JOURNAL, *parts])
+    ]
+    table = pyarrow.dataset.dataset(
+        "/out/set", partitioning="hive", filesystem=pyarrow.fs.PyFileSystem(
+            pyarrow.fs.FSSpecHandler(system)), format="parquet"
+    ).to_table()  # fmt: skip
+    assert set(table["input"].to_pylist()) == {"a.mp4", "deep/a.mp4", "stills"}
+    again = engine.tables([memory], "memory://out/set/", format="dataset", resume=True)
+    assert all(outcome.earlier and outcome.ok for outcome in again)
+    write_clip(here / "b.mp4", [ONE])
+    with pytest.raises(OptionError) as caught:
+        tiny_analyzer(sides=True).tables("b.mp4", "memory://out/set", format="dataset")
+    assert str(caught.value).startswith(
+        "out: the parts of memory://out/set have other columns (no AU06_L), and"
+    )
+    with pytest.raises(OptionError, match=r"out: memory://out/set is a dataset; say --format"):
+        engine.tables("b.mp4", "memory://out/set")
+
+
+def test_a_dataset_in_a_bucket(bucket, here):
+    write_clip(here / "a b%c.mp4", [ONE] * 4)
+    bucket.put("study/x y/a b%c.mp4", here / "a b%c.mp4")
+    arguments = ["s3://bucket/study/", "-o", here.as_uri() + "/set/", "--format", "dataset"]
+    assert analyze(*arguments).exit_code == 0
+    arguments[2] = "s3://bucket/set/"
+    assert analyze(*arguments).exit_code == 0
+    part = f"input=x y%2Fa b%25c.mp4/{PART}"
+    assert bucket.names("set/") == [JOURNAL, part]
+    assert bucket.bytes_of(f"set/{part}") == Path("set", part).read_bytes()
+    again = analyze(*arguments, "--resume")
+    assert again.exit_code == 0 and "done by an earlier run" in words(again)
 
 
 def test_a_batch_into_a_bucket(bucket, here):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from aucli.bench.calls import clock_of
 from aucli.bench.layers import Layer
 
 TRY_SECONDS = 0.05  # for each kernel and layer, after a first call
@@ -42,21 +43,26 @@ def best_seconds(layer: Layer, threads: int) -> float:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return min(shortest(kernel) / times for kernel, times in _kernels(layer, threads))
+        clock = clock_of(threads)
+        return min(
+            shortest(kernel, clock=clock) / times for kernel, times in _kernels(layer, threads)
+        )
     finally:
         torch.set_num_threads(before)
 
 
-def shortest(kernel: Kernel, seconds: float = TRY_SECONDS) -> float:
-    """Shortest time of a call, in s, of as many as fit into ``seconds`` after the first one."""
+def shortest(
+    kernel: Kernel, seconds: float = TRY_SECONDS, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Shortest time of a call by a clock, in s, of as many as fit into ``seconds`` after the first
+    one."""
     kernel()
     best, end = float("inf"), time.perf_counter() + seconds
     while True:
-        start = time.perf_counter()
+        start = clock()
         kernel()
-        now = time.perf_counter()
-        best = min(best, now - start)
-        if now >= end:
+        best = min(best, clock() - start)
+        if time.perf_counter() >= end:
             return best
 
 

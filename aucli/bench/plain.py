@@ -132,9 +132,14 @@ def forms_of(analyzer: Analyzer) -> list[Form]:
     networks, options = analyzer.networks, analyzer.options
     every_thread = _for_one_stage(options)
     forms = [Form(TODAY, TODAY, networks, options)]
+    exact, usual = networks, TODAY
+    if options.precision != "fp32":
+        in_fp32 = replace(options, precision="fp32")
+        exact, usual = load_networks(in_fp32), f"fp32 in place of {options.precision}"
+        forms.append(Form(usual, TODAY, exact, in_fp32))
     plain = networks
-    if (in_torch := _in_torch(networks, options, lambda net: net)) is not None:
-        forms.append(Form("torch in place of ONNX Runtime", TODAY, in_torch, options))
+    if (in_torch := _in_torch(exact, options, lambda net: net)) is not None:
+        forms.append(Form("torch in place of ONNX Runtime", usual, in_torch, options))
         plain = in_torch
         beside = forms[-1].name
         if (literal := _in_torch(networks, options, concatenated)) is not None and any(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aucli.analyzer import Analyzer
-from aucli.bench.calls import Calls, Shape, watched
+from aucli.bench.calls import Calls, Shape, clock_of, watched
 from aucli.errors import InputError, OptionError
 from aucli.models.onnx import OnnxNetwork
 from aucli.pipeline.analysis import torch_threads
@@ -76,7 +76,8 @@ class Speed:
     other_cpu_ms: of faces and rows outside networks; library_cpu_ms: of threads that libraries
     start, for decoding or for networks. gflop_per_face: of all networks, None without a face.
     decode_fps, decode_cpu_ms: of decoding alone. peak_mb: highest memory of the process so far,
-    None where the system does not tell.
+    None where the system does not tell. damage: what is wrong with the file, of which only the
+    frames that can be decoded count; empty for a sound one.
     """
 
     video: str
@@ -97,6 +98,7 @@ class Speed:
     decode_fps: float
     decode_cpu_ms: float
     peak_mb: float | None
+    damage: str = ""
 
     @property
     def median_fps(self) -> float:
@@ -173,6 +175,7 @@ def measure_speed(
         decode_fps=decode_fps,
         decode_cpu_ms=decode_cpu_ms,
         peak_mb=peak_mb,
+        damage=first.damage,
     )
 
 
@@ -217,7 +220,7 @@ def _networks(calls: dict[str, Calls], analyzer: Analyzer, frames: int) -> Itera
         usual = _picture(most, is_module)
         layers = layers_of(form, usual)
         call, given = (form, usual) if is_module else (one.net, usual.numpy())
-        clock = time.thread_time if threads == 1 else time.perf_counter
+        clock = clock_of(threads)
         with torch_threads(analyzer.options.threads), _no_gradient():
             alone_seconds = _usual_seconds(lambda call=call, given=given: call(given), clock)
         yield NetworkSpeed(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ EXAMPLES = examples(
     "aucli analyze clip.mp4 -o clip.csv --sides --places",
     "aucli analyze study/ -o tables/ --report",
     "aucli analyze study/ -o all.csv",
+    "aucli analyze study/ -o dataset/ --format dataset",
 )
 
 
@@ -72,7 +73,17 @@ def analyze(
     fps: Annotated[
         float | None, typer.Option(metavar="N", help="Analyze N frames of each second.")
     ] = None,
+    segments: Annotated[
+        float | None,
+        typer.Option(
+            metavar="auto|TIME",
+            parser=shared.segment_length,
+            help="Cut each longer video into parts of about this length, which workers analyze at "
+            "the same time: 5:00, or auto, which is 10:00. Default: off.",
+        ),
+    ] = None,
     device: shared.Device = "auto",
+    precision: shared.Precision = "fp32",
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     decoder: shared.Decoder = "auto",
@@ -163,18 +174,8 @@ def analyze(
             "cores. Default: 1, and with Ray as many as there is room for.",
         ),
     ] = None,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Where the jobs run: in processes of this computer, or as Ray actors."),
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="With --engine ray: a cluster; auto is one that runs on this computer. Default: "
-            "RAY_ADDRESS, else a Ray of its own.",
-        ),
-    ] = None,
+    engine: shared.Engine = "local",
+    ray_address: shared.RayAddress = None,
     overwrite: shared.Overwrite = False,
     dry_run: Annotated[
         bool,
@@ -220,8 +221,10 @@ def analyze(
     from aucli.pipeline.options import AnalyzeOptions
     from aucli.pipeline.outputs import Outputs
     from aucli.pipeline.resume import Resume
+    from aucli.pipeline.segments import count_all_parts
     from aucli.pipeline.urls import refuse_urls
-    from aucli.pipeline.workers import Workers, count_jobs
+    from aucli.pipeline.workers import MOST_WORKERS, Workers, count_jobs
+    from aucli.table.dataset import DATASET
     from aucli.table.openface import left_out
     from aucli.table.writer import provenance_file
     from aucli.video.stills import overlay_files
@@ -229,8 +232,6 @@ def analyze(
     shared.check_spaces(spaces, format_)
     refuse_urls(
         {
-            "heatmaps": heatmaps,
-            "log": log,
             "calibrate": calibrate,
             "model": model,
             "detector": detector,
@@ -239,8 +240,7 @@ def analyze(
     )
     if retry_failed and not resume:
         raise typer.BadParameter("it goes with --resume.", param_hint="--retry-failed")
-    if ray_address is not None and engine != "ray":
-        raise typer.BadParameter("it goes with --engine ray.", param_hint="--ray-address")
+    shared.check_ray(engine, ray_address)
     if resume and out == "-":
         raise typer.BadParameter("the standard output keeps no tables.", param_hint="--resume")
     if report and out == "-":
@@ -259,6 +259,13 @@ def analyze(
             raise typer.BadParameter(
                 f"{outputs.url} is a URL; name a folder with --out.", param_hint=names[0]
             )
+    refused = {"report": report, "overlay": overlay} if format_ == DATASET else {}
+    if names := [name for name, asked in refused.items() if asked]:
+        raise typer.BadParameter(
+            "a dataset holds tables alone; analyze with --places --sides, and then take "
+            f"'aucli {names[0]}'.",
+            param_hint=f"--{names[0]}",
+        )
     journal = outputs.journal()
     # A table keeps the name that an earlier run gave it.
     given = journal.given()
@@ -273,12 +280,15 @@ def analyze(
             )
     stems: list[Path | None] = [None] * len(found)
     if heatmaps is not None:
-        stems = [*plan_pictures(found, heatmaps, out, given)]
+        stems = [*plan_pictures(found, heatmaps, out, given, format_)]
+    if segments and heatmaps is not None:
+        raise typer.BadParameter("it does not go with --segments.", param_hint="--heatmaps")
     frames = _frame_numbers(heatmap_frames)
     if frames and heatmaps is None:
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
     openface = format_ == "openface"
     sides, places = sides or overlay, places or overlay
+    segments = segments or 0.0
     options = shared.option_words(locals())
     reads = AnalyzeOptions.of(options).reads()
     refuse_inputs(filter(None, targets), reads, "table")
@@ -322,19 +332,22 @@ def analyze(
         if dry_run:
             _show_estimate(planned, options, settings.format, reporter, outputs)
             raise typer.Exit(reporter.exit_code)
+        count = count_all_parts(
+            [job.input.path for job in planned], AnalyzeOptions.of(options), MOST_WORKERS
+        )
         if engine == "ray":
             from aucli.cluster import RayWorkers
 
-            count = len(planned)
             engines = RayWorkers(options, jobs or 0, count, ray_address, stall_timeout)
             analyzer = stack.enter_context(engines)[0]
-        elif len(planned) == 1:
+        elif count == 1:
             from aucli.analyzer import Analyzer
 
             analyzer = Analyzer(**options)
             engines = [InProcess(analyzer.rows, worker.draw)]
         else:
-            count = count_jobs(1 if jobs is None else jobs, len(planned))
+            usual = 0 if count > len(planned) else 1
+            count = count_jobs(usual if jobs is None else jobs, count)
             engines = stack.enter_context(Workers(options, count, stall_timeout))
             analyzer = engines[0]
         earlier = None
@@ -343,6 +356,7 @@ def analyze(
             earlier = Resume(analyzer.recipe, journal, retry_failed)
             if not overwrite:
                 earlier.check(job.target for job in planned if job.target is not None)
+        outputs.check_parts(tables, analyzer.columns.schema())
         with reporter:
             for outcome in run_batch(
                 engines,
@@ -353,6 +367,7 @@ def analyze(
                 journal,
                 earlier,
                 outputs.deliver,
+                bool(segments),
             ):
                 if reporter.total == 1 and outcome.is_bug:
                     raise outcome.error  # pyright: ignore[reportGeneralTypeIssues]

@@ -13,6 +13,7 @@ from aucli.cli.command import examples
 
 if TYPE_CHECKING:
     from aucli.bench.plain import FormSpeed
+    from aucli.bench.speed import Speed
 
 EXAMPLES = examples(
     "aucli bench clip.mp4",
@@ -40,6 +41,7 @@ def bench(
     landmarks: shared.Landmarks = None,
     faces: shared.Faces = "largest",
     device: shared.Device = "auto",
+    precision: shared.Precision = "fp32",
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     decoder: shared.Decoder = "auto",
@@ -54,25 +56,37 @@ def bench(
     from aucli.analyzer import Analyzer
     from aucli.bench import tables
     from aucli.bench.speed import measure_speed
-    from aucli.cli.console import note, progress_bar
-    from aucli.errors import InputError
+    from aucli.cli.console import note, progress_bar, warn
+    from aucli.errors import AucliError, InputError
+    from aucli.files import shown
 
     options = shared.option_words(locals())
     for path in videos:
         if not path.exists():
             raise InputError(f"{path} does not exist; check the name.")
     analyzer = Analyzer(**options)
+    bad = 0
+    speeds: list[tuple[Path, Speed]] = []
     with progress_bar("runs", len(videos) * (runs + 1)) as bar:
-        speeds = [measure_speed(path, analyzer, runs, bar.advance) for path in videos]
-    found: list[list[FormSpeed]] = [[] for _ in videos]
-    if plain:
+        for path in videos:
+            try:
+                speeds.append((path, measure_speed(path, analyzer, runs, bar.advance)))
+            except AucliError as error:
+                note(f"aucli: {error}")
+                bad += 1
+    for _, speed in speeds:
+        if speed.damage:
+            warn(f"{shown(speed.video)}: {speed.damage}; what could be decoded was timed.")
+            bad += 1
+    found: list[list[FormSpeed]] = [[] for _ in speeds]
+    if plain and speeds:
         # After the others, whose memory is told: it takes torch.
         from aucli.bench.plain import forms_of, measure_forms
 
         forms = forms_of(analyzer)
-        with progress_bar("plain runs", len(videos) * (runs + 1) * len(forms)) as bar:
-            found = [measure_forms(path, forms, runs, bar.advance) for path in videos]
-    measured = list(zip(speeds, found, strict=True))
+        with progress_bar("plain runs", len(speeds) * (runs + 1) * len(forms)) as bar:
+            found = [measure_forms(path, forms, runs, bar.advance) for path, _ in speeds]
+    measured = [(speed, own) for (_, speed), own in zip(speeds, found, strict=True)]
     if json_:
         told = [
             speed.told() | ({"plain": [form.told() for form in own]} if plain else {})
@@ -80,7 +94,9 @@ def bench(
         ]
         json.dump(told, sys.stdout, indent=1)
         print()
-    else:
+    elif measured:
         print("\n\n".join(tables.as_text(speed, own) for speed, own in measured))
-    if any(one.best_rate for speed in speeds for one in speed.networks) and not has("onnx"):
+    if any(one.best_rate for speed, _ in measured for one in speed.networks) and not has("onnx"):
         note("The limit is that of torch alone; for ONNX Runtime's, pip install 'aucli[export]'.")
+    if bad:
+        raise typer.Exit(1)

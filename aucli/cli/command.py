@@ -121,7 +121,20 @@ class Command(TyperCommand):
             from aucli.cli.console import note
 
             note(f"{ctx.obj} sets {', '.join(_as_typed(ctx, each) for each in taken)}.")
+        self._refuse_urls(ctx)
         return super().invoke(ctx)
+
+    def _refuse_urls(self, ctx: Any) -> None:
+        """A usage error where a file of this computer is to be named, and a URL is."""
+        parameters: Any = self.params
+        for parameter in parameters:
+            value = ctx.params.get(parameter.name)
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, Path) and ":" in str(each):
+                    from aucli.pipeline.urls import url_words
+
+                    if words := url_words(each):
+                        raise typer.BadParameter(words, ctx, parameter)
 
     def _in_words(self, parameter: Any, names: str, help: str) -> tuple[str, str]:
         """A line of the help, from Typer's."""

@@ -113,6 +113,7 @@ def compare(
     from aucli.comparison.sides import open_sides, split_name
     from aucli.comparison.words import LABELS, file_rows
     from aucli.files import refuse_existing, refuse_inputs, shown
+    from aucli.pipeline.urls import url_words
     from aucli.report.people import check_person
     from aucli.report.sheets import check_sheet, write_sheet
     from aucli.report.summary import as_frame
@@ -131,6 +132,9 @@ def compare(
         check_libraries()
         refuse_existing(report, overwrite)
     paths = [split_name(each)[1] for each in inputs]
+    for path in paths:
+        if words := url_words(path):
+            raise typer.BadParameter(words, param_hint="TABLE")
     read = [*paths, *(file for path in paths if path.is_dir() for file in path.rglob("*"))]
     refuse_inputs([file for file in (out, report) if file is not None], read, "comparison")
     sides = open_sides(inputs)

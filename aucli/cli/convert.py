@@ -52,6 +52,7 @@ def convert(
     from aucli.files import refuse_inputs
     from aucli.report.convert import SUFFIX_OF, format_of
     from aucli.report.convert import convert as write
+    from aucli.table.dataset import table_name
 
     shared.check_spaces(spaces, format_)
     folder = out.is_dir() or not out.suffix
@@ -87,7 +88,7 @@ def convert(
         if sentence:
             absent[sentence] = None
         if not quiet:
-            what = sources[0].name if len(sources) == 1 else f"{len(sources)} tables"
+            what = table_name(sources[0]) if len(sources) == 1 else f"{len(sources)} tables"
             note(f"{what}: {count} rows -> {target}")
     for sentence in () if quiet else absent:
         note(sentence)
@@ -95,10 +96,15 @@ def convert(
 
 
 def _below(tables: list[Path], arguments: list[Path]) -> list[tuple[Path, Path]]:
-    """Each table, and its path below the folder that was named."""
+    """Each table, and its path below the folder that was named; of a part, what its input says."""
+    from aucli.files import path_below
+    from aucli.table.dataset import input_of
+
     folders = [argument for argument in arguments if argument.is_dir()]
 
     def name(table: Path) -> Path:
+        if video := input_of(table):
+            return path_below(video)
         inside = [folder for folder in folders if table.is_relative_to(folder)]
         return table.relative_to(inside[0]) if inside else Path(table.name)
 

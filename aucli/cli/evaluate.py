@@ -119,6 +119,7 @@ def evaluate(
     detector: shared.Detector = None,
     landmarks: shared.Landmarks = None,
     device: shared.Device = "auto",
+    precision: shared.Precision = "fp32",
     batch_size: shared.BatchSize = 16,
     threads: shared.Threads = 0,
     overwrite: shared.Overwrite = False,
@@ -135,6 +136,7 @@ def evaluate(
         "--root": root, "--model": model, "--detector": detector, "--landmarks": landmarks,
         "--profile": profile != "builtin", "--device": device != "auto",
         "--batch-size": batch_size != 16, "--threads": threads, "--allow-seen": allow_seen,
+        "--precision": precision != "fp32",
     }  # fmt: skip
     matched = {
         "--camera": camera, "--folds": folds, "--fold": fold, "--published": published,
@@ -208,7 +210,7 @@ def evaluate(
         assert dataset is not None and root is not None
         chosen = AnalyzeOptions(
             profile=profile, model=model, detector=detector, landmarks=landmarks, device=device,
-            batch_size=batch_size, threads=threads,
+            precision=precision, batch_size=batch_size, threads=threads,
         )  # fmt: skip
         if threads:
             import torch

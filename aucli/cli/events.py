@@ -190,21 +190,16 @@ def _created(face: "FaceSeries", videos: Path | None) -> datetime:
 
 def _video(face: "FaceSeries", videos: Path | None) -> Path | None:
     """Where the video of a table lies."""
+    from aucli.files import path_below
+
     told = face.provenance.get("input")
     names = [face.video, str(told.get("name")) if isinstance(told, dict) else ""]
     for folder in (videos,) if videos else (face.table.parent, Path(".")):
         for name in (name for name in names if name):
-            for path in (folder / _safe(name), folder / PurePosixPath(name).name):
+            for path in (folder / path_below(name), folder / PurePosixPath(name).name):
                 if path.is_file() and path.resolve() != face.table.resolve():
                     return path
     return None
-
-
-def _safe(name: str) -> Path:
-    """A path below the current folder, whatever a table calls its video."""
-    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in
-             ("/", "..", ".")]  # fmt: skip
-    return Path(*parts) if parts else Path("video")
 
 
 def _write_each(
@@ -218,7 +213,7 @@ def _write_each(
 ) -> int:
     """A file for each video; returns of how many there is none, as its events cannot be told."""
     from aucli.cli.console import note
-    from aucli.files import refuse_existing, refuse_inputs
+    from aucli.files import path_below, refuse_existing, refuse_inputs
     from aucli.report.event_files import sidecar_of, write_bids, write_eaf
 
     rule, offset, videos = how
@@ -230,13 +225,12 @@ def _write_each(
         raise typer.BadParameter(f"there are {len(groups)} videos; name a folder.", param_hint="-o")
     if not named and out.suffix and not out.is_dir() and len(groups) == 1:
         raise typer.BadParameter(f"end it in {ENDINGS[kind]}, or name a folder.", param_hint="-o")
+    places = [path_below(video) for _, video in groups]
     targets = [
-        out if named else out / _safe(video).with_suffix("").with_name(
-            f"{_safe(video).stem}{ENDINGS[kind]}")
-        for _, video in groups
-    ]  # fmt: skip
+        out if named else out / place.with_name(f"{place.stem}{ENDINGS[kind]}") for place in places
+    ]
     if len(set(targets)) < len(targets):  # twins take their suffix
-        targets = [out / _safe(v).with_name(f"{_safe(v).name}{ENDINGS[kind]}") for _, v in groups]
+        targets = [out / place.with_name(f"{place.name}{ENDINGS[kind]}") for place in places]
     for target in targets:
         if targets.count(target) > 1:
             raise DataError(f"Two tables call their video the same ({target}); do one at a time.")

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aucli.cli.command import from_file
+from aucli.pipeline.cores import MOST_THREADS
 
 if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords
+
+
+# Lengths of parts of a video by a word, in seconds; 0 cuts none.
+SEGMENTS = {"auto": 600.0, "off": 0.0}
 
 
 def choice(names: Sequence[str], *flags: str, help: str) -> Any:
@@ -53,6 +58,13 @@ def seconds(text: str) -> float:
     return value
 
 
+def segment_length(text: str) -> float:
+    """``auto``, ``off`` or a time -> seconds of a part of a video. Raises BadParameter."""
+    if text in SEGMENTS:
+        return SEGMENTS[text]
+    return seconds(text)
+
+
 def option_words(given: Mapping[str, Any]) -> "OptionWords":
     """The options of an analysis among a command's arguments."""
     from aucli.pipeline.options import OptionWords
@@ -73,6 +85,13 @@ def told_of_file(ctx: typer.Context) -> dict[str, Any]:
 
 Device = Annotated[
     str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 ...", show_default=True)
+]
+Precision = Annotated[
+    Literal["fp32", "bf16", "int8"],
+    typer.Option(
+        help="The AU network's numbers. int8 (on CPUs) and bf16 (on GPUs) take less time and "
+        "read a little less exactly; see docs/speed.md."
+    ),
 ]
 Profile = Annotated[
     Literal["builtin", "accurate"],
@@ -108,7 +127,10 @@ Faces = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Faces in one call of the AU network.")]
 Threads = Annotated[
-    int, typer.Option(min=0, help="CPU threads of the networks. 0: one for each core.")
+    int,
+    typer.Option(
+        min=0, max=MOST_THREADS, help="CPU threads of the networks. 0: one for each core."
+    ),
 ]
 Calibrate = Annotated[
     str | None,
@@ -127,11 +149,12 @@ Decoder = Annotated[
     typer.Option(help="Both give the same pixels. auto takes decord for clips that fit in memory."),
 ]
 TableFormat = Annotated[
-    Literal["parquet", "csv", "openface", "jsonl"] | None,
+    Literal["parquet", "csv", "openface", "jsonl", "dataset"] | None,
     typer.Option(
         "--format",
         help="Default: what OUT's suffix says, else parquet (on stdout csv). openface: a CSV in "
-        "the layout of OpenFace 2.2, with zeros where there is no face; see docs/openface.md.",
+        "the layout of OpenFace 2.2, with zeros where there is no face; see docs/openface.md. "
+        "dataset: a folder that pandas, DuckDB or Spark read as one table; see docs/batches.md.",
     ),
 ]
 Spaces = Annotated[
@@ -142,6 +165,26 @@ Spaces = Annotated[
         "versions of OpenFace write it.",
     ),
 ]
+
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where the work is done: in processes of this computer, or by Ray."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="With --engine ray: a cluster; auto is one that runs on this computer. Default: "
+        "RAY_ADDRESS, else a Ray of its own.",
+    ),
+]
+
+
+def check_ray(engine: str, address: str | None) -> None:
+    """A usage error for --ray-address with another engine."""
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("it goes with --engine ray.", param_hint="--ray-address")
 
 
 def check_spaces(spaces: bool, table_format: str | None) -> None:

@@ -43,12 +43,16 @@ def plot(
     """
     from aucli.cli.console import note
     from aucli.errors import DataError
-    from aucli.files import refuse_inputs, shown
+    from aucli.files import path_below, refuse_inputs, shown
     from aucli.report.events import Rule
     from aucli.report.figures import check_figure, faces_to_plot, plot_faces, save_figure
     from aucli.report.study import read_faces
+    from aucli.table.dataset import input_of, table_name
 
-    target = out or table.with_suffix(".png")
+    name = input_of(table)
+    # In a dataset lies nothing but its parts.
+    beside = table.with_suffix(".png") if name is None else Path(path_below(name).stem + ".png")
+    target = out or beside
     wanted = given.chosen_aus(aus)
     check_figure(target, overwrite)
     refuse_inputs([target], [table], "figure")
@@ -62,4 +66,4 @@ def plot(
     figure = plot_faces(shown_faces, wanted or there, Rule() if events else None, width)
     save_figure(figure, target, overwrite)
     if not quiet:
-        note(f"{shown(table.name)} -> {shown(target)}")
+        note(f"{shown(table_name(table))} -> {shown(target)}")

@@ -1,19 +1,21 @@
 """``aucli synth``: render labelled faces."""
 
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aucli.cli import options as shared
 from aucli.cli.command import examples
-from aucli.cli.options import choice
 from aucli.errors import LibraryError
 from aucli.synth.names import BOTH, FAMILIES
 
 EXAMPLES = examples(
     "aucli synth --ict FaceXModel --count 1000 --out faces",
     "aucli synth --ict FaceXModel --count 10 --out few --sheet sheet.png",
+    "aucli synth --ict FaceXModel --count 100000 --out faces --engine ray",
 )
 
 
@@ -28,7 +30,7 @@ def synth(
     ] = None,
     family: Annotated[
         str | None,
-        choice(
+        shared.choice(
             (*FAMILIES, BOTH),
             help="Whose faces to render; both: half of the people each. Default: those given.",
         ),
@@ -36,8 +38,13 @@ def synth(
     count: Annotated[int, typer.Option(min=1, help="How many faces.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same faces.")] = 0,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Rendering processes. Default: one for each core.")
+        int | None,
+        typer.Option(
+            min=1, help="How many processes or Ray tasks render. Default: one for each core."
+        ),
     ] = None,
+    engine: shared.Engine = "local",
+    ray_address: shared.RayAddress = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw a contact sheet of every AU, as PNG.")
     ] = None,
@@ -46,6 +53,7 @@ def synth(
 
     A stopped run goes on where it was. A larger --count adds to the set.
     """
+    shared.check_ray(engine, ray_address)
     if missing := [name for name in ("moderngl", "scipy", "skimage") if find_spec(name) is None]:
         raise LibraryError(
             f"Rendering needs {' and '.join(missing)}; run `pip install 'aucli[synth]'`."
@@ -60,13 +68,24 @@ def synth(
         raise typer.BadParameter(f"--family {family} needs {' and '.join(missing)}.")
     sources = {name: sources[name] for name in wanted}
 
+    from aucli.cli import stopping
     from aucli.cli.console import progress_bar
     from aucli.synth.generate import SynthConfig, generate
 
-    with progress_bar("faces", count) as bar:
-        rendered = generate(
-            sources, out, SynthConfig(count, seed, family=family), processes, bar.advance
-        )
+    config = SynthConfig(count, seed, family=family)
+    with ExitStack() as stack:
+        tasks = None
+        if engine == "ray":
+            from aucli.cluster import RayTasks
+
+            tasks = stack.enter_context(RayTasks(processes, ray_address))
+        bar = stack.enter_context(progress_bar("faces", count))
+
+        def on_progress(faces: int) -> None:
+            stopping.check()
+            bar.advance(faces)
+
+        rendered = generate(sources, out, config, processes, on_progress, tasks)
     typer.echo(f"rendered {rendered} faces; {count - rendered} were in {out} already", err=True)
     if sheet:
         from aucli.synth.sheets import draw_au_sheet

@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from aucli.cli import options as shared
 from aucli.cli.command import Command, examples
 from aucli.errors import OptionError, WeightsError
 
@@ -197,20 +198,54 @@ def verify(
     raise typer.Exit(max(codes))
 
 
-@app.command(cls=Command, epilog=examples("aucli weights export runs/first/weights.safetensors"))
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "aucli weights export runs/first/weights.safetensors",
+        "aucli weights export hourglass-bp4d --precision int8 --faces clip.mp4",
+    ),
+)
 def export(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="A name from 'aucli weights list', or a weights file."),
     ],
+    precision: Annotated[
+        Literal["fp32", "int8"],
+        typer.Option(help="int8: the form of an AU network for 'analyze --precision int8'."),
+    ] = "fp32",
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|VIDEO",
+            help="For int8: typical faces, which say how large the network's numbers get. What "
+            "'aucli synth' or 'aucli prepare' made, or a video.",
+        ),
+    ] = None,
 ) -> None:
     """Write a network once more, as ONNX for CPUs: there 'aucli analyze' takes less time with it.
 
     The file lies beside the weights, and 'analyze' finds it there. Prints its path.
     """
+    if precision == "int8" and faces is None:
+        raise typer.BadParameter(
+            "int8 needs faces: what 'aucli synth' or 'aucli prepare' made, or a video.",
+            param_hint="--faces",
+        )
+    shared.refuse("fp32", {"--faces": faces and precision == "fp32"})
     from aucli.weights.export import export
 
-    typer.echo(export(name))
+    if faces is None:
+        typer.echo(export(name))
+        return
+    from aucli.cli.console import progress_bar
+    from aucli.datasets.typical import TYPICAL, typical_crops
+    from aucli.weights.cards import read_card
+
+    path, card = read_card(name, "au")
+    with progress_bar("faces", TYPICAL) as bar:
+        crops = typical_crops(faces, card["template"], card["crop_size"], on_crops=bar.move)
+    typer.echo(export(path, crops))
 
 
 @app.command(cls=Command, epilog=examples("aucli weights where"))

@@ -65,6 +65,12 @@ class Side:
     notes: tuple[str, ...] = ()
 
     @property
+    def place(self) -> str:
+        """A folder by its name, a file with that of its folder."""
+        path = self.path.resolve()
+        return shown(path.name if path.is_dir() else f"{path.parent.name}/{path.name}")
+
+    @property
     def unit(self) -> Unit:
         """Of its values."""
         return TOOLS[self.tool].unit
@@ -227,9 +233,7 @@ def _network_title(side: Side) -> str:
 
 
 def _path_title(side: Side) -> str:
-    path = side.path.resolve()
-    place = path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
-    return f"{_title(side)} ({shown(place)})"
+    return f"{_title(side)} ({side.place})"
 
 
 def facts_of(side: Side) -> dict[str, tuple[str, ...]]:

@@ -194,8 +194,9 @@ def sentences(two: Compared) -> list[str]:
 
 def _side_words(side: Side) -> str:
     title = TOOLS[side.tool].title
-    kind = "" if title.casefold() in side.name.casefold() else f", {title}"
-    return f"{shown(side.name)} ({shown(side.path)}{kind}; {side.unit})"
+    told = [] if side.name.endswith(f"({side.place})") else [shown(side.path)]
+    told += [] if title.casefold() in side.name.casefold() else [title]
+    return f"{shown(side.name)} ({'; '.join(filter(None, [', '.join(told), side.unit]))})"
 
 
 def _matched(two: Compared) -> str:

@@ -423,6 +423,7 @@ class AUBatches(Batches[AUBatch]):
     """Aligned faces with AU intensities; alignment as imprecise as predicted landmarks make it.
 
     crop_size: px. spoilt: with shadows, things in front, photometric changes and frame edges.
+    template: of ``align.TEMPLATES``.
     """
 
     def __init__(
@@ -435,9 +436,10 @@ class AUBatches(Batches[AUBatch]):
         world: int = 1,
         crop_size: int = RENDERED_CROP,
         spoilt: bool = True,
+        template: str = TEMPLATE,
     ) -> None:
         super().__init__(store, batch_size, seed, start, rank, world)
-        self.crop_size, self.spoilt = crop_size, spoilt
+        self.crop_size, self.spoilt, self.template = crop_size, spoilt, template
 
     @cached_property
     def _cumulative(self) -> np.ndarray:
@@ -448,7 +450,7 @@ class AUBatches(Batches[AUBatch]):
         count, store = self.batch_size, self.store
         index = np.searchsorted(self._cumulative, rng.random(count) * self._cumulative[-1])
         true = store.landmarks[index]
-        matrices = inexact_matrices(rng, true, TEMPLATE, self.crop_size)
+        matrices = inexact_matrices(rng, true, self.template, self.crop_size)
         crops = composite(store, index, matrices, rng, self.backgrounds, self.crop_size)
         landmarks = apply_matrices(true, matrices).astype(np.float32)
         images, points, visible, sides = augment.mirror(

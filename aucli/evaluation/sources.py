@@ -33,6 +33,7 @@ from aucli.faces.library_detectors import DETECTORS
 from aucli.faces.loading import load_landmarker
 from aucli.models.detector import FaceDetectorNet
 from aucli.models.device import resolve_device
+from aucli.models.predict import AUModel
 from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions, choose_networks
 from aucli.pipeline.stages import threads_of_exported
@@ -161,13 +162,13 @@ def run_source(
         tested = {dataset: subjects}
         seen |= dict.fromkeys(refuse_shared_people(known or {}, tested, allow_seen))
         if prepared:
-            au = load_au_model(path, resolve_device(options.device), threads)
+            au = load_au_model(path, resolve_device(options.device), threads, options.precision)
             runs.append(run_prepared(root, au, subjects, on_video))
         else:
             analyzer = Analyzer(**asdict(replace(options, model=path)))
             au = analyzer.networks.au
             runs.append(run_videos(root, analyzer, dataset, subjects, camera, on_video))
-        used.append(f"{au.name}, sha256 {au.sha256[:12]}")
+        used.append(_named(au))
     notes = (*split.notes(there), *_seen(seen))
     if silent:
         notes += (
@@ -198,7 +199,7 @@ def rendered_source(
     """
     names, device = check_options(options), resolve_device(options.device)
     threads = threads_of_exported(options.threads)
-    au = load_au_model(names.model, device, threads)
+    au = load_au_model(names.model, device, threads, options.precision)
     landmarker, landmarks_told = load_landmarker(names.landmarks, device, threads)
     detector = None if names.detector in DETECTORS else load_weights(names.detector, "detector")
     if detector is None or not isinstance(detector.net, FaceDetectorNet):
@@ -276,13 +277,19 @@ def rendered_source(
     )
     on_video("done", STEPS, STEPS)
     origin = Origin(
-        predictions=f"{au.name}, sha256 {au.sha256[:12]}",
+        predictions=_named(au),
         tool="rendered faces, aligned by predicted landmarks",
         labels=f"synthetic, {root}",
         split="people held out of training",
         frames=f"{len(true)} faces, one a frame",
     )
     return Run(labels, Predictions(table, "aucli", "intensity")), origin, extras
+
+
+def _named(au: AUModel) -> str:
+    """Which network made predictions, and in which numbers unless in fp32."""
+    numbers = "" if au.precision == "fp32" else f", {au.precision}"
+    return f"{au.name}, sha256 {au.sha256[:12]}{numbers}"
 
 
 def _frames(dataset: str | None) -> str:

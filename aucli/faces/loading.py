@@ -17,6 +17,7 @@ from aucli.faces.finder import FaceFinder, FinderConfig
 from aucli.faces.library_detectors import DETECTORS, LibraryDetector
 from aucli.faces.protocols import Detector, Landmarker
 from aucli.faces.watcher import JointWatcher
+from aucli.models.device import Precision
 from aucli.models.pixels import PixelScale
 from aucli.models.predict import AUModel
 from aucli.weights.cards import (
@@ -60,9 +61,11 @@ def load_faces(
     faces: int | None = 1,
     au: AUModel | None = None,
     threads: int = 1,
+    precision: Precision = "fp32",
 ) -> FaceNetworks:
     """Load the networks onto a device. faces: how many to keep; None keeps all. threads: on the
-    CPU, of exported networks.
+    CPU, of exported networks. precision: of what follows, if that is not ``au``; detectors and
+    landmark networks run in fp32.
 
     au: the AU network of the run. If it can follow faces it does, and reads them on the way;
     otherwise the built-in one follows, if that can. Landmark networks other than the built-in one
@@ -93,14 +96,17 @@ def load_faces(
     told = {"detector": detector_told, "landmarks": landmarks_told}
     watcher = None
     if resolve(landmarks, "landmarks") == resolve(DEFAULT_LANDMARKS):
-        watcher = load_watcher(au, device, threads)
+        watcher = load_watcher(au, device, threads, precision)
     if watcher is not None:
         told["follower"] = {"name": watcher.model.name, "sha256": watcher.model.sha256}
     return FaceNetworks(found, landmarker, config, told, watcher)
 
 
 def load_watcher(
-    au: AUModel | None = None, device: str = "cpu", threads: int = 1
+    au: AUModel | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    precision: Precision = "fp32",
 ) -> JointWatcher | None:
     """What follows faces beside the AU network of a run: that one, the built-in one, or, where
     neither can, None. Raises WeightsError."""
@@ -108,7 +114,7 @@ def load_watcher(
         return JointWatcher(au)
     if not read_card(DEFAULT_AU_MODEL, "au")[1]["config"].get("follows"):
         return None
-    return JointWatcher(load_au_model(DEFAULT_AU_MODEL, device, threads), reads=False)
+    return JointWatcher(load_au_model(DEFAULT_AU_MODEL, device, threads, precision), reads=False)
 
 
 def load_detector(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aucli.aus import MAX_INTENSITY, SIDES
+from aucli.models.device import Precision
 from aucli.models.onnx import OnnxNetwork
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ class AUModel:
     ``heatmaps.match_gaussian``. windows: (K, h, w) bool tensor, where in its map an AU may lie;
     None lets it lie anywhere. knows_gaze: whether :func:`look_at_crops` tells where the eyes look.
     rest: (A,) what 95 % of faces at rest read at most, 0-5; None where it was not measured.
-    confidence: coefficients of ``faces.builtin.Confidence``. name, sha256: of the weights, for
-    provenance.
+    confidence: coefficients of ``faces.builtin.Confidence``. precision: of the numbers in the
+    network's layers; how pixels enter and how maps are read is always float32. name, sha256: of the
+    weights, for provenance.
     """
 
     net: Any
@@ -96,6 +98,7 @@ class AUModel:
     knows_gaze: bool = False
     rest: np.ndarray | None = None
     confidence: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision = "fp32"
     name: str = ""
     sha256: str = ""
     layout: MapLayout = field(init=False, repr=False)

@@ -1,6 +1,7 @@
 """Networks in torch from pixels to what is read off their maps; what is exported is this, whole."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -45,13 +46,16 @@ def read_aus(model: AUModel, crops: Tensor, look: bool) -> dict[str, Tensor]:
     assert isinstance(model.net, nn.Module)
     x = normalise(crops, model)
     told: dict[str, Tensor] = {}
+    half = torch.autocast(x.device.type, torch.bfloat16) if model.precision == "bf16" else None
+    with half or nullcontext():
+        seen = model.net.look(x) if look else model.net(x)  # type: ignore[operator]
     if look:
-        sight: Sight = model.net.look(x)  # type: ignore[operator]
+        sight: Sight = seen
         heatmaps = sight.heatmaps
         told["landmarks"], told["spread"] = decode_landmarks(sight.landmarks)
         told |= {"face_logit": sight.face_logit, "gaze": sight.gaze}
     else:
-        heatmaps = model.net(x)
+        heatmaps = seen
     if heatmaps.shape[1] != len(model.maps):
         raise ValueError(
             f"{len(model.aus)} AUs need {len(model.maps)} heatmaps, the network gave "

@@ -73,10 +73,7 @@ class Analysis:
         self.networks = networks
         self.options = options
         self.columns = networks.columns(options)
-        self.calibrator: Calibrator | None = None
-        if options.calibrate is not None:
-            calibration = parse_calibration(options.calibrate, options.faces)
-            self.calibrator = Calibrator(calibration, label, neutral, networks.au.rest)
+        self.calibrator = calibrator_of(options, label, networks, neutral)
         self._on_frames = on_frames
         self._on_rows = on_rows
         self._on_batch = on_batch
@@ -237,6 +234,16 @@ class Analysis:
         if self.calibrator is not None:
             told["calibration"] = self.calibrator.told(self.columns.aus)
         return told
+
+
+def calibrator_of(
+    options: AnalyzeOptions, label: str, networks: Networks, neutral: Baseline | None
+) -> Calibrator | None:
+    """What subtracts the baselines of a video; None where none is asked for."""
+    if options.calibrate is None:
+        return None
+    calibration = parse_calibration(options.calibrate, options.faces)
+    return Calibrator(calibration, label, neutral, networks.au.rest)
 
 
 def recipe(

@@ -9,24 +9,29 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
 from aucli.errors import AucliError, InputError, as_memory_lack
 from aucli.files import refuse_existing, sweep_part
+from aucli.pipeline.film import Film, drain
 from aucli.pipeline.held import Held
 from aucli.pipeline.inputs import Input, map_pictures, one_table
 from aucli.pipeline.journal import Entry, Journal, State
-from aucli.pipeline.lanes import JOBS_AHEAD, Call, Engine, side_by_side
+from aucli.pipeline.lanes import JOBS_AHEAD, Call, Engine, Pieces, side_by_side
 from aucli.pipeline.original import Stamp, stamp
 from aucli.pipeline.resume import Resume
+from aucli.pipeline.segments import Cut, Part
 from aucli.pipeline.summary import OnFrames, Summary
 from aucli.pipeline.urls import Url
 from aucli.table.schema import Columns
 from aucli.table.writer import TableWriter
 from aucli.video.stills import overlay_files
+
+T = TypeVar("T")
 
 
 class Bug(Exception):
@@ -58,13 +63,15 @@ class Job:
     """One input. target: its table; None writes into the one stream of the standard output.
     pictures: folder and start of the names of its pictures of AU maps; None draws none.
     picture_frames: 0-based, whose maps are drawn; empty draws the strongest moments. overlay:
-    folder and start of the name of its overlay; None draws none."""
+    folder and start of the name of its overlay; None draws none. part: of its video, where that is
+    cut."""
 
     input: Input
     target: Path | None
     pictures: Path | None = None
     picture_frames: tuple[int, ...] = ()
     overlay: Path | None = None
+    part: Part | None = None
 
     def check(self, overwrite: bool) -> None:
         """Raise InputError or OutputExists for a mistake that is seen before the networks are
@@ -159,16 +166,31 @@ class Rows(Protocol):
 
 
 class InProcess:
-    """An engine in this process: one that has rows, and draws overlays where it is told how."""
+    """An engine in this process: one that has rows, and draws overlays and cuts videos where it is
+    told how."""
 
     tries = 1
 
-    def __init__(self, rows: Rows, draw: Callable[..., tuple[Path, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        draw: Callable[..., tuple[Path, ...]] | None = None,
+        cut: Callable[[Job], Cut | None] | None = None,
+        part: Callable[..., Any] | None = None,
+    ) -> None:
         self._rows = rows
         self._draw = draw
+        self._cut, self._part = cut, part
 
     def rows(self, job: Job, on_frames: OnFrames | None = None) -> RowStream:
         return self._rows(job, on_frames)
+
+    def cut(self, job: Job) -> Cut | None:
+        return None if self._cut is None else self._cut(job)
+
+    def part(self, job: Job, on_frames: OnFrames | None = None) -> Any:
+        assert self._part is not None
+        return self._part(job, on_frames)
 
     def draw(self, job: Job, on_frames: OnFrames | None = None) -> tuple[Path, ...]:
         assert self._draw is not None
@@ -181,6 +203,8 @@ class InProcess:
         pass
 
 
+# With the input's stamp before the work, and its checksum.
+Done = tuple[Outcome, Stamp | None, str | None]
 OnBegin = Callable[[Job], OnFrames | None]
 
 
@@ -204,6 +228,13 @@ class Watch:
         """Tell of a job that is begun again."""
         self.lost(f"{job.input.path}: the worker that read it was lost, so it is begun again.")
 
+    def part_again(self, job: Job) -> None:
+        """Tell of a part of a video that is begun again."""
+        self.lost(
+            f"{job.input.path}: the worker that read a part of it was lost, so that part is begun "
+            "again."
+        )
+
 
 def run_batch(
     engines: Sequence[Engine],
@@ -214,6 +245,7 @@ def run_batch(
     journal: Journal | None = None,
     resume: Resume | None = None,
     deliver: Callable[[Outcome], Outcome] = lambda outcome: outcome,
+    in_parts: bool = False,
 ) -> Iterator[Outcome]:
     """Analyse each job's input into its table. Several engines do so at the same time, and
     outcomes come as they are; of the standard output and of one table for all, in the order of the
@@ -223,7 +255,8 @@ def run_batch(
     appears at the end, where any input has rows, and is never resumed.
 
     journal: notes every outcome. resume: tells which inputs an earlier run has done; these are not
-    analysed again. deliver: takes away what was written of an input, in any thread.
+    analysed again. deliver: takes away what was written of an input, in any thread. in_parts:
+    whether engines may cut a video, whose parts all of them analyse.
     Rows that are on the standard output stay there when their input fails. Raises BrokenPipeError
     where the reader of the standard output is gone, and OutputError where the one table of all
     cannot be written; every other error becomes an outcome.
@@ -231,29 +264,90 @@ def run_batch(
     jobs = list(jobs)
     schema = columns.schema()
     if one := one_table(job.target for job in jobs):
-        yield from _run_together(engines, jobs, one, schema, settings, watch)
+        yield from _run_together(engines, jobs, one, columns, settings, watch, in_parts)
         return
     if any(job.target is None for job in jobs):
-        yield from _run_to_stdout(engines, jobs, schema, settings, watch)
+        yield from _run_to_stdout(engines, jobs, columns, settings, watch, in_parts)
         return
 
-    def work(engine: Engine, job: Job, call: Call) -> tuple[Outcome, Stamp | None, str | None]:
+    def work(engine: Engine, job: Job, call: Call) -> Done | Pieces:
         before = stamp(job.input.path)
-        provenance: dict[str, Any] = {}
+
+        def finish(source: Engine, engine: Engine, watch: Watch) -> Done:
+            provenance: dict[str, Any] = {}
+            try:
+                outcome, provenance = _run(source, job, schema, settings, watch, call)
+            except Exception as error:
+                outcome = Outcome(job, as_memory_lack(error) or error)
+            outcome = deliver(_with_overlay(outcome, engine, watch, call))
+            return outcome, before, provenance.get("input", {}).get("sha256")
+
         try:
             if resume is not None and (
                 earlier := resume.done_before(job.input.path, job.target, job.pictures)
             ):
                 outcome = _with_overlay(Outcome(job, earlier=earlier), engine, watch, call)
                 return deliver(outcome), None, None
-            outcome, provenance = _run(engine, job, schema, settings, watch, call)
+            if not in_parts:
+                return finish(engine, engine, watch)
+            job.check(settings.overwrite)
+            return _shared_out(engine, job, columns, watch, call, finish)
         except Exception as error:
-            outcome = Outcome(job, as_memory_lack(error) or error)
-        outcome = deliver(_with_overlay(outcome, engine, watch, call))
-        return outcome, before, provenance.get("input", {}).get("sha256")
+            return deliver(Outcome(job, as_memory_lack(error) or error)), before, None
 
     for outcome, before, sha256 in side_by_side(engines, jobs, work, on_lost=watch.not_started):
         yield noted(None if outcome.earlier else journal, outcome, before, sha256)
+
+
+class _Joined(InProcess):
+    """Has the rows of a video whose parts are done."""
+
+    def __init__(self, film: Film) -> None:
+        super().__init__(self._joined)
+        self._film = film
+
+    def _joined(self, job: Job, on_frames: OnFrames | None = None) -> RowStream:
+        summary, whole = yield from self._film.rows()
+        outcome = Outcome(job, summary=summary)
+        if (work := whole.calibrator) is not None:
+            outcome = replace(
+                outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
+            )
+        return outcome, whole.provenance
+
+
+def _shared_out(
+    engine: Engine,
+    job: Job,
+    columns: Columns,
+    watch: Watch,
+    call: Call,
+    finish: Callable[[Engine, Engine, Watch], T],
+) -> T | Pieces:
+    """Do a job whose video may be cut: with this engine, or in pieces for all.
+
+    finish: called in the end with what has the rows, an engine for all else, and who is told.
+    """
+    cut = None
+    with suppress(AucliError):  # the analysis of the whole tells it
+        cut = engine.cut(job)
+    if cut is None:
+        return finish(engine, engine, watch)
+    told = _told(watch.begin, job, call)
+    film = Film(job, cut, columns, told, lambda: call(watch.part_again, job), WorkerLost)
+    silent = replace(watch, begin=lambda job: None)
+
+    def piece(part: Part, engine: Engine, call: Call) -> T | None:
+        if not film.add(part, engine):
+            return None
+        try:
+            if film.is_damaged and film.error is None:
+                return finish(engine, engine, watch)
+            return finish(_Joined(film), engine, silent)
+        finally:
+            film.close()
+
+    return Pieces([partial(piece, part) for part in cut.parts])
 
 
 def _run(
@@ -304,13 +398,23 @@ def _keep(
 
 
 def _kept_in_turn(
-    engines: Sequence[Engine], jobs: Sequence[Job], settings: TableSettings, watch: Watch
+    engines: Sequence[Engine],
+    jobs: Sequence[Job],
+    columns: Columns,
+    settings: TableSettings,
+    watch: Watch,
+    in_parts: bool,
 ) -> Iterator[tuple[Outcome, dict[str, Any], Held[pa.RecordBatch]]]:
     """What came of each input, in their order."""
     share = JOBS_AHEAD if len(engines) > 1 else 1
 
-    def work(engine: Engine, job: Job, call: Call) -> _Kept:
-        return _keep(engine, job, share, settings, watch, call)
+    def work(engine: Engine, job: Job, call: Call) -> _Kept | Pieces:
+        def finish(source: Engine, engine: Engine, watch: Watch) -> _Kept:
+            return _keep(source, job, share, settings, watch, call)
+
+        if not in_parts:
+            return finish(engine, engine, watch)
+        return _shared_out(engine, job, columns, watch, call, finish)
 
     for kept in side_by_side(engines, jobs, work, in_order=True, on_lost=watch.not_started):
         with kept.held:
@@ -325,18 +429,20 @@ def _run_together(
     engines: Sequence[Engine],
     jobs: Sequence[Job],
     target: Path,
-    schema: pa.Schema,
+    columns: Columns,
     settings: TableSettings,
     watch: Watch,
+    in_parts: bool,
 ) -> Iterator[Outcome]:
     """Several inputs into one table. Raises OutputError where it cannot be written."""
     told: list[dict[str, Any]] = []
     sweep_part(target)
     with (
         suppress(_NothingToWrite),
-        settings.writer(target, schema) as table,
+        settings.writer(target, columns.schema()) as table,
     ):
-        for outcome, provenance, held in _kept_in_turn(engines, jobs, settings, watch):
+        found = _kept_in_turn(engines, jobs, columns, settings, watch, in_parts)
+        for outcome, provenance, held in found:
             if provenance:
                 for batch in held:
                     table.write(batch)
@@ -350,17 +456,18 @@ def _run_together(
 def _run_to_stdout(
     engines: Sequence[Engine],
     jobs: Sequence[Job],
-    schema: pa.Schema,
+    columns: Columns,
     settings: TableSettings,
     watch: Watch,
+    in_parts: bool,
 ) -> Iterator[Outcome]:
     """Inputs onto the standard output; of a single engine batch by batch."""
     told: list[dict[str, Any]] = []
-    with settings.writer(None, schema) as stream:
-        if len(engines) == 1 and engines[0].tries == 1:
+    with settings.writer(None, columns.schema()) as stream:
+        if len(engines) == 1 and engines[0].tries == 1 and not in_parts:
             found = (_streamed(engines[0], job, stream, settings, watch) for job in jobs)
         else:
-            found = _kept_in_turn(engines, jobs, settings, watch)
+            found = _kept_in_turn(engines, jobs, columns, settings, watch, in_parts)
         for outcome, provenance, held in found:
             for batch in held:
                 stream.write(batch)
@@ -409,14 +516,8 @@ def _with_overlay(outcome: Outcome, engine: Engine, watch: Watch, call: Call) ->
 def _written(
     found: RowStream, write: Callable[[pa.RecordBatch], None], settings: TableSettings
 ) -> tuple[Outcome, dict[str, Any]]:
-    try:
-        while True:
-            write(next(found))
-    except StopIteration as end:
-        outcome, provenance = end.value
-        return outcome, {**provenance, **settings.told}
-    finally:
-        found.close()
+    outcome, provenance = drain(found, write)
+    return outcome, {**provenance, **settings.told}
 
 
 def noted(

@@ -2,6 +2,8 @@
 
 import os
 
+MOST_THREADS = 1024  # thousands take minutes to start, or cannot be started at all
+
 _share = 0
 
 

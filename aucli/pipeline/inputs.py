@@ -16,6 +16,7 @@ from aucli.files import PART, refuse_inputs, shown
 from aucli.pipeline.journal import JOURNAL
 from aucli.pipeline.original import Original
 from aucli.pipeline.urls import NoAnswer, Place, Url, absolute, place
+from aucli.table.dataset import DATASET, check_folder, input_of, part_file, quoted
 from aucli.table.writer import FORMATS
 from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture, is_overlay
 
@@ -315,13 +316,16 @@ def _shows(path: Place) -> bool:
 
 
 def table_format(chosen: str | None, out: str | None) -> str:
-    """The format asked for, else the one of the table's suffix, else csv to stdout and parquet.
+    """The format of the files: the one asked for, else that of the table's suffix, else csv to
+    stdout and parquet, of which a dataset is made.
 
     Raises OptionError for an unknown one.
     """
+    if chosen == DATASET:
+        return "parquet"
     if chosen:
         if chosen not in FORMATS:
-            raise OptionError(f"format: '{chosen}' is not one of {', '.join(FORMATS)}.")
+            raise OptionError(f"format: '{chosen}' is not one of {', '.join((*FORMATS, DATASET))}.")
         return chosen
     if out == "-":
         return "csv"
@@ -338,12 +342,15 @@ def plan_targets(
 
     OUT is one table where it ends in a table's suffix (or in any other, with a format), of all
     inputs, else a folder: one that is there, ends in /, or has no suffix. Without it the tables go
-    to the current folder. In a folder the tables lie as the inputs' labels say. given: absolute
-    path of an input -> the table that it was given by an earlier run, which stays.
+    to the current folder. In a folder the tables lie as the inputs' labels say, in a dataset as
+    :mod:`aucli.table.dataset` says. given: absolute path of an input -> the table that it was given
+    by an earlier run, which stays.
 
     Raises OptionError where several inputs would go into one OpenFace table, which does not tell
-    them apart, or where a table would be an input.
+    them apart, where a dataset has no folder of its own, or where a table would be an input.
     """
+    if chosen == DATASET and out in (None, "-"):
+        raise OptionError("format: a dataset is a folder of its own; name it with --out (out=).")
     if out == "":
         raise OptionError("out: an empty name; name a table or a folder.")
     file = out is not None and out != "-" and _names_a_file(out, chosen)
@@ -357,10 +364,13 @@ def plan_targets(
         targets = [Path(out)] * len(inputs)
     else:
         folder = Path(out or ".")
+        check_folder(folder, chosen)
         suffix = SUFFIX_OF[table_format(chosen, out)]
-        names = unique_names(inputs, _names_given(given or {}, out))
         # Not with_suffix(): a name may hold dots.
-        targets = [folder / (name + suffix) for name in names]
+        targets = [
+            part_file(folder, name) if chosen == DATASET else folder / (name + suffix)
+            for name in _names(inputs, out, chosen, given)
+        ]
     refuse_inputs(targets, local_paths(inputs), "table")
     return targets
 
@@ -381,13 +391,14 @@ def plan_pictures(
     folder: Path,
     out: str | None = None,
     given: Mapping[str, Path] | None = None,
+    chosen: str | None = None,
 ) -> list[Path]:
     """Folder and start of the names of each input's pictures of maps: named as the tables are.
 
-    out, given: as for :func:`plan_targets`. Raises OptionError where a picture that is there, and
-    could be replaced, is an input.
+    out, given, chosen: as for :func:`plan_targets`. Raises OptionError where a picture that is
+    there, and could be replaced, is an input.
     """
-    stems = [folder / name for name in unique_names(inputs, _names_given(given or {}, out))]
+    stems = [folder / name for name in _names(inputs, out, chosen, given)]
     pictures = (picture for stem in stems for picture in map_pictures(stem))
     refuse_inputs(pictures, local_paths(inputs), "picture")
     return stems
@@ -409,6 +420,10 @@ def _names_a_file(out: str, chosen: str | None) -> bool:
     path = Path(out)
     if out.endswith(("/", os.sep)) or path.is_dir():
         return False
+    if chosen == DATASET:
+        if path.suffix.lower() in TABLE_SUFFIXES or path.exists():
+            raise OptionError(f"out: {shown(out)} is one table; name a folder for a dataset.")
+        return False
     suffix = path.suffix.lower()
     own = TABLE_SUFFIXES.get(suffix)
     # Of a date or a version, .28 is no suffix.
@@ -429,6 +444,14 @@ def _names_a_file(out: str, chosen: str | None) -> bool:
     return True
 
 
+def _names(
+    inputs: list[Input], out: str | None, chosen: str | None, given: Mapping[str, Path] | None
+) -> list[str]:
+    """A name for the files of each input. In a dataset it is the label, so that the column
+    ``input`` holds texts also where the files are numbered."""
+    return unique_names(inputs, _names_given(given or {}, out), whole=chosen == DATASET)
+
+
 def _names_given(given: Mapping[str, Path], out: str | None) -> dict[str, str]:
     """Absolute path of an input -> name of its table below the folder OUT, without the suffix."""
     folder = Path(os.path.abspath(out or "."))
@@ -436,18 +459,20 @@ def _names_given(given: Mapping[str, Path], out: str | None) -> dict[str, str]:
     for path, table in given.items():
         target = Path(os.path.abspath(table))
         if target.suffix in TABLE_SUFFIXES and target.is_relative_to(folder):
-            name = target.relative_to(folder).as_posix()
-            names[absolute(path)] = name.removesuffix(target.suffix)
+            name = target.relative_to(folder).as_posix().removesuffix(target.suffix)
+            names[absolute(path)] = input_of(target) or name
     return names
 
 
-def unique_names(inputs: list[Input], given: Mapping[str, str] | None = None) -> list[str]:
+def unique_names(
+    inputs: list[Input], given: Mapping[str, str] | None = None, whole: bool = False
+) -> list[str]:
     """A different name for each input: its label without the suffix where that is enough.
 
     ``x.mp4 x.avi p/x.mp4`` -> ``x x.avi p/x``: the first one keeps the short name. Case does not
     tell names apart, nor how an accent is written: they do not everywhere. Long names end in a
     hash. given: absolute path of an input -> the name that it has from an earlier run; nobody else
-    gets it.
+    gets it. whole: with its suffix, short enough for a single part of a path.
     """
     given = given or {}
     taken = {_folded(name) for name in (*given.values(), Path(JOURNAL).stem)}
@@ -455,22 +480,23 @@ def unique_names(inputs: list[Input], given: Mapping[str, str] | None = None) ->
     for item in inputs:
         name = given.get(absolute(item.path))
         if name is None:
-            name = next(n for n in _candidates(item) if _folded(n) not in taken)
+            name = next(n for n in _candidates(item, whole) if _folded(n) not in taken)
             taken.add(_folded(name))
         names.append(name)
     return names
 
 
-def _candidates(item: Input) -> Iterator[str]:
+def _candidates(item: Input, whole: bool) -> Iterator[str]:
     label = Path(item.label)
+    short = _short_whole(item.label) if whole else _short(label)
     # A folder's name may hold a dot that starts no suffix.
     is_folder = item.path.is_prefix if isinstance(item.path, Url) else item.path.is_dir()
-    if not is_folder:
+    if not is_folder and not whole:
         yield _short(label.with_suffix(""))
-    yield _short(label)
+    yield short
     number = 2
     while True:
-        yield f"{_short(label)}-{number}"
+        yield f"{short}-{number}"
         number += 1
 
 
@@ -487,5 +513,16 @@ def _short_part(name: str) -> str:
     data = name.encode()
     if len(data) <= NAME_BYTES:
         return name
-    mark = hashlib.sha256(data).hexdigest()[:8]
-    return f"{data[: NAME_BYTES - 9].decode(errors='ignore')}-{mark}"
+    return f"{data[: NAME_BYTES - 9].decode(errors='ignore')}-{_mark(data)}"
+
+
+def _short_whole(name: str) -> str:
+    """The name, short enough for a single part of a path once it is quoted."""
+    kept = name
+    while len(quoted(kept).encode()) > NAME_BYTES - 9 * (kept != name):
+        kept = kept[:-1]
+    return name if kept == name else f"{kept}-{_mark(name.encode())}"
+
+
+def _mark(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]

@@ -1,6 +1,6 @@
 """What became of each input of a batch, noted in the folder of its tables as the batch goes.
 
-``aucli-run.jsonl`` has one JSON object a line, the latest of an input last. A table also tells by
+``_aucli-run.jsonl`` has one JSON object a line, the latest of an input last. A table also tells by
 itself what it was made of (:func:`aucli.table.writer.read_provenance`); the journal adds inputs
 without a table, and saves reading an input again whose size and time are the same.
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from aucli.errors import OutputError
 
-JOURNAL = "aucli-run.jsonl"
+JOURNAL = "_aucli-run.jsonl"  # programs that read a folder of Parquet at once pass over "_"
 
 State = Literal["done", "damaged", "failed", "stopped"]
 

@@ -26,7 +26,7 @@ from aucli.table.schema import Columns
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
-from aucli.weights.store import people_of
+from aucli.weights.store import EXPORTS, people_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def load_networks(options: AnalyzeOptions) -> Networks:
     names = check_options(options)
     device = resolve_device(options.device)
     threads = threads_of_exported(options.threads)
-    au = load_au_model(names.model, device, threads)
+    au = load_au_model(names.model, device, threads, options.precision)
     if options.gaze and not au.knows_gaze:
         raise OptionError(f"gaze: the network {au.name} does not tell where the eyes look.")
     if options.calibrate == AUTO and au.rest is None:
@@ -88,10 +88,14 @@ def load_networks(options: AnalyzeOptions) -> Networks:
             "cannot find them; name a neutral frame, such as neutral=120."
         )
     keep = parse_faces(options.faces)
-    faces = load_faces(names.detector, names.landmarks, device, keep, au, threads)
+    faces = load_faces(
+        names.detector, names.landmarks, device, keep, au, threads, options.precision
+    )
     told = {
         "profile": options.profile,
-        "model": {"name": au.name, "sha256": au.sha256, "template": au.template} | _seen(names),
+        "model": {"name": au.name, "sha256": au.sha256, "template": au.template}
+        | _int8(names, options)
+        | _seen(names),
         **faces.provenance,
         "device": device,
         "engine": _engine(au),
@@ -103,6 +107,14 @@ def _engine(au: AUModel) -> str:
     """What runs the AU network, with its version."""
     engine = ENGINE if isinstance(au.net, OnnxNetwork) else "torch"
     return f"{engine} {version(engine)}"
+
+
+def _int8(names: NetworkNames, options: AnalyzeOptions) -> dict[str, Any]:
+    """The checksum of the AU network's form in int8, where that runs: it depends on the faces that
+    it was made with."""
+    if options.precision != "int8":
+        return {}
+    return {"int8": read_card(names.model, "au")[1][EXPORTS["int8"][0]]["sha256"]}
 
 
 def _seen(names: NetworkNames) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from aucli.errors import OptionError
 from aucli.faces.wanted import parse_faces
-from aucli.models.device import resolve_device
+from aucli.models.device import PRECISIONS, Precision, precision_problem, resolve_device
 from aucli.pipeline.calibration import parse_calibration
+from aucli.pipeline.cores import MOST_THREADS
 from aucli.table.schema import Columns
 from aucli.video.demux import MAX_PIXELS
 from aucli.video.source import DECODERS, Decoder
@@ -19,7 +20,7 @@ from aucli.video.source import DECODERS, Decoder
 Profile = Literal["builtin", "accurate"]
 Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy", "openface"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
-MOST_THREADS = 1024  # thousands take minutes to start, or cannot be started at all
+LEAST_SEGMENT = 60  # seconds; a part looks at thirty more
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
 
@@ -35,7 +36,9 @@ class OptionWords(TypedDict, total=False):
     start: float | None
     end: float | None
     fps: float | None
+    segments: float
     device: str
+    precision: Precision
     batch_size: int
     threads: int
     decoder: Decoder
@@ -57,8 +60,11 @@ class AnalyzeOptions:
     the profile's, see :mod:`aucli.pipeline.loading`. faces: 'largest', 'all' or a number. every:
     analyse each Nth frame, from the first. start, end: seconds of the video; frames from ``start``
     on and before ``end``, which keep their number and time. fps: analyse so many frames a second,
-    the first of each step. device: 'auto', 'cpu', 'cuda' ... batch_size: faces per call of the AU
-    network. threads: of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
+    the first of each step. segments: of a batch, cut longer videos into parts of about so many
+    seconds, which workers analyse at the same time, see :mod:`aucli.pipeline.segments`; 0 cuts
+    none. device: 'auto', 'cpu', 'cuda' ... precision: of the AU network and of what follows faces,
+    'fp32', 'bf16' on GPUs or 'int8' on CPUs. batch_size: faces per call of the AU network. threads:
+    of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
     'decord' or 'pyav'. max_pixels: of a frame; larger ones are refused, as they fill the memory.
     calibrate: where a person's baseline comes from, see
     :mod:`aucli.pipeline.calibration`; it is subtracted from the intensities, and the raw ones get
@@ -76,7 +82,9 @@ class AnalyzeOptions:
     start: float | None = None
     end: float | None = None
     fps: float | None = None
+    segments: float = 0.0
     device: str = "auto"
+    precision: Precision = "fp32"
     batch_size: int = 16
     threads: int = 0
     decoder: Decoder = "auto"
@@ -120,11 +128,19 @@ class AnalyzeOptions:
             if value is not None and not _is_number(value, above_zero=name != "start"):
                 least = "of 0 or more" if name == "start" else "above 0"
                 found.append(f"{name}: {value!r} is not a number {least}.")
+        if not _is_number(self.segments, above_zero=False) or 0 < self.segments < LEAST_SEGMENT:
+            found.append(
+                f"segments: {self.segments!r} is not a number of {LEAST_SEGMENT} or more, or 0."
+            )
         if not found and self.end is not None and self.end <= (self.start or 0):
             found.append(f"end: {self.end:g} s is not after the start, {self.start or 0:g} s.")
         if not found and self.fps is not None and self.every != 1:
             found.append("fps: goes not together with every; give one of the two.")
-        for name, allowed in (("profile", tuple(PROFILES)), ("decoder", DECODERS)):
+        for name, allowed in (
+            ("profile", tuple(PROFILES)),
+            ("precision", PRECISIONS),
+            ("decoder", DECODERS),
+        ):
             if getattr(self, name) not in allowed:
                 found.append(f"{name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
         for name in NAMES:
@@ -148,9 +164,11 @@ class AnalyzeOptions:
                 found.append(str(error))
         if isinstance(self.device, str) and self.device:
             try:
-                resolve_device(self.device)
+                device = resolve_device(self.device)
             except OptionError as error:
                 found.append(str(error))
+            else:
+                found += filter(None, [precision_problem(self.precision, device)])
         return found
 
     def reads(self) -> list[Path]:

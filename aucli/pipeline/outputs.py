@@ -7,10 +7,12 @@ uploaded whole. In that folder an empty file stands for each object that is ther
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from aucli.errors import AucliError, OptionError, OutputError
 from aucli.files import OutputExists, shown
@@ -18,6 +20,7 @@ from aucli.pipeline.batch import Outcome
 from aucli.pipeline.inputs import TABLE_SUFFIXES, Input
 from aucli.pipeline.journal import JOURNAL, Entry, Journal
 from aucli.pipeline.urls import Look, Missing, TemporaryFolder, Url, file_name, place
+from aucli.table.dataset import check_columns, other_part
 from aucli.table.writer import provenance_file
 from aucli.video.stills import overlay_files
 
@@ -88,6 +91,13 @@ class Outputs:
             if self.url is not None and path in self._sent:
                 self.url_of(path).fetch(path)
                 self._note(path)
+
+    def check_parts(self, targets: Collection[Path], schema: pa.Schema) -> None:
+        """Raise OptionError where other parts of a dataset have other columns than the targets
+        will."""
+        if other := other_part(Path(self.out or "."), targets):
+            self.load([other])
+            check_columns(other, schema)
 
     def refuse_inputs(self, files: Iterable[Path], inputs: Iterable[Input]) -> None:
         """Raise OptionError where a file would take the place of an input on the server."""

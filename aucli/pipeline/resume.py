@@ -18,6 +18,7 @@ from aucli.pipeline.journal import Entry, Journal
 from aucli.pipeline.options import AnalyzeOptions
 from aucli.pipeline.original import checksum, stamp
 from aucli.pipeline.urls import Place
+from aucli.table.dataset import table_name
 from aucli.table.writer import read_provenance
 
 # Options that name networks, which are compared by their checksums, or that change no row.
@@ -36,6 +37,8 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
         kind: (plain.get(kind) or {}).get("sha256") or (plain.get(kind) or {}).get("name")
         for kind in ("model", "detector", "landmarks")
     }
+    if int8 := (plain.get("model") or {}).get("int8"):
+        networks["int8 form"] = int8
     neutral = {"neutral video": plain["neutral_sha256"]} if plain.get("neutral_sha256") else {}
     return {**networks, **neutral, **options}
 
@@ -71,7 +74,7 @@ class Resume:
             first = next(iter(others))
             many = "1 table was" if len(others) == 1 else f"{len(others)} tables were"
             raise OptionError(
-                f"resume: {many} made with other settings ({first.name}: {others[first]}); "
+                f"resume: {many} made with other settings ({table_name(first)}: {others[first]}); "
                 "take the same settings, or name another folder."
             )
 

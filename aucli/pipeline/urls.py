@@ -204,14 +204,24 @@ def refuse_urls(options: Mapping[str, object]) -> None:
     options: name -> value.
     """
     for option, value in options.items():
-        text = str(value).removeprefix("neutral=")
-        if isinstance(value, Path):
-            text = text.replace(":/", "://", 1)
-        if is_url(text):
-            raise OptionError(
-                f"{option}: {shown(text)} is a URL, which it does not take; name a file or folder "
-                "of this computer."
-            )
+        if words := url_words(str(value).removeprefix("neutral=")):
+            raise OptionError(f"{option}: {words}")
+
+
+def url_words(name: object) -> str:
+    """A sentence where a name of a file of this computer is a URL, also as a Path, which takes
+    slashes away; else empty."""
+    text = str(name)
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", text)
+    if match is None or os.path.lexists(text):
+        return ""
+    rest = text[match.end() :]
+    if match[1].lower() == "file":
+        return f"file:///{shown(rest)} is a URL; write the path alone: /{shown(rest)}."
+    return (
+        f"{match[1]}://{shown(rest)} is a URL, which it does not take; name a file or folder of "
+        "this computer."
+    )
 
 
 class TemporaryFolder:

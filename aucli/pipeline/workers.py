@@ -4,10 +4,11 @@ A decoder may crash or never come back, on one damaged file in thousands. Here i
 alone: the process is started again, with its networks, for the next one. The batch itself
 (:func:`aucli.pipeline.batch.run_batch`), its tables and its messages stay with us.
 
-Between the two run pickled messages over the standard streams: ('rows', job) or ('draw', job)
-there, and back ('ready', columns, recipe), then per job ('frames', done, declared), ('alive',),
-('rows', batch), and at last ('done', (outcome, provenance)), of an overlay ('done', files), or
-('error', exception). The other side is ``aucli/worker.py``.
+Between the two run pickled messages over the standard streams: ('rows', job), ('cut', job),
+('part', job) or ('draw', job) there, and back ('ready', columns, recipe), then per job ('frames',
+done, declared), ('alive',), ('rows', batch), and at last ('done', (outcome, provenance)),
+('done', cut), ('done', end) of a part, ('done', files) of an overlay, or ('error', exception). The
+other side is ``aucli/worker.py``.
 """
 
 import contextlib
@@ -22,14 +23,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import pyarrow as pa
-
 from aucli.errors import AucliError, InputError
-from aucli.pipeline.batch import Job, RowStream
+from aucli.pipeline.batch import Job, RowStream, WorkerLost
 from aucli.pipeline.cores import usable_cores
+from aucli.pipeline.film import PartEnd, drain
+from aucli.pipeline.segments import Cut
 from aucli.pipeline.summary import OnFrames
 from aucli.pipeline.urls import remove_copies
-from aucli.table.schema import Columns
+from aucli.table.schema import Columns, Rows
 
 if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords  # loads torch, which this side does without
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 STALL_SECONDS = 60.0
 MODULE = "aucli.worker"  # its main() is the other process
 CORES_PER_JOB = 2  # finding faces and reading AUs run at the same time
+MOST_WORKERS = 1024  # that are looked for work for, where inputs are cut
 KILLED = "was killed, perhaps for lack of memory"
 _GONE = ("gone",)
 
@@ -76,14 +78,18 @@ class RemoteWorker(ABC):
 
         Raises InputError where the process dies over the job or stalls.
         """
-        asked = self._asked("rows", job, on_frames)
-        try:
-            while True:
-                yield next(asked)
-        except StopIteration as end:
-            return end.value
-        finally:
-            asked.close()
+        return self._asked("rows", job, on_frames)
+
+    def cut(self, job: Job) -> Cut | None:
+        """Where to cut the video of a job; see :meth:`aucli.Analyzer.cut`.
+
+        Raises as :meth:`rows`.
+        """
+        return drain(self._asked("cut", job, None), _nothing)
+
+    def part(self, job: Job, on_frames: OnFrames | None = None) -> Generator[Rows, None, PartEnd]:
+        """The rows of a part; see :meth:`aucli.Analyzer.part`. Raises as :meth:`rows`."""
+        return self._asked("part", job, on_frames)
 
     def draw(self, job: Job, on_frames: OnFrames | None = None) -> tuple[Path, ...]:
         """Draw the overlay of a job whose table is there; returns its files.
@@ -91,16 +97,9 @@ class RemoteWorker(ABC):
         Raises what :func:`aucli.report.overlay.overlay_of_table` raises, and InputError as
         :meth:`rows`.
         """
-        asked = self._asked("draw", job, on_frames)
-        try:
-            next(asked)
-        except StopIteration as end:
-            return end.value
-        raise AssertionError("an overlay has no rows")
+        return drain(self._asked("draw", job, on_frames), _nothing)
 
-    def _asked(
-        self, what: str, job: Job, on_frames: OnFrames | None
-    ) -> Generator[pa.RecordBatch, None, Any]:
+    def _asked(self, what: str, job: Job, on_frames: OnFrames | None) -> Generator[Any, None, Any]:
         """The rows that come of a job, and at the end its result."""
         self.ready()
         finished = False
@@ -218,7 +217,7 @@ class Worker(RemoteWorker):
             if message == _GONE:
                 end = self._end()  # a kill is no fault of the file
                 cure = "try it again, with fewer jobs" if end == KILLED else "convert it again"
-                raise InputError(f"{name}: the process that read it {end}; {cure}.")
+                raise WorkerLost(f"{name}: the process that read it {end}; {cure}.")
             yield message
 
     def _end(self) -> str:
@@ -267,6 +266,10 @@ def count_jobs(asked: int, inputs: int) -> int:
     asked: by the user; 0 takes one for each :data:`CORES_PER_JOB` cores.
     """
     return max(1, min(asked or usable_cores() // CORES_PER_JOB, inputs))
+
+
+def _nothing(block: Any) -> None:
+    raise AssertionError(f"rows that nobody asked for: {block!r}")
 
 
 def _receive(pipe: BinaryIO, messages: "queue.SimpleQueue[tuple[Any, ...]]") -> None:

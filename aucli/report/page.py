@@ -40,6 +40,7 @@ from aucli.report.origins import calibration_words, limits
 from aucli.report.people import Names, Person, people_of
 from aucli.report.statistics import FaceStatistics, face_statistics
 from aucli.report.study import FaceSeries, read_faces
+from aucli.table.dataset import table_name
 from aucli.table.schema import QUALITY
 from aucli.version import version
 
@@ -194,7 +195,7 @@ class _Study:
                 raise DataError(f"{shown(table)} has no rows.")
         except AucliError as error:
             self.problems[shown(table)] = str(error)
-            self.rows.append(_failed_row(table.name, str(error), "unreadable"))
+            self.rows.append(_failed_row(table_name(table), str(error), "unreadable"))
             return
         videos: dict[str, list[FaceSeries]] = {}
         for face in faces:

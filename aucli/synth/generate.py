@@ -1,14 +1,16 @@
-"""Renders a labelled set into Parquet shards, in several processes, resumable and deterministic."""
+"""Renders a labelled set into Parquet shards, in several processes or on other computers; resumable
+and deterministic."""
 
 import io
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,9 @@ SHARD_SIZE = 256
 FACES_PER_PERSON = 2
 JPEG_QUALITY = 92
 MANIFEST = "manifest.json"
+
+# Calls a function for each shard elsewhere; shards and what came of them, as they are ready.
+Engine = Callable[[Callable[[int], bytes], Sequence[int]], Iterator[tuple[int, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +68,22 @@ def generate(
     config: SynthConfig,
     processes: int | None = None,
     on_progress: Callable[[int], None] = lambda faces: None,
+    engine: Engine | None = None,
 ) -> int:
     """Render the shards of ``config`` that ``out`` lacks; returns how many faces were rendered.
 
     sources: where each family of ``config`` lies: ICT-FaceKit's folder, MakeHuman's wheel.
-    on_progress is called with the number of faces just finished or found. Shards appear whole or
-    not at all, so a killed run continues where it stopped; more faces may be asked for later.
+    processes: on this computer, by default one for each core. engine: renders in their place, as
+    :class:`aucli.cluster.RayTasks`; the shards are the same. on_progress is called with the number
+    of faces just finished or found. Shards appear whole or not at all, so a killed run continues
+    where it stopped; more faces may be asked for later.
     Raises DataError where ``out`` holds a set made with other settings.
     """
     try:
         _check_manifest(out, config)
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
-    chosen = tuple((name, sources[name]) for name in config.families)
+    chosen = tuple((name, sources[name].absolute()) for name in config.families)
     for name, source in chosen:  # mistakes are found, and caches written, before any process
         load_family(name, source)
     todo = []
@@ -84,20 +92,48 @@ def generate(
             on_progress(len(_indices(config, shard)))
         else:
             todo.append(shard)
-    rendered, others = 0, set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context)
-    futures: list[Future[int]] = []
+    render = partial(_render_shard, chosen, config)
+    rendered = 0
     try:
-        futures += (pool.submit(_render_shard, chosen, out, config, shard) for shard in todo)
-        for future in as_completed(futures):
-            rendered += future.result()
-            on_progress(future.result())
+        if engine is None:
+            found = _in_processes(partial(_write_shard, render, out), todo, processes)
+        else:
+            found = _elsewhere(engine, render, out, todo)
+        with closing(found):
+            for shard in found:
+                rendered += len(_indices(config, shard))
+                on_progress(len(_indices(config, shard)))
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written ({error.strerror or error}); make room, or name another "
             "folder."
         ) from error
+    return rendered
+
+
+def _elsewhere(
+    engine: Engine, render: Callable[[int], bytes], out: Path, todo: Sequence[int]
+) -> Generator[int]:
+    """The shards that are done, as they come."""
+    for shard, data in engine(render, todo):
+        with write_whole(shard_path(out, shard)) as stream:
+            stream.write(data)
+        yield shard
+
+
+def _in_processes(
+    write: Callable[[int], int], todo: Sequence[int], processes: int | None
+) -> Generator[int]:
+    """The shards that are done, as they come. Raises AucliError where a process is killed."""
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    most = min(processes or os.cpu_count() or 1, max(1, len(todo)))
+    pool = ProcessPoolExecutor(most, mp_context=context)
+    futures: list[Future[int]] = []
+    try:
+        futures += (pool.submit(write, shard) for shard in todo)
+        for future in as_completed(futures):
+            yield future.result()
     except BrokenProcessPool as error:
         raise AucliError(
             "a process that renders was stopped, mostly for want of memory; use fewer processes. "
@@ -110,7 +146,6 @@ def generate(
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(cancel_futures=True)
-    return rendered
 
 
 def shard_path(out: Path, shard: int) -> Path:
@@ -149,9 +184,14 @@ def _maker(family: str, source: Path, resolution: int) -> FaceMaker:
     return FaceMaker(Renderer(FaceMesh(load_family(family, source)), resolution))
 
 
-def _render_shard(
-    sources: tuple[tuple[str, Path], ...], out: Path, config: SynthConfig, shard: int
-) -> int:
+def _write_shard(render: Callable[[int], bytes], out: Path, shard: int) -> int:
+    with write_whole(shard_path(out, shard)) as stream:
+        stream.write(render(shard))
+    return shard
+
+
+def _render_shard(sources: tuple[tuple[str, Path], ...], config: SynthConfig, shard: int) -> bytes:
+    """The Parquet file of a shard: the same wherever it is rendered."""
     rows = []
     for index in _indices(config, shard):
         identity = index // FACES_PER_PERSON
@@ -160,10 +200,10 @@ def _render_shard(
         rng = np.random.default_rng((config.seed, index))
         sample = maker.sample(config.seed * 10_000_000 + identity, rng)
         rows.append({"index": index, "identity": identity, **_row(sample)})
-    with write_whole(shard_path(out, shard)) as stream:
-        pq.write_table(pa.Table.from_pylist(rows, _schema()), stream, compression="zstd",
-                       write_page_checksum=True)  # fmt: skip
-    return len(rows)
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, _schema()), stream, compression="zstd",
+                   write_page_checksum=True)  # fmt: skip
+    return stream.getvalue()
 
 
 def _schema() -> pa.Schema:

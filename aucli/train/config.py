@@ -13,6 +13,7 @@ from aucli.errors import OptionError
 from aucli.heatmaps import Convention
 from aucli.models.catalogue import NETWORKS
 from aucli.models.pixels import PIXELS
+from aucli.pipeline.cores import MOST_THREADS
 
 # How long a run is, how closely it is watched, and where: one that goes on may have others.
 FREE = (
@@ -52,7 +53,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "sigma_cells": (0.1, 32), "heatmap_scale": (0.001, 10**6), "crop_size": (CROP_STEP, 512),
     "batch_size": (2, 2**16), "accumulate": (1, 2**16), "lr": (1e-15, 10),
     "warmup_steps": (0, 10**9), "weight_decay": (0, 10), "ema": (0, 0.999999),
-    "clip": (0, 10**6), "seed": (0, 2**63 - 1), "threads": (1, 1024), "workers": (0, 256),
+    "clip": (0, 10**6), "seed": (0, 2**63 - 1), "threads": (1, MOST_THREADS), "workers": (0, 256),
     "k": (0, 2**12), "checkpoint_minutes": (0, 10**6),
     "evaluations": (0, 10**6), "evaluation_faces": (2, 10**6), "patience": (0, 10**6),
     "log_every": (1, 10**9), "faces": (1, 10**9),

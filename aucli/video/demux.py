@@ -242,6 +242,19 @@ def _decode_all(
             on_corrupt()
 
 
+def in_order(packets: PacketReader) -> Iterator[Any]:
+    """The packets, as long as each tells its time and none is hidden; else None, and the end."""
+    last_dts = None
+    for packet in packets:
+        # A clock that jumps back, as in joined recordings, makes the order ambiguous.
+        jumps = packet.dts is not None and last_dts is not None and packet.dts <= last_dts
+        if packet.pts is None or packet.is_discard or jumps:
+            yield None
+            return
+        last_dts = packet.dts
+        yield packet
+
+
 def sound_pts(path: Path, declared: int, limit: int) -> list[int]:
     """Presentation times of all packets, sorted, in units of the stream's time base.
 
@@ -256,14 +269,9 @@ def sound_pts(path: Path, declared: int, limit: int) -> list[int]:
         packets = PacketReader(container, stream, lambda: damage.append(None))
         pts: list[int] = []
         keys: list[Packet] = []
-        last_dts = None
-        for packet in packets:
-            if packet.pts is None or packet.is_discard or len(pts) == limit:
+        for packet in in_order(packets):
+            if packet is None or len(pts) == limit:
                 return []
-            # A clock that jumps back, as in joined recordings, makes the order ambiguous.
-            if packet.dts is not None and last_dts is not None and packet.dts <= last_dts:
-                return []
-            last_dts = packet.dts
             pts.append(packet.pts)
             if packet.is_keyframe:
                 keys.append(packet)

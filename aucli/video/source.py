@@ -7,8 +7,9 @@ do not depend on the decoder.
 
 import os
 import stat
+import zlib
 from array import array
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from aucli.records import FrameBatch, VideoInfo
 from aucli.video import demux
 from aucli.video.clock import Clock
 from aucli.video.picture import Upright, square_pixels, turn_of
+from aucli.video.spans import Index, Span, read_index
 from aucli.video.stills import (
     IMAGE_SUFFIXES,
     Header,
@@ -345,12 +347,31 @@ class VideoSource(FrameSource):
         if self._sound_pts and _decord() is not None:
             info = replace(info, decoder="decord")
         super().__init__(info, batch_size)
+        self._span: Span | None = None
+        self.sums: dict[int, int] = {}  # number of a frame -> of its pixels, see Span.summed
+
+    def take(self, span: Span) -> None:
+        """Give only these frames, from the next iteration on. They keep their numbers and times;
+        what is missing of them is told in the report."""
+        self._span = span
+        self.info = replace(self.info, decoder="pyav")
+
+    def index(self, on_packets: Callable[[], None] = lambda: None) -> Index | None:
+        """Where all frames lie; see :func:`aucli.video.spans.read_index`."""
+        return read_index(self.info.path, self.info.declared_frames, self._max_pixels, on_packets)
+
+    def seconds(self, ticks: Iterable[int]) -> np.ndarray:
+        """(N,) float64 seconds from the start of the stream."""
+        return np.array([float((tick - self._start_tick) * self._time_base) for tick in ticks])
 
     def _clock(self) -> Clock:
         return Clock(self._frame_ticks, float(1 / self._time_base))
 
     def _batches(self) -> Generator[FrameBatch, None, None]:
         done = 0
+        if self._span is not None:
+            yield from self._span_batches(self._span)
+            return
         if self.info.decoder == "decord":
             for batch in self._decord_batches():
                 done += len(batch)
@@ -432,15 +453,57 @@ class VideoSource(FrameSource):
         if frames:
             yield self._batch(np.stack(frames), index, ticks[-len(frames) :])
 
+    def _span_batches(self, span: Span) -> Iterator[FrameBatch]:
+        """The frames of a span, as many as are there."""
+        frames: list[np.ndarray] = []
+        ticks: list[int] = []
+        index, last = span.first, span.first_tick - 1
+        path = self.info.path
+        with demux.open_container(path, self._max_pixels) as container:
+            stream = demux.video_stream(container, path, self._max_pixels)
+            stream.thread_type = "AUTO"
+            upright = Upright(stream)
+            container.seek(span.seek_tick, stream=stream)
+            packets = demux.PacketReader(container, stream, self._count_corrupt)
+            try:
+                for frame in demux.decode(packets):
+                    # What is shown before the key frame cannot be decoded from here.
+                    if frame.pts is None or frame.pts < span.first_tick:
+                        continue
+                    if frame.pts <= last or frame.pts > span.last_tick:
+                        break
+                    last = frame.pts
+                    if frame.is_corrupt:
+                        corrupt = self.report.corrupt_frames + 1
+                        self.report = replace(self.report, corrupt_frames=corrupt)
+                    rgb = upright.rgb(frame)
+                    full = len(frames) == self._fitting(rgb)
+                    if frames and (full or rgb.shape != frames[0].shape):
+                        yield self._batch(np.stack(frames), index, ticks)
+                        index += len(frames)
+                        frames, ticks = [], []
+                    frames.append(rgb)
+                    ticks.append(last)
+                    if (number := index + len(frames) - 1) in span.summed:
+                        self.sums[number] = zlib.crc32(rgb.tobytes())
+                    if last == span.last_tick:
+                        break
+            finally:
+                # A thread of the decoder that logs needs the lock which freeing it would hold.
+                stream.codec_context.flush_buffers()
+        index += len(frames)
+        missing = abs(span.first + span.count - index) or int(last != span.last_tick)
+        self.report = replace(self.report, missing_frames=missing)
+        if frames:
+            yield self._batch(np.stack(frames), index - len(frames), ticks)
+
     def _fitting(self, rgb: np.ndarray) -> int:
         """How many frames of this size make a batch."""
         return min(self.batch_size, max(1, MAX_BATCH_BYTES // rgb.nbytes))
 
     def _batch(self, frames: np.ndarray, index: int, ticks: Sequence[int]) -> FrameBatch:
-        seconds = [float((tick - self._start_tick) * self._time_base) for tick in ticks]
-        return FrameBatch(
-            frames, np.arange(index, index + len(ticks), dtype=np.int64), np.array(seconds)
-        )
+        numbers = np.arange(index, index + len(ticks), dtype=np.int64)
+        return FrameBatch(frames, numbers, self.seconds(ticks))
 
 
 def _suits_decord(container: str, info: VideoInfo, first: VideoFrame) -> bool:

@@ -2,14 +2,14 @@
 
 The card (JSON) names the kind, architecture and its config, the input, the read-out, the
 provenance, the metrics and the sha256 of the tensors; nothing is loaded that does not match it.
-Where the card has ``onnx``, ``<name>.onnx`` holds the same network exported, for CPUs. Only what
-handles tensors needs torch.
+Where the card has ``onnx``, ``<name>.onnx`` holds the same network exported, for CPUs; where it has
+``int8``, ``<name>.int8.onnx`` holds it in int8. Only what handles tensors needs torch.
 """
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -20,14 +20,17 @@ from aucli.align import TEMPLATES
 from aucli.errors import AucliError, WeightsError
 from aucli.files import write_whole
 from aucli.models.catalogue import Entry, architectures, find_architecture
+from aucli.models.device import Precision
 from aucli.models.onnx import OnnxNetwork
 from aucli.models.predict import AUModel, map_names
 from aucli.weights.names import BUILTIN, resolve
 from aucli.weights.store import (
+    EXPORTS,
     card_file,
     exported_file,
     read_card_file,
     read_checked,
+    read_exported,
     tensors_file,
 )
 
@@ -62,7 +65,8 @@ def save_weights(
     from safetensors.torch import save as pack_tensors
 
     full = complete_card(net, card)
-    full.pop("onnx", None)  # of other tensors
+    for key, _ in EXPORTS.values():
+        full.pop(key, None)  # of other tensors
     stem = Path(path_stem)
     blob = pack_tensors({key: _stored(t, half) for key, t in net.state_dict().items()})
     full |= {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
@@ -213,19 +217,27 @@ def load_network(
     kind: str | None = None,
     device: str = "cpu",
     threads: int = 1,
+    precision: Precision = "fp32",
 ) -> LoadedWeights:
     """As :func:`load_weights`, but an exported network where there is one, for the CPU.
 
-    threads: of an exported network. Raises WeightsError, also for an export that is not the one its
-    card describes.
+    threads: of an exported network. precision: bf16 is loaded as fp32, which torch makes bf16 of.
+    Raises WeightsError, also for an export that is not the one its card describes, and where there
+    is none in int8.
     """
     path, card = read_card(name_or_path, kind)
-    if device != "cpu" or "onnx" not in card:
+    key, _ = EXPORTS.get(precision, EXPORTS["fp32"])
+    if precision == "int8" and key not in card:
+        raise WeightsError(
+            f"weights {path.stem!r} have no int8 form; make it with `aucli weights export "
+            f"{name_or_path} --precision int8 --faces FACES`, or take --precision fp32"
+        )
+    if device != "cpu" or key not in card:
         return load_weights(name_or_path, kind)
-    file = exported_file(path)
     try:
-        net = OnnxNetwork(read_checked(file, card["onnx"]), threads)
+        net = OnnxNetwork(read_exported(path, card, precision), threads)
     except ValueError as error:
+        file = exported_file(path, precision)
         raise WeightsError(f"weights file {file} cannot be used ({error}); restore it") from error
     return LoadedWeights(net, card, card["sha256"], path.stem)
 
@@ -234,17 +246,19 @@ def load_au_model(
     name_or_path: str | os.PathLike[str] = DEFAULT_AU_MODEL,
     device: str | None = None,
     threads: int = 1,
+    precision: Precision = "fp32",
 ) -> AUModel:
     """An AU network ready for ``predict_crops``, batch norm folded. Raises WeightsError.
 
     device: where it is to run, exported if it can be; None loads it in torch, on the CPU.
-    threads: of an exported network.
+    threads: of an exported network. precision: int8 for the CPU, bf16 for other devices.
     """
     if device is None:
         loaded = load_weights(name_or_path, "au")
     else:
-        loaded = load_network(name_or_path, "au", device, threads)
+        loaded = load_network(name_or_path, "au", device, threads, precision)
     model = au_model(loaded.net, loaded.card, loaded.name, loaded.sha256)
+    model = replace(model, precision=precision)
     return model.to(device) if device else model
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from aucli.errors import LibraryError, OutputError, WeightsError
 from aucli.files import shown, write_whole
 from aucli.models.blocks import ready
 from aucli.models.detector import FaceDetectorNet
+from aucli.models.device import Precision
 from aucli.models.landmark import LandmarkNet
 from aucli.models.onnx import PIXELS
 from aucli.models.pixels import PixelScale
@@ -27,7 +29,7 @@ from aucli.models.reading import (
 )
 from aucli.weights.cards import LoadedWeights, au_model, load_weights
 from aucli.weights.names import resolve
-from aucli.weights.store import card_file, exported_file
+from aucli.weights.store import EXPORTS, card_file, exported_file
 
 OPSET = 17
 
@@ -49,17 +51,28 @@ class WholeNetwork(nn.Module):
         return tuple(told[name] for name in self.names)
 
 
-def export(name_or_path: str | os.PathLike[str]) -> Path:
+def export(name_or_path: str | os.PathLike[str], crops: np.ndarray | None = None) -> Path:
     """Write the exported form of weights beside them, and its checksum into their card.
 
-    Returns its path. Raises WeightsError, also for a network that cannot be exported,
+    crops: (N, S, S, 3) uint8 RGB, typical ones as the AU network sees them; they make it the form
+    in int8. Returns its path. Raises WeightsError, also for a network that cannot be exported,
     LibraryError where onnx is missing, and OutputError where the file cannot be written.
     """
     path = resolve(name_or_path)
     loaded = load_weights(path)
+    precision: Precision = "fp32" if crops is None else "int8"
+    if crops is not None and loaded.card["kind"] != "au":
+        raise WeightsError(
+            f"{loaded.name} finds faces, which is always done in fp32; int8 is for AU networks"
+        )
     blob = exported_bytes(loaded)
-    target = exported_file(path)
-    card = loaded.card | {"onnx": {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}}
+    if crops is not None:
+        from aucli.weights.quantise import in_int8
+
+        blob = in_int8(blob, crops)
+    target = exported_file(path, precision)
+    told = {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
+    card = loaded.card | {EXPORTS[precision][0]: told}
     text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with write_whole(card_file(path)) as card_stream, write_whole(target) as stream:

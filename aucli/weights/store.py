@@ -1,7 +1,7 @@
 """Where weights lie: the embedded folder, the user's cache, and the two files of each name.
 
 Every name has ``<name>.safetensors`` and ``<name>.json`` (its card), and may have ``<name>.onnx``,
-the same network exported; see :mod:`.cards`.
+the same network exported, and ``<name>.int8.onnx``, the same in int8; see :mod:`.cards`.
 Nothing here needs torch, so that listing and verifying answer at once.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from aucli.errors import WeightsError
+from aucli.models.device import Precision
 
 PACKAGE = Path(__file__).resolve().parents[1]  # aucli/
 MAX_FILE_BYTES = 2 << 30  # that is read from elsewhere; the largest published file has 0.2 GB
@@ -50,6 +51,21 @@ def _numbers(value: Any) -> bool:
     return isinstance(value, list) and all(map(_finite, value))
 
 
+# Where a card tells the checksum of an exported form, and how the form's file ends.
+EXPORTS: dict[Precision, tuple[str, str]] = {
+    "fp32": ("onnx", ".onnx"),
+    "int8": ("int8", ".int8.onnx"),
+}
+
+
+def _file(told: Any) -> bool:
+    return (
+        isinstance(told, dict)
+        and _text(told.get("sha256"))
+        and _count(told.get("bytes"), MAX_FILE_BYTES)
+    )
+
+
 # What the values of a card must be, and how a message says it.
 _NEEDED = ("kind", "config", "sha256", "bytes")
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -76,14 +92,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threshold": (_finite, "a number"),
     "readout": (lambda told: isinstance(told, dict), "an object"),
     "gaze": (lambda told: isinstance(told, bool), "true or false"),
-    "onnx": (
-        lambda told: (
-            isinstance(told, dict)
-            and _text(told.get("sha256"))
-            and _count(told.get("bytes"), MAX_FILE_BYTES)
-        ),
-        "the sha256 and the bytes of a file",
-    ),
+    **{key: (_file, "the sha256 and the bytes of a file") for key, _ in EXPORTS.values()},
 }
 
 
@@ -127,9 +136,9 @@ def tensors_file(stem: Path) -> Path:
     return stem.parent / (stem.name + ".safetensors")
 
 
-def exported_file(path: Path) -> Path:
-    """``<stem>.onnx`` for ``<stem>.safetensors`` or a stem."""
-    return path.parent / (path.name.removesuffix(".safetensors") + ".onnx")
+def exported_file(path: Path, precision: Precision = "fp32") -> Path:
+    """``<stem>.onnx`` or ``<stem>.int8.onnx`` for ``<stem>.safetensors`` or a stem."""
+    return path.parent / (path.name.removesuffix(".safetensors") + EXPORTS[precision][1])
 
 
 def card_file(path: Path) -> Path:
@@ -184,6 +193,21 @@ def read_checked(path: Path, card: dict[str, Any]) -> bytes:
     return blob
 
 
+def read_exported(path: Path, card: dict[str, Any], precision: Precision = "fp32") -> bytes:
+    """The bytes of an exported form of weights, which their card names. Raises WeightsError."""
+    key, _ = EXPORTS.get(precision, EXPORTS["fp32"])
+    try:
+        return read_checked(exported_file(path, precision), card[key])
+    except WeightsError as error:
+        if path.parent == weights_dir():  # nobody exports what came with aucli
+            raise
+        what = str(error).rpartition("; ")[0]
+        more = " --precision int8 --faces FACES" if precision == "int8" else ""
+        raise WeightsError(
+            f"{what}; run `aucli weights export {path}{more}`, which writes it"
+        ) from error
+
+
 def checked_people(told: Any, where: object) -> dict[str, tuple[str, ...]]:
     """``train_subjects`` of a card or checkpoint: dataset -> subjects. Raises WeightsError."""
     sound = isinstance(told, dict) and all(
@@ -212,5 +236,6 @@ def check(stem: Path) -> None:
     """Raise a WeightsError unless the files of a name are whole and belong together."""
     card = read_card_file(card_file(stem))
     read_checked(tensors_file(stem), card)
-    if "onnx" in card:
-        read_checked(exported_file(stem), card["onnx"])
+    for precision, (key, _) in EXPORTS.items():
+        if key in card:
+            read_exported(tensors_file(stem), card, precision)

@@ -7,7 +7,7 @@ A RUN is the --out folder of `aucli train`. The held-out scores of all three net
 anew and written into the cards, since the AU network's depend on the landmark network. Without a
 RUN, only the scores of the cards are renewed.
 
-A network's tensors, its exported form and its card change together or not at all. A card that was
+A network's tensors, its exported forms and its card change together or not at all. A card that was
 just put there has no scores until the end: when the script is stopped before, run it again without
 a RUN.
 """
@@ -19,6 +19,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from aucli.datasets.typical import typical_crops
 from aucli.evaluation.matching import match
 from aucli.evaluation.scores import Extra, validation_scores
 from aucli.evaluation.sources import rendered_source
@@ -41,25 +42,39 @@ KEPT = ("aus", "maps", "readout", "gaze")
 LOCAL = ("root", "out", "init", "device", "threads", "workers", "faces")
 
 
-def embed(loaded: LoadedWeights, stem: Path) -> None:
-    """Write the weights of a run as ``stem.safetensors`` and ``stem.json``."""
+def embed(loaded: LoadedWeights, stem: Path, shards: Path | None = None) -> None:
+    """Write the weights of a run as ``stem.safetensors`` and ``stem.json``, and exported.
+
+    shards: rendered faces, for an AU network's form in int8.
+    """
     provenance = loaded.card["provenance"]
     training = {k: v for k, v in provenance["training"].items() if k not in LOCAL}
     card = {key: loaded.card[key] for key in KEPT if key in loaded.card}
     card |= {"provenance": provenance | {"training": training}, "metrics": {}}
     with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".embed-") as folder:
         made = Path(folder) / stem.name
-        export(save_weights(made, loaded.net, card))
+        path = save_weights(made, loaded.net, card)
+        export(path)
+        if shards is not None and loaded.card["kind"] == "au":
+            export(path, typical_crops(shards, loaded.card["template"], loaded.card["crop_size"]))
         replace_all(made, stem)
+
+
+def in_int8(stem: Path) -> Path:
+    """The file of an AU network's form in int8."""
+    return exported_file(stem, "int8")
 
 
 def replace_all(made: Path, stem: Path) -> None:
     """Move the files of ``made`` over those of ``stem``; where one fails, none is changed."""
-    pairs = [(file(made), file(stem)) for file in (tensors_file, exported_file, card_file)]
+    pairs = [(file(made), file(stem)) for file in (tensors_file, exported_file, in_int8, card_file)]
     before = {target: target.read_bytes() for _, target in pairs if target.exists()}
     try:
         for source, target in pairs:
-            os.replace(source, target)
+            if source.exists():
+                os.replace(source, target)
+            else:
+                target.unlink(missing_ok=True)  # of the old tensors
     except BaseException:
         for _, target in pairs:
             if target in before:
@@ -114,7 +129,7 @@ def main() -> None:
     # All runs are read and checked before anything changes.
     loaded = {name: load_weights(run / "weights") for name, run in runs.items() if run is not None}
     for name, weights in loaded.items():
-        embed(weights, weights_dir() / name)
+        embed(weights, weights_dir() / name, arguments.shards)
     write_scores(weights_dir(), score(arguments.shards, arguments.faces))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import av
 
 DEMO = Path(__file__).resolve().parents[1] / "demo.mp4"
-JOURNAL = "aucli-run.jsonl"
+JOURNAL = "_aucli-run.jsonl"
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 
 

@@ -1,0 +1,98 @@
+"""Parquet tables that other programs read as one: a folder with ``input=clip.mp4/part-0.parquet``
+for each input.
+
+Arrow, pandas, DuckDB and Spark take the column ``input`` from the names of the folders, as Hive
+does. Each part is a whole table nevertheless. All have the same columns, and nothing else lies
+between them; names that begin with ``_`` or ``.`` are passed over.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aucli.errors import OptionError
+from aucli.files import shown
+
+DATASET = "dataset"  # the name of the format
+PART = "part-0.parquet"
+_START = "input="
+# What Hive and Spark write as %XX, also on Windows. Spark reads no other letter so: UTF-8 stays.
+_SPECIAL = re.compile(r"[\x00-\x1f\x7f\"#%'*/:<=>?\[\\\]^{|}]")
+
+
+def quoted(name: str) -> str:
+    """A name as one part of a path: ``a/clip.mp4`` -> ``a%2Fclip.mp4``."""
+    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def part_file(folder: Path, name: str) -> Path:
+    """The part of an input. name: what the column ``input`` says."""
+    return folder / f"{_START}{quoted(name)}" / PART
+
+
+def input_of(table: Path) -> str | None:
+    """What the column ``input`` says of a part; None for a table that is no part of a dataset."""
+    folder = table.parent.name
+    if table.name != PART or not folder.startswith(_START):
+        return None
+    return unquote(folder.removeprefix(_START)) or None
+
+
+def table_name(table: Path) -> str:
+    """What to call a table: the name of its file, of a part that of its input."""
+    return input_of(table) or table.name
+
+
+def parts_of(folder: Path) -> Iterator[Path]:
+    """The parts that are there."""
+    return folder.glob(f"{_START}*/{PART}")
+
+
+def check_folder(folder: Path, chosen: str | None) -> None:
+    """Raise OptionError where tables of the chosen format would not make a dataset with what is in
+    the folder, or would spoil one that is there."""
+    if chosen != DATASET:
+        if any(parts_of(folder)):
+            raise OptionError(
+                f"out: {shown(folder)} is a dataset; say --format dataset (format='dataset'), or "
+                "name another folder."
+            )
+        return
+    for entry in sorted(os.scandir(folder), key=lambda it: it.name) if folder.is_dir() else ():
+        part = entry.name.startswith(_START) and entry.is_dir()
+        if not part and not entry.name.startswith((".", "_")):
+            raise OptionError(
+                f"out: {shown(folder)} holds {shown(entry.name)}, which is no part of a dataset; "
+                "name another folder."
+            )
+
+
+def other_part(folder: Path, targets: Collection[Path]) -> Path | None:
+    """A part that is there and is none of the targets."""
+    planned = set(targets)
+    return next((part for part in parts_of(folder) if part not in planned), None)
+
+
+def check_columns(part: Path, schema: pa.Schema) -> None:
+    """Raise OptionError where a part has other columns than those that are to join it."""
+    try:
+        there = pq.read_schema(part)
+    except (OSError, pa.ArrowException) as error:
+        raise OptionError(f"out: {shown(part)} is no table ({error}); move it away.") from error
+    if there.remove_metadata() == schema:
+        return
+    theirs, ours = set(there.names), set(schema.names)
+    lacking = [name for name in schema.names if name not in theirs]
+    more = [name for name in there.names if name not in ours]
+    words = [f"no {lacking[0]}"] if lacking else []
+    words += [f"also {more[0]}"] if more else []
+    raise OptionError(
+        f"out: the parts of {shown(part.parents[1])} have other columns "
+        f"({' and '.join(words) or 'in another order'}), and a dataset has the same everywhere; "
+        "take the same options, or name another folder."
+    )
