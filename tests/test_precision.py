@@ -33,7 +33,7 @@ NAMES = ("readings", "places", "landmarks", "spread", "face_logit", "gaze")
 
 @pytest.fixture(scope="module")
 def crops() -> np.ndarray:
-    return typical_crops(DEMO, "eyes-nose", 128, 40)
+    return typical_crops(DEMO, "eyes-nose", 128, 12)
 
 
 def own_weights(folder: Path, name: str = "scc-joint") -> Path:
@@ -159,7 +159,7 @@ def test_weights_without_int8_say_how_to_make_it(tmp_path: Path) -> None:
         cards.load_au_model(path, "cpu", precision="int8")
     assert str(told.value) == (
         "weights 'own' have no int8 form; make it with `aucli weights export "
-        f"{path} --precision int8 --faces FACES`, or take --precision fp32"
+        f"{path} --precision int8 --faces FACES`, or take the precision fp32"
     )
 
 
@@ -178,8 +178,11 @@ def test_int8_of_a_network_of_ones_own_by_a_video(name: str, tmp_path: Path) -> 
     size = NETWORKS[name].crop_size
     pixels = typical_crops(DEMO, NETWORKS[name].template, size, 2)
     found, expected = (
-        told(cards.load_au_model(path, device, precision=precision), pixels)
-        for device, precision in (("cpu", "int8"), (None, "fp32"))
+        told(model, pixels)
+        for model in (
+            cards.load_au_model(path, "cpu", precision="int8"),
+            cards.load_au_model(path),
+        )
     )
     assert 0 < np.abs(found - expected).mean() < 0.1 * np.abs(expected).max()
     # Another export keeps it; other tensors do not.
@@ -224,10 +227,9 @@ def test_networks_that_find_faces_have_no_int8(tmp_path: Path) -> None:
 
 def test_typical_crops_of_rendered_faces(tmp_path: Path) -> None:
     write_shards(tmp_path)
-    for template, px in (("eyes-nose", 64), ("fan", 96)):
-        found = typical_crops(tmp_path, template, px, 20)
-        assert found.shape == (20, px, px, 3) and found.dtype == np.uint8
-        assert np.array_equal(found, typical_crops(tmp_path, template, px, 20))
+    found = typical_crops(tmp_path, "fan", 96, 20)
+    assert found.shape == (20, 96, 96, 3) and found.dtype == np.uint8
+    assert found.std((1, 2, 3)).min() > 5  # none is empty
 
 
 def test_a_picture_without_a_face_gives_no_crops(tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_a_picture_without_a_face_gives_no_crops(tmp_path: Path) -> None:
 
 
 def test_a_table_says_its_precision_and_is_not_resumed_with_another(tmp_path: Path) -> None:
-    short = [str(DEMO), "--end", "0.4", "--device", "cpu", "-q"]
+    short = [str(DEMO), "--end", "0.1", "--device", "cpu", "-q"]
     command = ["analyze", *short, "--precision", "int8"]
     done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "t.csv")])
     assert done.exit_code == 0, done.output

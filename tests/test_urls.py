@@ -642,7 +642,7 @@ def test_a_run_that_is_stopped_keeps_what_is_uploaded(bucket, here, server):
     there = bucket.names("out/")
     assert {"a.parquet", JOURNAL} <= {*there} and "t.parquet" not in there
     assert analyze(*arguments, "--resume").exit_code == 0
-    assert bucket.names("out/") == ["a.parquet", JOURNAL, "slow.parquet", "t.parquet"]
+    assert bucket.names("out/") == [JOURNAL, "a.parquet", "slow.parquet", "t.parquet"]
 
 
 @pytest.mark.slow
@@ -663,7 +663,7 @@ def test_ray_actors_fetch_and_we_upload(bucket, here, server):
         timeout=200,
     )
     assert run.returncode == 0, run.stderr
-    assert bucket.names("out/") == ["a.parquet", JOURNAL, "b.parquet"]
+    assert bucket.names("out/") == [JOURNAL, "a.parquet", "b.parquet"]
     result = analyze("a.mp4", "-o", "s3://bucket/more/", "--engine", "ray", "--overlay")
     told = "--overlay with --engine ray: s3://bucket/more/ is a URL; name a folder with --out."
     assert result.exit_code == 2 and told in words(result)

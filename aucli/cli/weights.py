@@ -233,19 +233,18 @@ def export(
             param_hint="--faces",
         )
     shared.refuse("fp32", {"--faces": faces and precision == "fp32"})
-    from aucli.weights.export import export
+    from aucli.weights.export import crops_for_int8, export
 
     if faces is None:
         typer.echo(export(name))
         return
     from aucli.cli.console import progress_bar
     from aucli.datasets.typical import TYPICAL, typical_crops
-    from aucli.weights.cards import read_card
 
-    path, card = read_card(name, "au")
+    template, px = crops_for_int8(name)
     with progress_bar("faces", TYPICAL) as bar:
-        crops = typical_crops(faces, card["template"], card["crop_size"], on_crops=bar.move)
-    typer.echo(export(path, crops))
+        crops = typical_crops(faces, template, px, on_crops=bar.move)
+    typer.echo(export(name, crops))
 
 
 @app.command(cls=Command, epilog=examples("aucli weights where"))

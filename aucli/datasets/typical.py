@@ -13,6 +13,7 @@ from aucli.datasets.synthetic import SHARDS, AUBatches, FaceStore
 from aucli.errors import DataError
 from aucli.faces.loading import load_faces
 from aucli.files import shown
+from aucli.records import FrameBatch
 from aucli.video.source import open_video
 
 TYPICAL = 256  # crops
@@ -43,7 +44,7 @@ def typical_crops(
         chosen = np.array_split(index, -(-len(index) // BATCH))
         found = (aligned_crops(faces, part, template, px) for part in chosen)
     else:
-        found = iter([_spread(_of_video(source, template, px), count)])
+        found = iter([_spread(_of_video(source, template, px, count), count)])
     crops: list[np.ndarray] = []
     for part in found:
         crops.extend(part)
@@ -55,14 +56,22 @@ def typical_crops(
     return np.stack(crops[:count])
 
 
-def _of_video(source: Path, template: str, px: int) -> Iterator[np.ndarray]:
+def _of_video(source: Path, template: str, px: int, count: int) -> Iterator[np.ndarray]:
+    """All faces of about ``count`` frames, where the video says how many it has, else of all."""
     with open_video(source) as frames:
+        step = max(1, frames.info.declared_frames // count)
+        batches = (_every(batch, step) for batch in frames)
         finder = load_faces(faces=None).finder(frames.unrelated)
-        for batch, found in finder.find(frames):
+        for batch, found in finder.find(batch for batch in batches if len(batch)):
             for frame, faces in zip(batch.frames, found, strict=True):
                 for face in faces:
                     matrices = align_matrices(face.landmarks[None], template, px)
                     yield warp_crops([frame], matrices, px)[0]
+
+
+def _every(batch: FrameBatch, step: int) -> FrameBatch:
+    keep = batch.frame_index % step == 0
+    return FrameBatch(batch.frames[keep], batch.frame_index[keep], batch.pts_seconds[keep])
 
 
 def _spread(every: Iterator[np.ndarray], count: int) -> Sequence[np.ndarray]:

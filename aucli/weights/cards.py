@@ -230,7 +230,7 @@ def load_network(
     if precision == "int8" and key not in card:
         raise WeightsError(
             f"weights {path.stem!r} have no int8 form; make it with `aucli weights export "
-            f"{name_or_path} --precision int8 --faces FACES`, or take --precision fp32"
+            f"{name_or_path} --precision int8 --faces FACES`, or take the precision fp32"
         )
     if device != "cpu" or key not in card:
         return load_weights(name_or_path, kind)

@@ -27,7 +27,7 @@ from aucli.models.reading import (
     read_detector,
     read_landmarks,
 )
-from aucli.weights.cards import LoadedWeights, au_model, load_weights
+from aucli.weights.cards import LoadedWeights, au_model, load_weights, read_card
 from aucli.weights.names import resolve
 from aucli.weights.store import EXPORTS, card_file, exported_file
 
@@ -61,10 +61,8 @@ def export(name_or_path: str | os.PathLike[str], crops: np.ndarray | None = None
     path = resolve(name_or_path)
     loaded = load_weights(path)
     precision: Precision = "fp32" if crops is None else "int8"
-    if crops is not None and loaded.card["kind"] != "au":
-        raise WeightsError(
-            f"{loaded.name} finds faces, which is always done in fp32; int8 is for AU networks"
-        )
+    if crops is not None:
+        crops_for_int8(path)
     blob = exported_bytes(loaded)
     if crops is not None:
         from aucli.weights.quantise import in_int8
@@ -85,6 +83,17 @@ def export(name_or_path: str | os.PathLike[str], crops: np.ndarray | None = None
             "another folder and export them there."
         ) from error
     return target
+
+
+def crops_for_int8(name_or_path: str | os.PathLike[str]) -> tuple[str, int]:
+    """Template and size in px of the crops that :func:`export` needs for a form in int8. Raises
+    WeightsError for a network that has none."""
+    path, card = read_card(name_or_path)
+    if card["kind"] != "au":
+        raise WeightsError(
+            f"{path.stem} finds faces, which is always done in fp32; int8 is for AU networks"
+        )
+    return card["template"], card["crop_size"]
 
 
 def exported_bytes(loaded: LoadedWeights) -> bytes:
