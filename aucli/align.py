@@ -89,6 +89,36 @@ def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.n
     return _similarities(source, target)
 
 
+# Of the grid of :func:`align_on_grid`, in crop px: less than what the crops of two frames of a face
+# at rest lie apart.
+GRID_PX = 1.0
+
+
+def align_on_grid(landmarks: np.ndarray, template: str, crop_size: int) -> np.ndarray:
+    """As :func:`align_matrices`, to the nearest size, turn and place of a grid.
+
+    For crops that are cut where a face was a moment ago: small differences of what was found there
+    end here, and are not handed on from frame to frame. The border of a crop moves by about half
+    of :data:`GRID_PX` at most in each of the three. Templates of three anchors keep their own.
+    """
+    exact = align_matrices(landmarks, template, crop_size)
+    form = TEMPLATES[template]
+    if isinstance(form, Template) and form.exact:
+        return exact
+    step, middle = GRID_PX / (crop_size / 2), (crop_size - 1) / 2
+    a, b = exact[:, 0, 0], exact[:, 1, 0]
+    zoom = np.exp(np.rint(np.log(np.hypot(a, b)) / step) * step)  # (N,)
+    angle = np.rint(np.arctan2(b, a) / step) * step
+    # What the middle of the crop shows, in frame px.
+    centre = np.linalg.solve(exact[:, :, :2], (middle - exact[:, :, 2])[..., None])[..., 0]
+    grid = GRID_PX / zoom[:, None]
+    centre = np.rint(centre / grid) * grid
+    a, b = zoom * np.cos(angle), zoom * np.sin(angle)
+    linear = np.stack([a, -b, b, a], 1).reshape(-1, 2, 2)
+    shift = middle - np.einsum("nij,nj->ni", linear, centre)
+    return np.concatenate([linear, shift[..., None]], 2)
+
+
 def _extent_squares(landmarks: np.ndarray, form: SquareTemplate, crop_size: int) -> np.ndarray:
     """Squares around landmarks (N, 68, 2), upright to the next quarter turn -> (N, 2, 3)."""
     turn = QUARTER_TURNS[quarter_turns(landmarks)]  # (N, 2, 2)

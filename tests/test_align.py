@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from aucli.align import (
+    GRID_PX,
     TEMPLATES,
     align_face,
     align_matrices,
+    align_on_grid,
     apply_matrices,
     face_boxes,
     invert_matrices,
@@ -250,3 +252,22 @@ def test_align_face_lands_on_the_template() -> None:
     assert crops.shape == (1, 128, 128, 3)
     mapped = apply_matrices(landmarks, matrices)[0]
     np.testing.assert_allclose(mapped[36:42].mean(0), (41, 36), atol=1e-9)
+
+
+def test_crops_on_a_grid_forget_small_differences():
+    """Faces less than the grid apart get the same crop, near the exact one."""
+    rng = np.random.default_rng(1)
+    faces = MEAN_SHAPE[:, :2] * [60, -60] + rng.uniform(200, 400, (200, 1, 2))  # (200, 68, 2)
+    faces = faces * rng.uniform(0.5, 2, (200, 1, 1))
+    exact, found = (cut(faces, "eyes-nose", 128) for cut in (align_matrices, align_on_grid))
+    corners = np.array([[[0, 0], [127, 0], [0, 127], [127, 127]]], float)
+    places = apply_matrices(corners, invert_matrices(exact))  # (200, 4, 2) frame px
+    apart = np.abs(apply_matrices(places, found) - corners).max((1, 2))
+    assert 0.5 < apart.max() <= 3 * GRID_PX / 2
+    zoom = np.hypot(exact[:, 0, 0], exact[:, 1, 0])[:, None, None]
+    moved = align_on_grid(faces + 0.02 * GRID_PX / zoom, "eyes-nose", 128)
+    same = (moved == found).all((1, 2))
+    assert same.mean() > 0.9
+    assert not (align_matrices(faces + 0.02, "eyes-nose", 128) == exact).all((1, 2)).any()
+    # Three anchors make a map that is no grid's.
+    assert np.array_equal(*(cut(faces, "bmvc2018", 256) for cut in (align_matrices, align_on_grid)))

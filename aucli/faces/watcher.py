@@ -1,7 +1,8 @@
 """Following with the network that reads AUs: one look gives the landmarks and the intensities.
 
 The crop is cut by the landmarks of shortly before, as the AU network wants it, so that a followed
-face needs no landmark network.
+face needs no landmark network. Its place is that of a grid: rows depend on the last second of the
+video, not on all that came before.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from aucli.align import (
     align_matrices,
+    align_on_grid,
     apply_matrices,
     face_boxes,
     invert_matrices,
@@ -73,7 +75,7 @@ class JointWatcher:
         for start in range(0, len(usable), BATCH):
             part = usable[start : start + BATCH]
             model = self.model
-            matrices = align_matrices(before[part], model.template, model.crop_size)
+            matrices = align_on_grid(before[part], model.template, model.crop_size)
             crops = warp_crops([faces[i] for i in part], matrices, model.crop_size)
             look = look_at_crops(model, crops)
             features = confidence_features(look.face_logit, look.spread, look.landmarks)

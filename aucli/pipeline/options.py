@@ -20,7 +20,7 @@ from aucli.video.source import DECODERS, Decoder
 Profile = Literal["builtin", "accurate"]
 Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy", "openface"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
-LEAST_SEGMENT = 60  # seconds; a part looks at thirty more
+LEAST_SEGMENT = 60  # seconds; a part looks at ten more
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
 
