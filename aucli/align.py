@@ -91,7 +91,7 @@ def align_matrices(landmarks: np.ndarray, template: str, crop_size: int) -> np.n
 
 # Of the grid of :func:`align_on_grid`, in crop px: less than what the crops of two frames of a face
 # at rest lie apart.
-GRID_PX = 1.0
+GRID_PX = 0.5
 
 
 def align_on_grid(landmarks: np.ndarray, template: str, crop_size: int) -> np.ndarray:
