@@ -207,3 +207,18 @@ def test_shares_of_a_ray_of_our_own(monkeypatch):
     assert _shares(Cluster([8]), {}, 0, 100, own=True) == (2, 0, 4)
     assert _shares(Cluster([8]), {}, 0, 2, own=True) == (4, 0, 2)
     assert _shares(Cluster([16]), {}, 16, 100, own=True) == (1, 0, 16)
+
+
+@pytest.mark.slow
+def test_a_long_video_in_parts(study):
+    """An actor that is killed costs its part."""
+    pytest.importorskip("ray")
+    write_clip(study.parent / "kill.mp4", [ONE] * 60 + [TWO] * 116, fps=1)
+    before = left_over()
+    with start("kill.mp4", "-o", "cut.csv", "--segments", "60") as process:
+        _, stderr = process.communicate(timeout=280)
+    assert process.returncode == 0, stderr.decode()
+    assert b"a part of it was lost, so that part is begun again." in stderr
+    assert analyze("kill.mp4", "-o", "whole.csv").exit_code == 0
+    assert Path("cut.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert left_over() <= before

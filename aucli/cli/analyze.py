@@ -171,7 +171,8 @@ def analyze(
             "-j",
             min=0,
             help="Analyze N inputs at the same time; they share the CPU. 0: one for every two "
-            "cores. Default: 1, and with Ray as many as there is room for.",
+            "cores. Default: 1; with Ray, or a video that --segments cuts, as many as there is "
+            "room for.",
         ),
     ] = None,
     engine: shared.Engine = "local",
