@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from bright_faces import ONE, tiny_analyzer, tiny_networks, write_clip
+from synthetic_faces import write_shards
 from test_examples import run_script
 from torch import nn
 from typer.testing import CliRunner, Result
@@ -276,8 +277,9 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_page_has_a_place_for_every_table(scripts: Any) -> None:
     page = (ROOT / "docs" / "speed.md").read_text("utf-8")
-    names = re.findall(r"^<!-- (\w+) -->$", page, re.M)
-    assert names == ["machine", "runs", "stages", "networks", "forms", "scc"]
+    names = re.findall(r"^<!-- ([\w-]+) -->$", page, re.M)
+    own = ["machine", "runs", "stages", "networks", "forms", "scc"]
+    assert names == [*own, "precision", "precision-large", "precision-videos"]
     new = scripts.filled(page, {name: f"the {name} \\1" for name in names})
     assert all(f"<!-- {name} -->\nthe {name} \\1\n<!-- /{name} -->" in new for name in names)
     assert scripts.filled(new, {"forms": "a"}).count("the ") == new.count("the ") - 1
@@ -297,6 +299,26 @@ def test_one_command_writes_the_page(
     assert "Not measured yet" not in text
     assert re.search(r"^\| `short\.mp4`, 10 frames of 640x360 \| \d", text, re.M)
     assert re.search(r"^\| whole network, 1 face \| 8\.6 \| 23\.3 \| \d", text, re.M)
+
+
+@pytest.mark.slow
+def test_another_command_writes_what_fewer_bits_save(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripts: Any
+) -> None:
+    page = tmp_path / "speed.md"
+    page.write_bytes((ROOT / "docs" / "speed.md").read_bytes())
+    write_shards(tmp_path / "faces", faces=24)
+    words = ["--faces", tmp_path / "faces", "--page", page, "--count", 4, "--rounds", 2]
+    words += ["--runs", 1, "--videos", demo]
+    threads = torch.get_num_threads()
+    try:
+        assert run_script(monkeypatch, "maintenance/measure_precision.py", *words) == 0
+    finally:
+        torch.set_num_threads(threads)
+    text = page.read_text("utf-8")
+    assert re.search(r"^\| int8, ONNX Runtime( \| \d+\.\d+){4} \| ", text, re.M)
+    assert re.search(r"^\| `hourglass`( \| \d+){5} \|$", text, re.M)
+    assert re.search(r"^\| `short\.mp4`( \| \d+\.\d+){3} \|$", text, re.M)
 
 
 def test_the_film_of_five_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

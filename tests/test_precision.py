@@ -1,5 +1,6 @@
 """Precisions: what int8 and bf16 read, where they are refused, and what a table says of them."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from synthetic_faces import write_shards
 from typer.testing import CliRunner
 
 import aucli
@@ -25,7 +27,6 @@ from aucli.pipeline.resume import settings_of
 from aucli.weights import cards, store
 from aucli.weights.export import export
 from aucli.weights.quantise import inner_convolutions
-from tests.synthetic_faces import write_shards
 
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo.mp4"
 NAMES = ("readings", "places", "landmarks", "spread", "face_logit", "gaze")
@@ -225,6 +226,27 @@ def test_networks_that_find_faces_have_no_int8(tmp_path: Path) -> None:
     )
 
 
+def test_the_recipe_makes_int8_of_new_weights(
+    crops: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(DEMO.parent / "maintenance")
+    script = importlib.import_module("embed_weights")
+    monkeypatch.setattr(script, "typical_crops", lambda *_: crops)
+    for folder in ("run", "shipped"):
+        (tmp_path / folder).mkdir()
+    loaded = cards.load_weights(own_weights(tmp_path / "run"))
+    loaded.card["provenance"]["training"] = {}
+    stem = tmp_path / "shipped" / "net"
+    script.embed(loaded, stem, tmp_path)
+    files = ["net.int8.onnx", "net.json", "net.onnx", "net.safetensors"]
+    assert sorted(path.name for path in stem.parent.iterdir()) == files
+    store.check(stem)
+    assert cards.load_au_model(stem, "cpu", precision="int8").name == "net"
+    script.embed(loaded, stem)  # without faces, that of the old tensors does not stay
+    assert sorted(path.name for path in stem.parent.iterdir()) == files[1:]
+    store.check(stem)
+
+
 def test_typical_crops_of_rendered_faces(tmp_path: Path) -> None:
     write_shards(tmp_path)
     found = typical_crops(tmp_path, "fan", 96, 20)
@@ -258,6 +280,16 @@ def test_a_table_says_its_precision_and_is_not_resumed_with_another(tmp_path: Pa
     other = CliRunner().invoke(app, ["analyze", *short, "-o", folder, "--resume"])
     assert other.exit_code == 2
     assert re.search(r"made with other settings \(demo\.parquet: ", other.output)
+
+
+def test_bench_times_fp32_beside_int8() -> None:
+    from aucli.bench.plain import TODAY, forms_of
+
+    forms = {form.name: form for form in forms_of(aucli.Analyzer(device="cpu", precision="int8"))}
+    exact = forms["fp32 in place of int8"]
+    assert exact.beside == TODAY and exact.networks.au.precision == "fp32"
+    assert forms[TODAY].networks.au.precision == "int8"
+    assert forms["torch in place of ONNX Runtime"].beside == exact.name
 
 
 def test_fp32_tables_of_earlier_versions_are_resumed() -> None:

@@ -156,7 +156,7 @@ def test_change_of_two_ways(study):
     )
     part = np.repeat(chosen, 2)
     expected = [
-        np.mean([icc31(values[part, a], flat[part, a]) for a in range(3)])
+        float(np.mean([float(icc31(values[part, a], flat[part, a])) for a in range(3)]))
         for values in (good.values[0], good.values[1], bad.values[0])
     ]
     assert found == pytest.approx(np.mean(expected[:2]) - expected[2], abs=6e-4)

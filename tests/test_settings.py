@@ -20,7 +20,8 @@ from aucli.table.writer import read_provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("[analyze], [summarize], [events], [convert], [plot], [methods], [report], [compare], "
-          "[overlay], [prepare], [train], [eval], [synth], [bench], [weights.pull]")  # fmt: skip
+          "[overlay], [prepare], [train], [eval], [synth], [bench], [weights.pull], "
+          "[weights.export]")  # fmt: skip
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_the_home_folder(
         ("analyze = true", f"analyze stands in no command's table; there are {TABLES}."),
         ("[analyse]\nsides = true", f"[analyse] is no command's table; there are {TABLES}."),
         ("[weights]\nyes = true", "weights.yes stands in no command's table; there are"
-         " [weights.pull]."),
+         " [weights.pull], [weights.export]."),
         ("[report]\nblurr = true", "[report] has no option blurr; there are out, title, names,"
          " person, videos, no-pictures, blur, overwrite, quiet."),
         ("[analyze]\nhelp = true\n", None),
