@@ -289,7 +289,6 @@ def analyze(
         raise typer.BadParameter("name the folder with --heatmaps.", param_hint="--heatmap-frames")
     openface = format_ == "openface"
     sides, places = sides or overlay, places or overlay
-    segments = segments or 0.0
     options = shared.option_words(locals())
     reads = AnalyzeOptions.of(options).reads()
     refuse_inputs(filter(None, targets), reads, "table")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords
 
 
-# Lengths of parts of a video by a word, in seconds; 0 cuts none.
-SEGMENTS = {"auto": 600.0, "off": 0.0}
+# Lengths of parts of a video by a word, in seconds; None cuts none.
+SEGMENTS = {"auto": 600.0, "off": None}
 
 
 def choice(names: Sequence[str], *flags: str, help: str) -> Any:
@@ -58,7 +58,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def segment_length(text: str) -> float:
+def segment_length(text: str) -> float | None:
     """``auto``, ``off`` or a time -> seconds of a part of a video. Raises BadParameter."""
     if text in SEGMENTS:
         return SEGMENTS[text]

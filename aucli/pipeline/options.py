@@ -36,7 +36,7 @@ class OptionWords(TypedDict, total=False):
     start: float | None
     end: float | None
     fps: float | None
-    segments: float
+    segments: float | None
     device: str
     precision: Precision
     batch_size: int
@@ -61,8 +61,8 @@ class AnalyzeOptions:
     analyse each Nth frame, from the first. start, end: seconds of the video; frames from ``start``
     on and before ``end``, which keep their number and time. fps: analyse so many frames a second,
     the first of each step. segments: of a batch, cut longer videos into parts of about so many
-    seconds, which workers analyse at the same time, see :mod:`aucli.pipeline.segments`; 0 cuts
-    none. device: 'auto', 'cpu', 'cuda' ... precision: of the AU network and of what follows faces,
+    seconds, which workers analyse at the same time, see :mod:`aucli.pipeline.segments`; None
+    cuts none. device: 'auto', 'cpu', 'cuda' ... precision: of the AU network and of what follows faces,
     'fp32', 'bf16' on GPUs or 'int8' on CPUs. batch_size: faces per call of the AU network. threads:
     of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
     'decord' or 'pyav'. max_pixels: of a frame; larger ones are refused, as they fill the memory.
@@ -82,7 +82,7 @@ class AnalyzeOptions:
     start: float | None = None
     end: float | None = None
     fps: float | None = None
-    segments: float = 0.0
+    segments: float | None = None
     device: str = "auto"
     precision: Precision = "fp32"
     batch_size: int = 16
@@ -128,10 +128,9 @@ class AnalyzeOptions:
             if value is not None and not _is_number(value, above_zero=name != "start"):
                 least = "of 0 or more" if name == "start" else "above 0"
                 found.append(f"{name}: {value!r} is not a number {least}.")
-        if not _is_number(self.segments, above_zero=False) or 0 < self.segments < LEAST_SEGMENT:
-            found.append(
-                f"segments: {self.segments!r} is not a number of {LEAST_SEGMENT} or more, or 0."
-            )
+        length = self.segments
+        if length is not None and not (_is_number(length, True) and length >= LEAST_SEGMENT):
+            found.append(f"segments: {length!r} is not a number of {LEAST_SEGMENT} or more.")
         if not found and self.end is not None and self.end <= (self.start or 0):
             found.append(f"end: {self.end:g} s is not after the start, {self.start or 0:g} s.")
         if not found and self.fps is not None and self.every != 1:

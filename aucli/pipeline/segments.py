@@ -57,7 +57,7 @@ class Cut:
     stamp: Stamp
 
 
-def count_parts(seconds: float, length_seconds: float) -> int:
+def count_parts(seconds: float, length_seconds: float | None) -> int:
     """In how many parts of about this length a video of so many seconds is cut, 1 or more."""
     if not length_seconds or seconds < LEAST_LENGTHS * length_seconds:
         return 1
