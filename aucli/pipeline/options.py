@@ -61,8 +61,8 @@ class AnalyzeOptions:
     analyse each Nth frame, from the first. start, end: seconds of the video; frames from ``start``
     on and before ``end``, which keep their number and time. fps: analyse so many frames a second,
     the first of each step. segments: of a batch, cut longer videos into parts of about so many
-    seconds, which workers analyse at the same time, see :mod:`aucli.pipeline.segments`; None
-    cuts none. device: 'auto', 'cpu', 'cuda' ... precision: of the AU network and of what follows faces,
+    seconds, which workers analyse at the same time, see :mod:`aucli.pipeline.segments`; None cuts
+    none. device: 'auto', 'cpu', 'cuda' ... precision: of the AU network and of what follows faces,
     'fp32', 'bf16' on GPUs or 'int8' on CPUs. batch_size: faces per call of the AU network. threads:
     of the networks on the CPU; 0 takes one for each core. decoder: 'auto',
     'decord' or 'pyav'. max_pixels: of a frame; larger ones are refused, as they fill the memory.
