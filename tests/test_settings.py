@@ -236,7 +236,9 @@ def test_results_and_resume_know_options_not_where_they_stand(clips: Path) -> No
     Path("aucli.toml").write_text("[analyze]\nfaces = 'all'\nsides = false\nthreads = 1")
     result = run("analyze", clips, "-o", "typed", "--resume")
     assert result.exit_code == 2
-    assert "made with other settings (clip.parquet: sides True, now False)" in result.stderr
+    assert (
+        "made with other settings (clip.parquet: sides True, now False; --report" in result.stderr
+    )
 
 
 def test_the_provenance_names_the_file_and_what_came_of_it(clips: Path) -> None:

@@ -43,6 +43,10 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**networks, **neutral, **options}
 
 
+# Columns that other options ask for, too: who resumes may never have named them.
+ADDED_BY_OTHERS = ("sides", "places")
+
+
 class Resume:
     """What an earlier run of the same batch has done.
 
@@ -131,7 +135,9 @@ class Resume:
         theirs = settings_of(told)
         for name, ours in self._settings.items():
             if theirs.get(name) != ours:
-                return f"{name} {_word(theirs.get(name))}, now {_word(ours)}"
+                words = f"{name} {_word(theirs.get(name))}, now {_word(ours)}"
+                added = name in ADDED_BY_OTHERS and not ours
+                return f"{words}; --report and --overlay add it, too" if added else words
         return ""
 
 
