@@ -202,10 +202,12 @@ def read_exported(path: Path, card: dict[str, Any], precision: Precision = "fp32
         if path.parent == weights_dir():  # nobody exports what came with aucli
             raise
         what = str(error).rpartition("; ")[0]
-        more = " --precision int8 --faces FACES" if precision == "int8" else ""
-        raise WeightsError(
-            f"{what}; run `aucli weights export {path}{more}`, which writes it"
-        ) from error
+        command = (
+            f"`aucli weights export {path} --precision int8 --faces FACES`"
+            if precision == "int8"
+            else f"`aucli weights export {path}`"
+        )
+        raise WeightsError(f"{what}; run {command}, which writes it") from error
 
 
 def checked_people(told: Any, where: object) -> dict[str, tuple[str, ...]]:
