@@ -237,7 +237,7 @@ def test_results_and_resume_know_options_not_where_they_stand(clips: Path) -> No
     result = run("analyze", clips, "-o", "typed", "--resume")
     assert result.exit_code == 2
     assert (
-        "made with other settings (clip.parquet: sides True, now False; --report" in result.stderr
+        "made with other settings (clip.parquet: sides True, now False; `--report`" in result.stderr
     )
 
 

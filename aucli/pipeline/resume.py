@@ -137,7 +137,7 @@ class Resume:
             if theirs.get(name) != ours:
                 words = f"{name} {_word(theirs.get(name))}, now {_word(ours)}"
                 added = name in ADDED_BY_OTHERS and not ours
-                return f"{words}; --report and --overlay add it, too" if added else words
+                return f"{words}; `--report` and `--overlay` add it, too" if added else words
         return ""
 
 
