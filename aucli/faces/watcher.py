@@ -1,7 +1,7 @@
 """Following with the network that reads AUs: one look gives the landmarks and the intensities.
 
 The crop is cut by the landmarks of shortly before, as the AU network wants it, so that a followed
-face needs no landmark network. Its place is that of a grid: rows depend on the last second of the
+face needs no landmark network. Its place is that of a grid: rows depend on the last seconds of the
 video, not on all that came before.
 """
 
