@@ -21,7 +21,7 @@ from aucli.pipeline.original import Original
 from aucli.pipeline.rows import Totals, rows_in_order
 from aucli.pipeline.selection import Selection
 from aucli.pipeline.stages import Stage, threads_of_stage
-from aucli.pipeline.summary import Levels, OnFrames, Summary
+from aucli.pipeline.summary import Levels, OnFrames, Summary, counted
 from aucli.records import FrameBatch
 from aucli.table.schema import PRESENCE_THRESHOLD, Rows, to_record_batch
 from aucli.version import version
@@ -153,13 +153,7 @@ class Analysis:
             self._original.check()
         seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
         self.summary = Summary(
-            frames=totals.frames,
-            face_frames=totals.face_frames,
-            face_rows=totals.face_rows,
-            seconds=seconds,
-            fps=totals.frames / seconds,
-            levels=levels.of_each_au(),
-            quality=totals.quality(),
+            **counted(totals, levels, seconds),
             stage_seconds={
                 "decode": decode.seconds,
                 "faces": found.seconds,

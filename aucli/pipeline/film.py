@@ -16,7 +16,7 @@ from aucli.pipeline.lanes import Engine
 from aucli.pipeline.original import Stamp
 from aucli.pipeline.rows import Totals
 from aucli.pipeline.segments import Cut, Joiner, Part
-from aucli.pipeline.summary import Levels, OnFrames, Summary
+from aucli.pipeline.summary import Levels, OnFrames, Summary, counted
 from aucli.table.schema import Columns, Rows, to_record_batch
 from aucli.video.source import DecodeReport
 
@@ -168,13 +168,7 @@ class Film:
         decoded = self._cut.decoded_frames
         parts = [end.summary for end in ends]
         return Summary(
-            frames=totals.frames,
-            face_frames=totals.face_frames,
-            face_rows=totals.face_rows,
-            seconds=seconds,
-            fps=totals.frames / seconds,
-            levels=levels.of_each_au(),
-            quality=totals.quality(),
+            **counted(totals, levels, seconds),
             stage_seconds=_sums([part.stage_seconds for part in parts]),
             stage_cpu_seconds=_sums([part.stage_cpu_seconds for part in parts]),
             report=DecodeReport("pyav", parts[0].report.declared_frames, decoded),

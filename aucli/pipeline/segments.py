@@ -29,7 +29,7 @@ from aucli.video.spans import Span
 
 # Before its first own row a part looks at so much, and at so many analysed frames at least. Of 22
 # parts of three clips, begun anywhere, rows were those of the whole, to the last digit, after 4 to
-# 44 frames.
+# 92 frames.
 WARM_UP_SECONDS = 10.0
 WARM_UP_FRAMES = GROUP_FRAMES
 # A video of less than this many lengths stays whole.

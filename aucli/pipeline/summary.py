@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from aucli.aus import MAX_INTENSITY
+from aucli.pipeline.rows import Totals
 from aucli.video.source import DecodeReport
 
 OnFrames = Callable[[int, int], None]  # frames of the video done, frames declared (0: unknown)
@@ -121,3 +123,16 @@ class Summary:
         """What the user should know of a file that is sound, a sentence each."""
         clock = (self.report.clock,) if self.report.clock else ()
         return (*clock, *self.report.notes)
+
+
+def counted(totals: Totals, levels: Levels, seconds: float) -> dict[str, Any]:
+    """The fields of a :class:`Summary` that say what the rows held. seconds: of the work."""
+    return {
+        "frames": totals.frames,
+        "face_frames": totals.face_frames,
+        "face_rows": totals.face_rows,
+        "seconds": seconds,
+        "fps": totals.frames / seconds,
+        "levels": levels.of_each_au(),
+        "quality": totals.quality(),
+    }
