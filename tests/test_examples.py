@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -163,3 +164,24 @@ def test_openings_by_the_side_and_what_they_add():
         parts = [[v[part] for v in values] for part in half]
         off.append(np.abs(study["fit"](parts[0], true[half[0]], parts[1], False) - true[half[1]]))
     assert off[0].mean() > 0.3 and off[1].max() < 0.2
+
+
+def test_frames_of_a_followed_face_one_by_one():
+    """The study hands its number to whatever follows faces."""
+    script = EXAMPLES / "studies" / "frames_at_once.py"
+    tell = f"""if True:
+        import runpy, sys
+        sys.argv = ["frames_at_once.py", "1", "--version"]
+        try:
+            runpy.run_path({str(script)!r}, run_name="__main__")
+        except SystemExit as end:
+            from aucli.faces.finder import FinderConfig
+            print(end.code, FinderConfig().group_frames)
+    """
+    run = [sys.executable, "-c", tell]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0 1", done.stderr
+    done = subprocess.run([sys.executable, script, "0", "info"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.split(";")[0]) == (
+        1, "usage: frames_at_once.py NUMBER COMMAND...",
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """How far landmarks lie from MediaPipe's face mesh on real faces: ours, and dlib's.
 
-    python examples/studies/landmarks_beside_mesh.py ../shared/real-faces --env tools-env
+    python examples/studies/landmarks_beside_mesh.py FOLDER --env tools-env
 
 The folder holds pictures and labels.csv, see judged_faces.py. --env is made by tools_speed.py's
 function where it is not there yet: MediaPipe 0.10.21 with the attention mesh, dlib with the 68
@@ -233,7 +233,7 @@ def draw(path: Path, crop: np.ndarray, *shapes: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("../shared/real-faces"))
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--env", type=Path, default=Path("tools-env"))
     parser.add_argument("--draw", type=Path, metavar="FOLDER")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)

