@@ -356,6 +356,22 @@ def test_plot_has_a_line_for_each_face_with_gaps(tmp_path):
     assert panel.get_xlabel() == "frame" and panel.get_lines()[0].get_marker() == "o"
 
 
+def test_plot_tells_faces_apart_in_grey_print(tmp_path):
+    pytest.importorskip("matplotlib")
+    from aucli.report.events import Rule
+    from aucli.report.figures import plot_faces
+
+    for suffix, times in (("parquet", None), ("csv", [nan] * len(SMILE))):
+        parts = [("a.mp4", made_rows({"AU12": SMILE}, face_id=i, times=times)) for i in range(8)]
+        faces = read_faces(write_table(tmp_path / f"a.{suffix}", parts))
+        (panel,) = plot_faces(faces, ("AU12",), Rule()).get_axes()
+        looks = {(str(line._dash_pattern), line.get_marker()) for line in panel.get_lines()}  # pyright: ignore
+        assert len(looks) == len(faces) == 8
+    timed = read_faces(tmp_path / "a.parquet")
+    (panel,) = plot_faces(timed, ("AU12",), Rule()).get_axes()
+    assert len({patch.get_hatch() for patch in panel.patches}) == len(panel.patches) == 8
+
+
 def test_plot_says_what_it_lacks(smile, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     none = write_table(tmp_path / "none.csv", made_rows({"AU12": [nan]}))

@@ -93,6 +93,15 @@ def test_probabilities_have_no_icc_but_auc_and_kappa(tmp_path: Path) -> None:
     assert 0 < score.kappa < 1
 
 
+def test_a_folder_of_tsv_tables_alone_is_read(tmp_path: Path) -> None:
+    for name in "xy":
+        write_py_feat(tmp_path / "a" / f"{name}.csv", levels(AU12=SMILE / 5))
+        write_openface3(tmp_path / "b" / f"{name}.tsv", levels(AU12=SMILE / 5))
+    (tmp_path / "a" / "participants.tsv").write_text("participant_id\nx\n", "utf-8")
+    found, _ = compare(open_sides([str(tmp_path / "a"), str(tmp_path / "b")]), CompareOptions())
+    assert [pair.video for pair in found[0].pairs] == ["x", "y"]
+
+
 def test_two_probabilities(tmp_path: Path) -> None:
     chance = (SMILE / 5).round(4)
     write_py_feat(tmp_path / "a" / "x.csv", levels(AU12=chance, AU07=chance))

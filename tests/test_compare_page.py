@@ -1,5 +1,6 @@
 """The page of a comparison: moments that differ, faces from the video, nothing from elsewhere."""
 
+import base64
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,9 @@ pytest.importorskip("matplotlib")
 
 N = 60
 T = np.arange(N) / 10
+A4_PX = 703  # between the margins
+WIDER = "() => [...document.querySelectorAll('.frame table')].filter(table => " \
+    "table.getBoundingClientRect().right > innerWidth).map(table => table.outerHTML)"  # fmt: skip
 SMILE = (2 + 1.5 * np.sin(T * 2)).clip(0, 5).round(3)
 
 
@@ -85,6 +89,15 @@ def test_a_curve_breaks_only_where_the_face_was_away() -> None:
     lost = np.where((x > 3) & (x < 8), np.nan, x)
     assert np.isnan(_line(x, lost)[0]).tolist() == [False] * 4 + [True] + [False] * 4
     assert len(_line(x, np.full(12, np.nan))[0]) == 0
+
+
+def test_the_tools_are_told_apart_in_grey_print(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run(*study(tmp_path, {10: 2.0}), "--report", page)
+    text = page.read_text("utf-8")
+    svg = base64.b64decode(text.partition("data:image/svg+xml;base64,")[2].partition('"')[0])
+    assert svg.count(b"stroke-dasharray") == 1
+    assert "a solid with a dot, b dashed with a square." in text
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -167,5 +180,9 @@ def test_the_page_in_a_browser(tmp_path: Path, width: int, scheme: str) -> None:
         assert seen.evaluate("document.documentElement.scrollWidth") == width
         ground = seen.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == {"light": "rgb(244, 245, 247)", "dark": "rgb(15, 17, 21)"}[scheme]
+        seen.emulate_media(media="print")
+        seen.set_viewport_size({"width": A4_PX, "height": 800})
+        assert seen.locator(".frame").count() == 2
+        assert seen.evaluate(f"({WIDER})()") == []
         browser.close()
     assert complaints == []

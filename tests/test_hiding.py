@@ -17,6 +17,7 @@ from aucli.pipeline.original import checksum
 from aucli.report.hiding import CELLS, Hiding, hide, widened
 from aucli.report.readings import Moments, to_readings
 from aucli.table.reading import read_table
+from aucli.video.source import open_video
 
 SIZE = (640, 480)
 FPS = 10
@@ -213,6 +214,74 @@ def test_no_pixel_of_a_face_is_seen_in_any_frame(film, tmp_path, monkeypatch, ev
         assert seen(frame) == 0
     assert "of them hidden as a whole" in result.stderr
     assert "A voice" not in result.stderr  # there is none
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Path:
+    """A call of 30 small frames and 40 of twice their size, with two faces."""
+    parts = []
+    for name, scale, frames in (("small", 1, range(30)), ("large", 2, range(30, 70))):
+        part = tmp_path / f"{name}.ts"
+        with av.open(str(part), "w") as container:
+            stream: Any = container.add_stream("libx264", rate=FPS, options={"bf": "0"})
+            stream.width, stream.height, stream.pix_fmt = 320 * scale, 240 * scale, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, FPS)
+            rgb = np.full((240, 320, 3), 120, np.uint8)
+            squares = np.add.outer(np.arange(40) // 10, np.arange(30) // 10) % 2
+            for x, y in CALLERS:
+                rgb[y : y + 40, x : x + 30] = CHECKS[squares]
+            rgb = rgb.repeat(scale, 0).repeat(scale, 1)
+            for i in frames:
+                frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, FPS)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        parts.append(part.read_bytes())
+    path = tmp_path / "call.ts"
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+CALLERS = ((40, 60), (240, 120))  # px of the small frames
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        # The second face is lost in the large frames, beyond the edge of the small ones.
+        ({*range(70)}, {*range(40)}),
+        # The second face is lost in the small frames, and awaited in the large ones.
+        ({*range(70)}, {*range(28)}),
+        # Both are lost just before, and one is found again.
+        ({*range(29), *range(34, 70)}, {*range(29)}),
+    ],
+)
+def test_no_face_is_seen_where_a_call_changes_its_size(call, tmp_path, found):
+    with open_video(call) as source:
+        seconds = np.concatenate([batch.pts_seconds for batch in source])
+    index, ids, boxes = [], [], []
+    for frame in range(len(seconds)):
+        scale = 1 if frame < 30 else 2
+        own = [i for i in (0, 1) if frame in found[i]]
+        for i in own or [-1]:
+            x, y = CALLERS[i]
+            index.append(frame)
+            ids.append(i)
+            boxes.append(
+                [np.nan] * 4 if i < 0 else np.multiply([x, y, x + 30, y + 40], scale).tolist()
+            )
+    levels = [np.nan if i < 0 else 1.0 for i in ids]
+    times = seconds[index].tolist()
+    rows = made_rows({"AU12": levels}, frames=index, times=times, face_id=ids)
+    rows = replace(rows, bbox_xyxy_px=np.array(boxes, np.float32))
+    table = write_table(tmp_path / "call.parquet", rows, provenance=made_of(call))
+    target = tmp_path / "x.mp4"
+    arguments = ["overlay", str(call), str(table), "--anonymise", "-o", str(target)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    hidden = read(target).frames
+    assert len(hidden) == 70
+    assert [i for i, frame in enumerate(hidden) if seen(frame)] == []
 
 
 def test_a_table_without_boxes_hides_nothing_and_is_refused(film, tmp_path):

@@ -282,6 +282,22 @@ def test_bars_keep_clear_of_the_face_and_inside_of_the_frame(size):
         assert aside or bars.y > box[0, 3] or bars.y + bars.height < box[0, 1]
 
 
+def test_traces_are_left_out_where_they_would_cover_a_face():
+    """A face in the middle of a small frame leaves room for the bars alone."""
+    for width, timed in ((320, False), (640, True)):
+        box = np.array([[0.34, 0.27, 0.57, 0.82]] * 20, np.float32) * ([width, width * 9 / 16] * 2)
+        names = [f"AU{i:02d}" for i in range(1, 9)]
+        rows = replace(made_rows({name: [1.0] * 20 for name in names}), bbox_xyxy_px=box)
+        readings = to_frame(rows, tuple(names))
+        size = width, width * 9 // 16
+        overlay = Overlay(Moments(readings), Style(strongest(readings)), size)
+        bars = overlay.bars
+        assert bars is not None and bars.timed == timed
+        covered = box[0, 2] - bars.x if bars.x > width / 2 else bars.x + bars.width - box[0, 0]
+        assert covered < 0.1 * (box[0, 2] - box[0, 0])
+        overlay.draw(np.zeros((size[1], size[0], 3), np.uint8), 3, 0.3, "frame 4")
+
+
 def test_the_strongest_aus_have_bars():
     levels = {f"AU{i:02d}": [i / 10.0, 0.0, 0.0] for i in range(1, 13)}
     readings = to_frame(made_rows(levels), tuple(levels))
@@ -525,6 +541,12 @@ def test_a_clip_of_each_event_with_its_sound(here):
     assert both.exit_code == 0 and len(read(here / "all.mp4").frames) == 150
     none = overlay(clip, table, "--clips", "none", "--aus", "25", "--end", "1")
     assert none.exit_code == 1
+    part = overlay(clip, table, "--clips", "part", "--aus", "12", "--start", "5")
+    assert part.exit_code == 0, part.output
+    assert [p.name for p in (here / "part").iterdir()] == ["talk_AU12_002_A.overlay.mp4"]
+    none = overlay(clip, table, "--clips", "none", "--aus", "12", "--start", "9")
+    assert none.exit_code == 1 and "no frame in the part that is asked for" in none.stderr
+    assert not (here / "none").exists()
 
 
 def test_without_events_there_are_no_clips(here):

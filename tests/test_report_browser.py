@@ -23,6 +23,7 @@ if CHROMIUM is None:
 playwright = pytest.importorskip("playwright.sync_api")
 
 FRAMES = 250
+A4_PX = 703  # between the margins
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 
 
@@ -287,3 +288,34 @@ def test_tables_without_places_and_sides_say_so(opened: Any, tmp_path: Path) -> 
     assert "No map of the face: this table has no places." in page.inner_text("#sidesnote")
     assert "Left and right are not in this table" in page.inner_text("#curvesnote")
     assert page.locator("#privacy").is_hidden()
+
+
+def test_what_is_printed_is_whole_and_can_be_read_in_grey(opened: Any, tmp_path: Path) -> None:
+    aus = ("AU01", "AU02", "AU04", "AU06", "AU09", "AU12", "AU25", "AU26")
+    pulses = [4.0 * (i % 20 < 10) for i in range(1000)]  # 50 events, the first at the start
+    rows = made_rows({au: pulses if au == "AU12" else [0.4] * 1000 for au in aus}, fps=25)
+    write_table(tmp_path / "a.parquet", rows, aus)
+    target = tmp_path / "a.html"
+    assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(target)]).exit_code == 0
+    page = opened(target, "v0", width=A4_PX)
+    unchosen = page.locator('#aus button[aria-pressed="false"]')
+    while unchosen.count():
+        unchosen.first.click()
+    dashes = page.evaluate(
+        "[...document.querySelectorAll('#aus line')].map(line => line.style.strokeDasharray)"
+    )
+    drawn = page.evaluate(
+        "document.querySelector('#curves').data.filter(curve => curve.name).map(c => c.line.dash)"
+    )
+    assert len(set(dashes)) == len(set(drawn)) == len(aus)
+    page.locator('#aus button[data-au="AU04"]').click()
+    assert page.locator("#events tbody tr").count() == 40
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#events tbody tr").count() == 50
+    named = [button.inner_text() for button in page.locator("#aus button:visible").all()]
+    assert named == [au for au in aus if au != "AU04"]
+    right = "document.querySelector('#events').getBoundingClientRect().right"
+    assert page.evaluate(right) < A4_PX
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#events tbody tr").count() == 40

@@ -28,6 +28,9 @@ from aucli.version import version
 AROUND_SECONDS = 2.0  # of the curves, to each side
 AROUND_FRAMES = 60  # where there are no times
 COLOURS = ("#0072B2", "#D55E00")  # of a and b; told apart by everybody
+# Not by colour alone: in grey print they are alike, and b would cover an equal a.
+LINES: tuple[Any, Any] = ("-", (0, (3, 2)))
+MARKS = ("o", "s")
 GREY = "#808891"  # on white and on black
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "aucli", "font.size": 8, "font.family": "sans-serif",
@@ -177,9 +180,11 @@ def _curve(pair: Pair, row: int, au: str) -> str:
         panel = figure.subplots()
         panel.axvline(where[row], color=GREY, linewidth=0.8)
         sides = [panel, panel if units[0] == units[1] else panel.twinx()]
-        for axis, values, colour, unit in zip(sides, (pair.a, pair.b), COLOURS, units, strict=True):
-            axis.plot(*_line(where[near], values[near, column]), color=colour, linewidth=1.3)
-            axis.plot(where[row], values[row, column], "o", color=colour, markersize=4)
+        both = zip(sides, (pair.a, pair.b), COLOURS, LINES, MARKS, units, strict=True)
+        for axis, values, colour, line, mark, unit in both:
+            curve = _line(where[near], values[near, column])
+            axis.plot(*curve, color=colour, linewidth=1.3, linestyle=line)
+            axis.plot(where[row], values[row, column], mark, color=colour, markersize=4)
             axis.set_ylim(*_limits(unit))
             axis.set_yticks([0, _limits(unit)[1] // 1])
         if sides[1] is not panel:

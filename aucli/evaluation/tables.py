@@ -34,7 +34,7 @@ from aucli.weights.store import people_of
 MAX_FRAME = 2**53  # up to which a float64 counts
 UNSCORABLE = 9.0  # what coders write for an AU that could not be seen
 SUFFIXES = (".csv", ".parquet", ".jsonl")
-TEXTS = (".csv", ".tsv")  # a .tsv is read where it is named: in a folder it may be anything
+TEXTS = (".csv", ".tsv")  # in a folder with other tables a .tsv may be anything
 NAMES = ("subject", "video", "input")  # columns of text: 007 is a name, not 7
 _COMMA = r"^\s*([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)\s*$"
 BOX = ("x0", "y0", "x1", "y1")  # columns of read_rows
@@ -191,8 +191,9 @@ def tables_of(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
         yield path, path.stem
         return
-    found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    files = sorted(p for p in found if p.name != JOURNAL)
+    found = [p for p in path.rglob("*") if p.is_file() and p.name != JOURNAL]
+    files = sorted(p for p in found if p.suffix.lower() in SUFFIXES)
+    files = files or sorted(p for p in found if p.suffix.lower() in TEXTS)
     if not files:
         raise DataError(f"{shown(path)} holds no table ({', '.join(SUFFIXES)}); check the folder.")
     stems = [file.stem for file in files]

@@ -17,6 +17,7 @@ MOST_BARS = 8  # unless the user names the AUs
 # Sizes grow with the frame, a little slower than it: large frames have room to spare.
 BASE_FONT, BASE_SIDE, GROWTH = 12.0, 360.0, 0.8
 LEAST_FONT = 9
+MOST_COVERED = 0.1  # of the faces, by bars with traces, if bars without do better
 # A dot appears at the one and is solid at the other, level A of FACS.
 SHOWN_FROM, SOLID_FROM = 0.5, PRESENCE_THRESHOLD
 # Okabe and Ito's colours, which every kind of colour vision tells apart; white for a face alone.
@@ -64,7 +65,12 @@ class Overlay:
         self._shown = np.array([self._main(m) for m in range(len(moments))])  # (M,) row or -1
         levels = readings.intensities[:, list(style.bars)]
         self._history = np.where(self._shown[:, None] >= 0, levels[self._shown], np.nan)  # (M, B)
-        self.bars = self._layout(scale)
+        self.bars = self._layout(scale, traces=True)
+        if self.bars is None or self._hides_a_face(self.bars, scale):
+            # Small frames: the traces are left out where that helps.
+            narrow = self._layout(scale, traces=False)
+            if narrow is not None and not self._hides_a_face(narrow, scale):
+                self.bars = narrow
         if self.bars is not None and self.bars.timed:
             self._cell = TRACE_SECONDS / self.bars.trace_px  # seconds of a column
             self._cells, self._first = self._in_cells()
@@ -177,14 +183,14 @@ class Overlay:
 
     # The bars
 
-    def _layout(self, scale: float) -> "_Bars | None":
+    def _layout(self, scale: float, traces: bool) -> "_Bars | None":
         """Where the bars stand: in the corner that covers the faces least; None without room."""
         width, height = self._size
         em = self.font
         count = len(self._style.bars)
         times = self._moments.pts_seconds
         # The traces of a table with absurd times would fill the memory.
-        timed = len(times) > 1 and 0 < float(times[-1] - times[0]) < MOST_SECONDS
+        timed = traces and len(times) > 1 and 0 < float(times[-1] - times[0]) < MOST_SECONDS
         pad, row = 0.6 * em, 1.45 * em
         columns = (3.2, 5.0, 2.2, 5.2 if timed else 0.0)  # label, bar, number, trace
         w = round(sum(columns) * em + 2 * pad)
@@ -199,11 +205,21 @@ class Overlay:
         gap = round(0.6 * em)
         gap_y = min(gap, (height - h) // 2)
         corners = [(x, y) for x in (width - w - gap, gap) for y in (gap_y, height - h - gap_y)]
-        boxes = self._readings.boxes_xyxy_px[self._readings.found] * scale
-        boxes = boxes[:: max(1, len(boxes) // 500)]
+        boxes = self._some_boxes(scale)
         x, y = min(corners, key=lambda at: _covered(boxes, at[0], at[1], w, h))
         at = np.cumsum([x + pad, *(c * em for c in columns)]).tolist()
         return _Bars(x, y, w, h, pad, row, tuple(at), timed)
+
+    def _some_boxes(self, scale: float) -> np.ndarray:
+        boxes = self._readings.boxes_xyxy_px[self._readings.found] * scale
+        return boxes[:: max(1, len(boxes) // 500)]
+
+    def _hides_a_face(self, bars: "_Bars", scale: float) -> bool:
+        """Whether bars cover more of the faces than a little."""
+        boxes = self._some_boxes(scale)
+        sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        covered = _covered(boxes, bars.x, bars.y, bars.width, bars.height)
+        return bool(len(boxes)) and covered > MOST_COVERED * float(sizes.mean())
 
     def _panel(
         self, pen: Pen, bars: "_Bars", moment: int | None, row: int, now: float, words: str
@@ -220,6 +236,9 @@ class Overlay:
         else:
             pen.text(left, top, "no face" if moment is not None else "not analysed", em, _FAINT)
         small = max(LEAST_FONT, round(0.8 * em))
+        room = bars.width - 2 * bars.pad - 5.5 * em  # beside the name of the face
+        if text_width(words, small) > room:
+            words = words.split("  ")[-1]  # the time alone
         pen.text(bars.x + bars.width - bars.pad, top, words, small, _FAINT, "r")
         first = bars.y + bars.pad + 1.5 * em
         sides = readings.sides

@@ -23,6 +23,13 @@ DPI = 300
 _HEIGHT = 0.85  # of a panel, inches
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Not by colour alone, for grey print: each colour has its own line, mark and hatch.
+_DASHES: tuple[Any, ...] = (
+    "-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)), (0, (9, 2)), (0, (5, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (2.5, 2.5)), (0, (9, 2, 1, 2)),
+)  # fmt: skip
+_MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_HATCHES = ("", "////", "\\\\\\\\", "....", "||||", "----", "xxxx", "++++")
 _STYLE: Any = {
     "pdf.fonttype": 42,  # text that can be edited
     "svg.fonttype": "none",
@@ -58,18 +65,20 @@ def plot_faces(
         several_videos = len({face.video for face in faces}) > 1
         for au, panel in zip(aus, panels, strict=True):
             for number, face in enumerate(face for face in faces if au in face.aus):
-                colour = _COLOURS[number % len(_COLOURS)]
+                place = number % len(_COLOURS)
+                colour = _COLOURS[place]
                 name = f"face {face.face_id}" if face.face_id is not None else "no face"
                 label = f"{shown(face.video)}, {name}" if several_videos else name
                 where = face.seconds if timed else face.frames
                 # A picture has nothing to do with the next one.
-                style = {"linewidth": 1.0} if timed else {"marker": "o", "ls": ""}
+                dots = {"marker": _MARKS[place], "ls": ""}
+                style = {"linewidth": 1.0, "ls": _DASHES[place]} if timed else dots
                 panel.plot(where, face.of(au), markersize=4, label=label, color=colour, **style)
                 if rule is not None and timed:
                     for event in find_events(face.seconds, face.of(au), rule):
                         panel.axvspan(
                             event.onset_seconds, event.offset_seconds, color=colour, alpha=0.15,
-                            linewidth=0,
+                            linewidth=0, hatch=_HATCHES[place],
                         )  # fmt: skip
             panel.set(ylim=(-0.2, MAX_INTENSITY + 0.2), yticks=range(6))
             panel.tick_params("y", labelsize=7)

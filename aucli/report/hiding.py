@@ -17,7 +17,7 @@ people recognisable who are known (Harmon and Julesz 1973; McPherson et al. 2016
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -36,23 +36,44 @@ LEFT_FROM = 0.1
 _SAME = 1e-3  # seconds: rounded times of a text table
 
 
-class Hiding:
-    """The areas to hide at any time of a film. size_wh: of the frames in which the boxes lie."""
+Size = tuple[int, int]  # width and height, px
 
-    def __init__(self, moments: Moments, size_wh: tuple[int, int]) -> None:
+
+def fitted(own_wh: Size, film_wh: Size) -> tuple[float, Size]:
+    """How frames of another size stand in a film: scaled by so much, and shifted by x and y px."""
+    scale = min(film_wh[0] / own_wh[0], film_wh[1] / own_wh[1])
+    inner = round(own_wh[0] * scale), round(own_wh[1] * scale)
+    return scale, ((film_wh[0] - inner[0]) // 2, (film_wh[1] - inner[1]) // 2)
+
+
+class Hiding:
+    """The areas to hide at any time of a film, in its pixels.
+
+    film_wh: of the film. sizes: of the frames in which the boxes lie, each from a time in seconds
+    on, and the last one for all that follows; without, that of the film.
+    """
+
+    def __init__(
+        self, moments: Moments, film_wh: Size, sizes: Sequence[tuple[float, Size]] = ()
+    ) -> None:
         self._moments = moments
         readings = moments.readings
         found = np.flatnonzero(readings.found)
         times = readings.pts_seconds[found]
         self._first = float(times.min()) if len(found) else math.inf
         ids = readings.face_id[found]
-        self._tracks = [
-            (times[ids == i], readings.boxes_xyxy_px[found[ids == i]].astype(float))
-            for i in np.unique(ids)
-        ]
+        boxes = readings.boxes_xyxy_px[found].astype(float)
+        edges = np.tile([0.0, 0, *film_wh], (len(found), 1))  # of the picture within the film
+        for since, own_wh in sizes:
+            scale, shift = fitted(own_wh, film_wh)
+            later = times >= since - _SAME
+            boxes[later] = readings.boxes_xyxy_px[found[later]] * scale + np.tile(shift, 2)
+            edges[later] = [*shift, *np.multiply(own_wh, scale) + shift]
+        self._tracks = [(times[ids == i], boxes[ids == i]) for i in np.unique(ids)]
+        self._edges = [edges[ids == i] for i in np.unique(ids)]
         self._begins = np.array([own[0] for own, _ in self._tracks])
         self._ends = np.array([own[-1] for own, _ in self._tracks])
-        self._whole = sorted(self._missing(size_wh))
+        self._whole = sorted(self._missing())
 
     def areas(self, moment: int | None, pts_seconds: float) -> list[np.ndarray] | None:
         """Boxes (4,) xyxy px to hide; None for the whole frame.
@@ -99,13 +120,14 @@ class Hiding:
             if until <= LOST_SECONDS:
                 yield widened(boxes[after], until)
 
-    def _missing(self, size_wh: tuple[int, int]) -> Iterator[tuple[float, float]]:
+    def _missing(self) -> Iterator[tuple[float, float]]:
         """When a face that was seen is neither found nor known to have left."""
-        for times, boxes in self._tracks:
+        for (times, boxes), edges in zip(self._tracks, self._edges, strict=True):
             ends = np.append(times[1:], math.inf)
             for i in np.flatnonzero(ends - times > LOST_SECONDS):
                 low, high = boxes[i, :2], boxes[i, 2:]
-                beyond = np.maximum(-low, high - size_wh) / np.maximum(high - low, 1)
+                left_top, right_bottom = edges[i, :2], edges[i, 2:]
+                beyond = np.maximum(left_top - low, high - right_bottom) / np.maximum(high - low, 1)
                 if beyond.max() >= LEFT_FROM:
                     continue
                 end = min(float(ends[i]), self._found_as_another(times[i], boxes[i]))

@@ -15,7 +15,7 @@ from aucli.files import refuse_existing, shown, write_whole
 from aucli.records import FrameBatch, VideoInfo
 from aucli.report.drawing import Overlay, Style, strongest
 from aucli.report.film import Film, Sound, require_encoder
-from aucli.report.hiding import Hiding, hide
+from aucli.report.hiding import Hiding, fitted, hide
 from aucli.report.readings import Moments, Readings, to_readings
 from aucli.report.sources import rows_of
 from aucli.table.reading import read_table
@@ -261,6 +261,7 @@ class _Work:
         self._on_batch = on_batch
         self._overlays: dict[tuple[int, int, int | None], Overlay] = {}
         self._hiding: Hiding | None = None
+        self._sizes: list[tuple[float, tuple[int, int]]] = []  # of the frames, each since when
         self._reels: list[_Reel] = []
         self._hidden = self._done = 0
         self._last = -1
@@ -281,7 +282,10 @@ class _Work:
                     running.remove(reel)
                     reel.finish()
                 while waiting and waiting[0].start_seconds <= pts:
-                    reel = _Reel(waiting.popleft(), self._sound_end, self._info, self._options)
+                    cut = waiting.popleft()
+                    if cut.end_seconds <= pts:  # it lies before the part that is asked for
+                        continue
+                    reel = _Reel(cut, self._sound_end, self._info, self._options)
                     on_error.push(reel)
                     reel.start(size, pts, overwrite)
                     running.append(reel)
@@ -297,6 +301,8 @@ class _Work:
             self._check_end()
             for reel in running:
                 reel.finish()
+        if not self._reels:
+            raise self._nothing()
         return self._made(tuple(reel.cut.file for reel in self._reels))
 
     def pictures(self, stem: Path, alone: Path, overwrite: bool) -> Made:
@@ -345,12 +351,21 @@ class _Work:
             self._on_batch()
             for frame, index, pts in _each(batch):
                 moments.check(index, pts, self._info.path)
+                if not np.isnan(pts):
+                    self._note_size(pts, (frame.shape[1], frame.shape[0]))
                 if moments.is_before(index, pts) or pts < start:
                     continue
                 if moments.is_behind(index, pts) or pts >= end:
                     return
                 yield frame, index, pts
             self._on_frames(int(batch.frame_index[-1]) + 1, self._info.declared_frames)
+
+    def _note_size(self, pts: float, own: tuple[int, int]) -> None:
+        """Of the pixels in which the boxes lie; what was thought of others is thought anew."""
+        own = self._table_size or own
+        if not self._sizes or self._sizes[-1][1] != own:
+            self._sizes.append((pts, own))
+            self._hiding = None
 
     def _check_end(self) -> None:
         if self._stopped:
@@ -365,7 +380,10 @@ class _Work:
                 f"The table has {missing} frames more than {shown(self._info.path)}: it was made "
                 "of another video."
             )
-        raise InputError(
+        raise self._nothing()
+
+    def _nothing(self) -> InputError:
+        return InputError(
             f"{shown(self._info.path)} has no frame in the part that is asked for and in the table."
         )
 
@@ -382,13 +400,11 @@ class _Work:
         self._done += not again
         self._last = index
         own = frame.shape[1], frame.shape[0]
-        scale = min(size[0] / own[0], size[1] / own[1])
-        shift = (0, 0)
+        scale, shift = fitted(own, size)
         if own == size:
             canvas = frame.copy()
         else:  # a call that changed its resolution
             inner = round(own[0] * scale), round(own[1] * scale)
-            shift = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
             canvas = np.zeros((size[1], size[0], 3), np.uint8)
             canvas[shift[1] : shift[1] + inner[1], shift[0] : shift[0] + inner[0]] = np.asarray(
                 Image.fromarray(frame).resize(inner, Image.Resampling.BICUBIC)
@@ -397,7 +413,7 @@ class _Work:
             scale *= min(own[0] / self._table_size[0], own[1] / self._table_size[1])
         moment = self._moments.at(index, pts)
         if self._options.anonymise:
-            self._hidden += self._hide(canvas, moment, pts, scale, shift) and not again
+            self._hidden += self._hide(canvas, moment, pts, size) and not again
         overlay = self._overlay(size, scale, face)
         if overlay.bars is None:
             width, height = size
@@ -421,19 +437,14 @@ class _Work:
         canvas: np.ndarray,
         moment: int | None,
         pts: float,
-        scale: float,
-        shift: tuple[int, int],
+        size: tuple[int, int],
     ) -> bool:
         """Hide the faces; whether the whole frame is."""
         if self._hiding is None:
-            size = self._table_size or (self._info.width, self._info.height)
-            self._hiding = Hiding(self._moments, size)
+            self._hiding = Hiding(self._moments, size, self._sizes)
         areas = self._hiding.areas(moment, pts)
-        whole = areas is None
-        if areas is not None:
-            areas = [area * scale + np.tile(shift, 2) for area in areas]
         hide(canvas, areas)
-        return whole
+        return areas is None
 
 
 def _each(batch: FrameBatch) -> Iterator[tuple[np.ndarray, int, float]]:

@@ -30,7 +30,8 @@
     light: ["#0072b2", "#d55e00", "#007a5a", "#b8508b", "#8a6d00", "#4b4b9f", "#2a9bd6", "#6b6b6b"],
     dark: ["#56b4e9", "#ff8f3f", "#2fcf9f", "#e79ac6", "#f0d24a", "#a8a8ff", "#9fd8ff", "#bdbdbd"],
   };
-  const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "solid", "dash", "dot"];
+  // Lengths in px, as of Plotly and SVG: every curve has its own, for grey print.
+  const DASHES = ["solid", "8px,4px", "2px,3px", "8px,3px,2px,3px", "14px,4px", "8px,3px,2px,3px,2px,3px", "4px,4px", "14px,3px,2px,3px"];
   let printing = false;
   const isDark = () => document.documentElement.dataset.theme === "dark";
   const ramp = () => RAMPS[isDark() ? "dark" : "light"];
@@ -329,11 +330,18 @@
     $("curvesnote").textContent = notes.join(" ");
     move(open.at);
   }
+  // The beginning of a curve, as its own button shows it.
+  function stroke(style) {
+    const line = s("line", { x1: 0, y1: 1.5, x2: "100%", y2: 1.5 });
+    if (style) { line.style.stroke = style.color; line.style.strokeDasharray = style.dash === "solid" ? "none" : style.dash; }
+    const svg = s("svg", { "aria-hidden": "true" });
+    svg.append(line);
+    return svg;
+  }
   function drawAus() {
     $("aus").replaceChildren(...open.data.aus.map((au, i) => {
       const place = open.chosen.indexOf(i), style = place >= 0 ? styleOf(place) : null;
-      const line = h("i", { "aria-hidden": "true" });
-      if (style) { line.style.borderTopColor = style.color; line.style.borderTopStyle = { solid: "solid", dash: "dashed", longdash: "dashed" }[style.dash] || "dotted"; }
+      const line = stroke(style);
       return h("button", { type: "button", "aria-pressed": String(place >= 0), title: study.names[au], "data-au": au, onclick: () => toggle(i) }, line, au);
     }));
   }
@@ -588,7 +596,7 @@
     const { data } = open, table = $("events"), all = $("allevents");
     $("eventsbox").hidden = !data.events.length;
     table.tHead.replaceChildren(h("tr", {}, ...["AU", "", "Onset", "Apex", "Offset", "Length", "Peak", ""].map((name) => h("th", { scope: "col" }, name))));
-    const shownEvents = open.allEvents || data.events.length <= FIRST_EVENTS ? data.events : [...data.events].sort((a, b) => b[4] - a[4]).slice(0, FIRST_EVENTS).sort((a, b) => a[1] - b[1]);
+    const shownEvents = open.allEvents || printing || data.events.length <= FIRST_EVENTS ? data.events : [...data.events].sort((a, b) => b[4] - a[4]).slice(0, FIRST_EVENTS).sort((a, b) => a[1] - b[1]);
     table.tBodies[0].replaceChildren(...shownEvents.map((event) => {
       const [i, onset, apex, offset, peak, , whole] = event, au = data.aus[i], value = peak / LEVEL, colour = mix(value / 5);
       const go = () => { if (!open.chosen.includes(i)) toggle(i); zoom(onset - Math.max(1000, offset - onset), offset + Math.max(1000, offset - onset)); move(apex); $("sheet").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }); };
