@@ -25,7 +25,6 @@ pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
 
 from aucli.synth.face import Camera, FaceMaker, FaceSample
 from aucli.synth.families import EYE, FACE, TEETH
-from aucli.synth.lips import RESTING_GAP
 from aucli.synth.makehuman import MakeHumanModel, load_makehuman
 from aucli.synth.mesh import FaceMesh
 from aucli.synth.renderer import Renderer
@@ -247,7 +246,7 @@ def test_lids_close_and_lie_on_the_eyeball_and_lips_touch(model: MakeHumanModel)
     squint = [model.expression_names.index(f"eyeSquint_{side}") for side in "RL"]
     for person in drawn_people(model, 25):
         lips = person.identity[model.landmarks, 1]
-        assert lips[[61, 62, 63]] - lips[[67, 66, 65]] == pytest.approx([RESTING_GAP] * 3, abs=0.02)
+        assert lips[[61, 62, 63]] - lips[[67, 66, 65]] == pytest.approx([0.08] * 3, abs=0.02)
         for tight in (0.0, 0.5):
             weights[squint], weights[blink] = tight, 0.1
             open_ = model.posed(person, weights)
@@ -273,25 +272,6 @@ def shown(maker: FaceMaker, yaw: float = 0.0, **intensities: float | np.ndarray)
     for au, value in intensities.items():
         expression.intensities[facs.INDEX[au]] = value
     return maker.render(person, expression, Camera(np.array([0, yaw, 0])), np.random.default_rng(0))
-
-
-def test_an_au_looks_like_no_other(maker: FaceMaker) -> None:
-    neutral, smile, dimple, press, frown, cheeks = (
-        shown(maker, **a).landmarks
-        for a in ({}, *({au: 5.0} for au in ("AU12", "AU14", "AU24", "AU04", "AU06")))
-    )
-    size = np.linalg.norm(neutral[36] - neutral[45])
-
-    def wider(face: np.ndarray) -> float:
-        return float((np.ptp(face[[48, 54], 0]) - np.ptp(neutral[[48, 54], 0])) / size)
-
-    assert wider(smile) > 0.1 > 0.08 > max(wider(dimple), wider(press))
-    brows = [p[[39, 42], 1].mean() - p[[21, 22], 1].mean() for p in (neutral, frown)]
-    assert -0.16 < (brows[1] - brows[0]) / size < -0.08
-    lids = [
-        p[[41, 40, 47, 46], 1].mean() - p[[37, 38, 43, 44], 1].mean() for p in (neutral, cheeks)
-    ]
-    assert abs(lids[1] - lids[0]) / size < 0.03
 
 
 def test_labels_follow_the_shapes(maker: FaceMaker) -> None:

@@ -21,8 +21,7 @@ from aucli.synth.renderer import Renderer
 # A landmark counts as seen when no surface is more than this in front of it (model units).
 VISIBLE_DEPTH = 0.6
 INNER_LIPS_ABOVE, INNER_LIPS_BELOW = (61, 62, 63), (67, 66, 65)
-# Gaps between the lips, model units, up to which no teeth are seen, and from which light falls in.
-TEETH_GAP, LIT_GAP = 0.2, 0.7
+MOUTH_OPEN_GAP = 0.03
 # From the view's axes (y up, z towards the camera) to the camera's.
 CAMERA_AXES = np.array([1, -1, -1])
 # Eyes turn at most so far against the head (radians to a side, and up or down).
@@ -170,11 +169,11 @@ class FaceMaker:
         rgba, depth = self.renderer.draw(
             vertices,
             person,
-            person.fold_uniforms(expression) | {"parted": np.clip(gap / LIT_GAP, 0, 1)},
+            person.fold_uniforms(expression),
             view,
             clip,
             glasses,
-            mouth_open=gap > TEETH_GAP,
+            mouth_open=gap > MOUTH_OPEN_GAP,
         )
         mesh = self.renderer.mesh
         points = mesh.landmark_points(vertices, person.brow_rise(mesh.brow_uv[:, 0]))

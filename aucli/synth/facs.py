@@ -17,17 +17,17 @@ from aucli.aus import SYNTHETIC_AUS
 SHAPES = {
     "AU01": {"browInnerUp": 2.2},
     "AU02": {"browOuterUp": 1.6},
-    "AU04": {"browLower": 2.3, "browFrown": 0.65, "browKnit": 0.8},
-    "AU05": {"eyeWide": 2.5},
-    "AU06": {"cheekSquint": 1.0, "cheekRaiser": 0.5, "cheekBall": 0.8, "eyeSquint": 0.1},
+    "AU04": {"browLower": 2.3, "browKnit": 1.6},
+    "AU05": {"eyeWide": 1.7},
+    "AU06": {"cheekSquint": 1.1, "cheekRaiser": 0.6, "eyeSquint": 0.35},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
     "AU09": {"noseSneer": 1.0},
     "AU10": {"mouthUpperUp": 1.0},
-    "AU12": {"mouthSmile": 1.25},
+    "AU12": {"mouthSmile": 1.0},
     "AU14": {"mouthDimple": 1.6},
     "AU15": {"mouthFrown": 1.7},
-    "AU17": {"mouthShrugLower": 1.5, "mouthShrugUpper": 0.5, "chinBoss": 1.0},
-    "AU18": {"mouthPucker": 1.8},
+    "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
+    "AU18": {"mouthPucker": 1.5},
     "AU20": {"mouthStretch": 1.25},
     "AU22": {"mouthFunnel": 1.0},
     "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
@@ -38,7 +38,6 @@ SHAPES = {
 # In AU01 + AU04 (worry, grief) the inner brow rises all the same: the raiser wins there, and the
 # lowerer draws the brows together. Adding both shapes whole would cancel them.
 LOWERER_YIELDS = 0.85
-LOWERING = ("browLower", "browFrown")
 LOOK = 0.5  # radians that the looking shapes of the lids belong to at weight 1
 INDEX = {name: i for i, name in enumerate(SYNTHETIC_AUS)}
 
@@ -107,7 +106,7 @@ def shape_weights(
         level = expression.intensities[INDEX[au]] / 5  # (2,)
         for shape, weight in shapes.items() if level.any() else ():
             share = 1.0
-            if shape in LOWERING:
+            if shape == "browLower":
                 share = 1 - LOWERER_YIELDS * expression.intensities[INDEX["AU01"]] / 5
             left, right = weight * level * share
             add(shape, left, right)
@@ -178,16 +177,12 @@ PROTOTYPES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
     # lips sucked or pressed
     (0.7, {"AU28": (0.7, 1), "AU24": (0.5, 1), "AU17": (0.3, 0.6)}),
     # lips pushed forward: a kiss, a pout, doubt
-    (1.0, {"AU18": (0.85, 1), "AU22": (0.3, 0.8), "AU17": (0.55, 0.8), "AU04": (0.2, 0.6)}),
+    (0.8, {"AU18": (0.8, 1), "AU22": (0.35, 0.8), "AU17": (0.4, 0.7), "AU04": (0.2, 0.6)}),
     # eyes squeezed or screwed up: glare, pain, sneezing, laughing tears
     (1.0, {"AU07": (0.9, 1), "AU06": (0.7, 0.9), "AU04": (0.7, 0.9), "AU09": (0.4, 0.8),
            "AU10": (0.25, 0.6), "AU12": (0.3, 0.9), "AU20": (0.2, 0.7), "AU45": (0.5, 1)}),
     # a slight worry: the inner brows oblique, hardly more
-    (1.0, {"AU01": (1, 0.45), "AU04": (0.85, 0.4), "AU15": (0.2, 0.4), "AU26": (0.2, 0.4)}),
-    # the inner brows alone
-    (0.7, {"AU01": (1, 1), "AU02": (0.15, 0.3), "AU04": (0.15, 0.3), "AU26": (0.15, 0.4)}),
-    # a frown alone, in thought or against the sun
-    (0.7, {"AU04": (1, 1), "AU07": (0.4, 0.6), "AU06": (0.15, 0.5), "AU26": (0.15, 0.4)}),
+    (0.6, {"AU01": (1, 0.45), "AU04": (0.85, 0.4), "AU15": (0.2, 0.4), "AU26": (0.2, 0.4)}),
 )  # fmt: skip
 WINKS = 0.25  # of shut eyes: one alone
 FREE_AUS = tuple(au for au in SYNTHETIC_AUS if au not in ("AU25", "AU45"))
@@ -299,9 +294,8 @@ def _unlabelled(
     if rng.random() < 0.15:
         gaze[1] = -rng.uniform(0.15, 0.55)  # eyes cast down
     for pair in (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight")):
-        pouts = strength["AU18"] > 0.3 and pair[0] == "mouthLeft"
-        if rng.random() < (0.3 if pouts else 0.08):
-            shapes[pair[rng.integers(2)]] = (0.35 if pouts else 0.5) * rng.random()
+        if rng.random() < 0.08:
+            shapes[pair[rng.integers(2)]] = 0.5 * rng.random()
     if rng.random() < 0.05:
         shapes["cheekPuff"] = rng.random()
     if rng.random() < 0.15:

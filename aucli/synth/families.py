@@ -12,8 +12,6 @@ import numpy as np
 
 from aucli.synth.facs import Shapes
 from aucli.synth.people import Person
-from aucli.synth.sculpted import NAMES as SCULPTED
-from aucli.synth.sculpted import sculpted
 
 # Columns of a set: unit vectors of FaceSample.gaze, 0 the person's right eye.
 GAZE_COLUMNS = tuple(f"gaze_{eye}_{axis}" for eye in (0, 1) for axis in "xyz")
@@ -83,20 +81,6 @@ def turn_eyes(
         vertices[eye] = pivot + moved + size * (rest - pivot) @ turn.T
         directions[k] = turn[:, 2]
     return directions
-
-
-def with_shapes_of_ours(
-    names: list[str],
-    expressions: np.ndarray,
-    vertices: np.ndarray,
-    landmarks: np.ndarray,
-    skin: int,
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """The shapes of a family, then the parts of browDown, then those of ``sculpted``."""
-    parts, offsets = parts_of_brow_down(names, expressions)
-    own = sculpted(vertices, landmarks, skin)
-    together = np.concatenate([expressions, offsets, own]).astype(np.float32)
-    return (*names, *parts, *SCULPTED), together
 
 
 def parts_of_brow_down(names: list[str], expressions: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -9,9 +9,7 @@ import numpy as np
 
 from aucli.errors import DataError
 from aucli.synth import facs, families
-from aucli.synth.lips import Lips
 from aucli.synth.people import IDENTITY_COUNT, Person, sample_person
-from aucli.synth.sculpted import from_lid, ramp
 
 CACHE_NAME = "ict_facekit_light.npz"
 # Shapes that the public folder holds beside those listed in its vertex_indices.json.
@@ -38,9 +36,6 @@ PART_RANGES = {
 }
 FACE_VERTICES = 9409
 SKIN_VERTICES = 14062
-BROWS_LOWER = 0.014  # in v of the map: brows of photographs lie so much lower than the model's
-# Shares that are kept of shapes, see _take_back.
-CHEEK_AT_LIDS, SHRUG_AT_CHIN = 0.2, 0.2
 MOLARS = ((17039, 17730), (18556, 18679), (18679, 19952), (20746, 21451))
 # Tear film and eye shadow meshes need blending that the renderer does not do.
 SKIPPED_MATERIALS = ("M_LacrimalFluid", "M_EyeBlend", "M_EyeOcclusion")
@@ -56,19 +51,14 @@ class IctModel(families.FaceModel):
     materials: np.ndarray
     material_names: tuple[str, ...]
     identities: np.ndarray
-    lips: Lips
 
     def sample_person(self, rng: np.random.Generator) -> Person:
-        person = sample_person(rng)
-        person.uniforms["brow"][0] -= BROWS_LOWER
-        return person
+        return sample_person(rng)
 
     def posed(self, person: Person, weights: np.ndarray) -> np.ndarray:
         identity = person.identity @ self.identities.reshape(len(self.identities), -1)
-        vertices = self.vertices + identity.reshape(-1, 3)  # (V, 3)
-        self.lips.touch(vertices)
-        vertices += (weights @ self.expressions.reshape(len(self.expressions), -1)).reshape(-1, 3)
-        return vertices
+        offsets = identity + weights @ self.expressions.reshape(len(self.expressions), -1)
+        return self.vertices + offsets.reshape(-1, 3)  # (V, 3)
 
 
 def load_ict(folder: Path) -> IctModel:
@@ -156,30 +146,11 @@ def read_obj(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _take_back(names: list[str], expressions: np.ndarray, vertices: np.ndarray) -> None:
-    """In place: raised cheeks push the lids and widen the mouth hardly, and a lower lip that is
-    pushed up leaves the bone of the chin where it is."""
-    below_lid = from_lid(vertices, LANDMARK_VERTICES)
-    corners = vertices[LANDMARK_VERTICES[[48, 54]]]
-    from_mouth = np.linalg.norm(vertices[:, None] - corners, axis=2).min(1)
-    cheek = ramp(below_lid, 0.1, 1.3) * ramp(from_mouth, 0.3, 2.5)
-    above = below_lid < -0.8  # the outer ends of the brows do come down
-    kept = np.where(above, 1.0, CHEEK_AT_LIDS + (1 - CHEEK_AT_LIDS) * cheek)
-    for name in ("cheekSquint_L", "cheekSquint_R", "cheekRaiser_L", "cheekRaiser_R"):
-        expressions[names.index(name)] *= kept[:, None]
-    chin = vertices[LANDMARK_VERTICES[8], 1]
-    kept = SHRUG_AT_CHIN + (1 - SHRUG_AT_CHIN) * ramp(vertices[:, 1], chin - 0.2, chin + 1.8)
-    expressions[names.index("mouthShrugLower")] *= kept[:, None]
-
-
 def _model(arrays: dict[str, np.ndarray]) -> IctModel:
     names = [str(name) for name in arrays["names"]]
     expressions = arrays["ex"].astype(np.float32)
+    parts, offsets = families.parts_of_brow_down(names, expressions)
     vertices = arrays["V"].astype(np.float32)
-    _take_back(names, expressions, vertices)
-    all_names, expressions = families.with_shapes_of_ours(
-        names, expressions, vertices, LANDMARK_VERTICES, FACE_VERTICES
-    )
     material_names = tuple(str(name) for name in arrays["mats"])
     kept = ~np.isin(arrays["FM"], [material_names.index(name) for name in SKIPPED_MATERIALS])
     part = np.zeros(len(vertices), np.int32)
@@ -203,12 +174,11 @@ def _model(arrays: dict[str, np.ndarray]) -> IctModel:
         skin_vertices=SKIN_VERTICES,
         back_teeth=back_teeth,
         landmarks=LANDMARK_VERTICES,
-        expressions=expressions,
-        expression_names=all_names,
+        expressions=np.concatenate([expressions, offsets]),
+        expression_names=(*names, *parts),
         shapes=facs.SHAPES,
         eyes=(right, left),
         materials=arrays["FM"][kept],
         material_names=material_names,
         identities=arrays["ids"].astype(np.float32),
-        lips=Lips(vertices, LANDMARK_VERTICES, np.flatnonzero(part <= families.SOCKET)),
     )

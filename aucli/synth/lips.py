@@ -4,16 +4,17 @@ import numpy as np
 
 UPPER, LOWER = (61, 62, 63), (67, 66, 65)  # landmarks of the inner lips, from right to left
 CORNERS = (60, 64)
-RESTING_GAP = 0.04  # between the inner lips, model units
 REACH = 1.0  # model units from the seam at which skin hardly moves with it
 
 
 class Lips:
     """vertices: (V, 3) mean face. landmarks: (68,) of its vertices. skin: (S,) vertices that may
-    move."""
+    move. gap: between the inner lips at rest, model units."""
 
-    def __init__(self, vertices: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> None:
-        self._landmarks = landmarks
+    def __init__(
+        self, vertices: np.ndarray, landmarks: np.ndarray, skin: np.ndarray, gap: float
+    ) -> None:
+        self._landmarks, self._gap = landmarks, gap
         right, left = vertices[landmarks[list(CORNERS)]]
         middle = (vertices[landmarks[list(UPPER)]] + vertices[landmarks[list(LOWER)]]) / 2
         seam = np.stack([right, *middle, left])
@@ -28,8 +29,8 @@ class Lips:
         self._between = (x[moving] - start) / (stop - start)
 
     def touch(self, vertices: np.ndarray) -> None:
-        """Move the lips of a face at rest (V, 3) in place until they are RESTING_GAP apart."""
+        """Move the lips of a face at rest (V, 3) in place until they are ``gap`` apart."""
         upper, lower = (vertices[self._landmarks[list(row)], 1] for row in (UPPER, LOWER))
-        apart = np.concatenate([[0], upper - lower - RESTING_GAP, [0]])
+        apart = np.concatenate([[0], upper - lower - self._gap, [0]])
         here = apart[self._across] * (1 - self._between) + apart[self._across + 1] * self._between
         vertices[self._skin, 1] -= self._share * here

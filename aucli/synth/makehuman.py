@@ -26,20 +26,20 @@ from aucli.synth.wheel import TARGETS, UNITS, Wheel
 SHAPES = {
     "AU01": {"browInnerUp": 1.9},
     "AU02": {"browOuterUp": 1.25, "browInnerUp": 0.5},
-    "AU04": {"browLower": 1.1, "browFrown": 0.75, "browKnit": 0.6},
-    "AU05": {"eyeWide": 2.5},
-    "AU06": {"cheekSquint": 0.9, "cheekBall": 1.3, "eyeSquint": 0.15},
+    "AU04": {"browLower": 1.5, "browKnit": 1.8},
+    "AU05": {"eyeWide": 1.7},
+    "AU06": {"cheekSquint": 2.2, "eyeSquint": 0.4},
     "AU07": {"eyeSquint": 1.8, "eyeBlink": 0.25},
     "AU09": {"noseSneer": 1.35, "mouthUpperUp": 0.4},
     "AU10": {"mouthUpperUp": 1.0},
     "AU12": {"mouthSmile": 1.1},
-    "AU14": {"mouthDimple": 1.7},
+    "AU14": {"mouthDimple": 1.9},
     "AU15": {"mouthFrown": 1.7},
-    "AU17": {"mouthShrugLower": 1.1, "mouthShrugUpper": 0.5, "chinBoss": 1.0},
-    "AU18": {"mouthPucker": 1.35},
+    "AU17": {"mouthShrugLower": 1.2, "mouthShrugUpper": 0.35},
+    "AU18": {"mouthPucker": 1.1},
     "AU20": {"mouthStretch": 1.25},
     "AU22": {"mouthFunnel": 0.75},
-    "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.35, "mouthRollUpper": 0.45},
+    "AU24": {"mouthPress": 1.8, "mouthRollLower": 0.25, "mouthRollUpper": 0.25},
     "AU26": {"jawOpen": 0.75},
     "AU28": {"mouthRollLower": 1.0, "mouthRollUpper": 0.7},
     "AU45": {"eyeBlink": 1.0},
@@ -55,9 +55,6 @@ UNIT_GAIN = {
     "mouthRollLower": 2.0, "mouthRollUpper": 1.1, "mouthShrugLower": 1.8, "mouthShrugUpper": 1.1,
     "mouthSmile": 0.95, "mouthStretch": 1.4, "mouthUpperUp": 1.45, "noseSneer": 2.1,
 }  # fmt: skip
-# Shares of x, y and z that are kept of shapes which pull the corners of the mouth apart and up, as
-# smiles do.
-AXIS_SHARES = {"mouthDimple": (0.25, 0.8, 1.2), "mouthPress": (0.05, 0.45, 1.0)}
 # Height from which on the sneer is taken back, and by how much of it a unit above.
 SNEER_UP_TO, SNEER_LOSES = 3.8, 0.7
 # MakeHuman's mean face opens its eyes wide and lets the corners of its mouth hang; at rest a person
@@ -102,6 +99,8 @@ WHOLE = (
     "mouthShrugUpper",
 )
 UNIT_FILES = (*(f"{unit}{side}" for unit in SIDED for side in ("Left", "Right")), *WHOLE)
+RESTING_GAP = 0.08  # between the inner lips, as in ICT-FaceKit's mean face
+
 PEOPLES = ("african", "asian", "caucasian")
 STAGES = ("baby", "child", "young", "old")
 MUSCLE = ("minmuscle", "averagemuscle", "maxmuscle")
@@ -329,21 +328,14 @@ def _model(
         gain * (refine @ offsets.astype(np.float32))
         for gain, offsets in zip(gains, units.values(), strict=True)
     ])  # fmt: skip
-    for name, share in AXIS_SHARES.items():
-        for side in "LR":
-            expressions[[*units].index(f"{name}_{side}")] *= share
     expressions[:, part == families.EYE] = 0  # eyeballs turn by themselves
     # MakeHuman's sneer lowers the brows as much as it wrinkles the nose; AU04 does that here.
     at_brow = np.clip(vertices[:, 1] - SNEER_UP_TO, 0, 1)[:, None]
     for side in "LR":
         expressions[[*units].index(f"noseSneer_{side}")] *= 1 - SNEER_LOSES * at_brow
-    names, expressions = families.with_shapes_of_ours(
-        [*units],
-        expressions,
-        vertices,
-        landmarks,
-        int((part <= families.FACE).sum()),
-    )
+    added, parts = families.parts_of_brow_down([*units], expressions)
+    expressions = np.concatenate([expressions, parts]).astype(np.float32)
+    names = (*units, *added)
 
     rest = vertices.copy()
     for piece, start in zip(pieces, starts, strict=False):
@@ -363,7 +355,7 @@ def _model(
     ]
     blinks = expressions[[names.index(f"eyeBlink_{side}") for side in "RL"]]
     axes, topics = _axes(files)
-    lips = Lips(vertices, landmarks, np.flatnonzero(part <= families.SOCKET))
+    lips = Lips(vertices, landmarks, np.flatnonzero(part <= families.SOCKET), RESTING_GAP)
     return MakeHumanModel(
         family="makehuman",
         vertices=vertices,

@@ -96,15 +96,13 @@ def face_masks(landmark_uv: np.ndarray) -> tuple[np.ndarray, ...]:
         arch = v - 0.6 * (across - 0.5) ** 2
         inner.line(list(zip(across, arch, strict=True)), 4, mirrored=False)
     glabella = _Canvas()
-    glabella.line([(0.481, 0.745), (0.475, 0.785), (0.482, 0.83)], 8)
+    glabella.line([(0.481, 0.75), (0.476, 0.785), (0.482, 0.83)], 6)
     glabella.line([(0.46, 0.77), (0.462, 0.80), (0.468, 0.825)], 3)
     crow = _Canvas()
     for line in (
         [(0.298, 0.722), (0.27, 0.74), (0.245, 0.765)],
         [(0.295, 0.715), (0.262, 0.72), (0.235, 0.728)],
-        [(0.296, 0.718), (0.268, 0.73), (0.24, 0.745)],
         [(0.297, 0.707), (0.268, 0.697), (0.245, 0.68)],
-        [(0.302, 0.702), (0.275, 0.683), (0.258, 0.664)],
         [(0.315, 0.695), (0.35, 0.678), (0.40, 0.675)],
         [(0.30, 0.69), (0.34, 0.665), (0.385, 0.66)],
     ):
@@ -126,17 +124,16 @@ def face_masks(landmark_uv: np.ndarray) -> tuple[np.ndarray, ...]:
                      (0.335, 0.42)], 7)  # fmt: skip
     chin = _Canvas()
     rng = np.random.default_rng(3)
-    for u, v in rng.normal((0.5, 0.308), (0.036, 0.014), (70, 2)):
+    for u, v in rng.normal((0.5, 0.315), (0.035, 0.015), (60, 2)):
         radius = rng.uniform(4, 9) / 1024
         chin.ellipse(u, v, radius, radius, mirrored=False)
-    chin.line([(0.45, 0.332), (0.475, 0.341), (0.5, 0.344), (0.525, 0.341), (0.55, 0.332)], 10,
-              mirrored=False)  # fmt: skip
+    chin.line([(0.46, 0.338), (0.5, 0.345), (0.54, 0.338)], 5, mirrored=False)
     corners = _Canvas()
     corners.line([(0.378, 0.47), (0.368, 0.442), (0.375, 0.41)], 6)
     corners.line([(0.385, 0.425), (0.375, 0.39), (0.372, 0.36)], 4)
 
     layers = (
-        (lips.blurred(9), brows.blurred(8), beard.blurred(24), blush.blurred(35)),
+        (lips.blurred(9), brows.blurred(8), beard.blurred(14), blush.blurred(35)),
         (eye_shadow.blurred(10), rings.blurred(9), freckles.blurred(40), liner.blurred(2)),
         (forehead.blurred(4, 1.6), glabella.blurred(4, 1.5), crow.blurred(3.5, 1.5),
          nose.blurred(4, 1.5)),

@@ -20,9 +20,9 @@ from aucli.synth.families import (
 # Draw order within the buffers: skin, head, then eyes and lashes, then the mouth's inside.
 DRAW_ORDER = {FACE: 0, HEAD: 1, EYE_SOCKET: 2, EYE: 3, LASHES: 4, SOCKET: 5, GUMS: 6, TEETH: 7}
 BROWS = slice(17, 27)
-# In v of the map: the mark just below the upper edge of a brow's drawn band, between where
-# MediaPipe's mesh and dlib mark it on renders; no beard grows above the other.
-BROW_LANDMARK = -0.001
+# In v of the map: the mark above a brow's drawn band, where MediaPipe's mesh marks it on renders;
+# no beard grows above the other.
+BROW_LANDMARK = 0.002
 BEARD_TOP = 0.63
 
 
@@ -58,7 +58,7 @@ class FaceMesh:
         order = order[sorting]
         self.face_count = int((order == 0).sum())
         self.skin_count = int((order <= 1).sum())
-        self.outer_count = int((order <= 5).sum())  # all but gums and teeth
+        self.outer_count = int((order <= 4).sum())
         self.hair_triangles = self._hair(order)
         face = self.triangles[: self.face_count]
         below = self.draw_uv[face, 1].max(1) < BEARD_TOP

@@ -12,14 +12,11 @@ IDENTITY_COUNT = 100
 BROW_MIDDLE, BROW_REACH = 0.15, 0.11
 # How much people differ at rest, in weights of face shapes.
 REST_SPREAD = {
-    "browInnerUp": 0.085, "browOuterUp": 0.07, "browDown": 0.07, "eyeWide": 0.16, "eyeSquint": 0.18,
-    "mouthSmile": 0.08, "mouthFrown": 0.13, "mouthUpperUp": 0.04, "noseSneer": 0.07,
+    "browInnerUp": 0.14, "browOuterUp": 0.12, "browDown": 0.12, "eyeWide": 0.16, "eyeSquint": 0.18,
+    "mouthSmile": 0.08, "mouthFrown": 0.13, "mouthUpperUp": 0.06, "noseSneer": 0.07,
     "cheekSquint": 0.10, "mouthPress": 0.08, "mouthDimple": 0.11, "mouthShrugLower": 0.10,
     "mouthStretch": 0.06, "cheekPuff": 0.07,
 }  # fmt: skip
-# Opacity under which brows are hardly seen, and height of a hairline that hides them.
-FAINT, FRINGE_OVER_BROWS = 0.2, 6.8
-CHIN_CREASES = 0.45  # in a raised chin even a smooth one
 STUBBLE_UP_TO = 0.5  # opacity of a beard
 AGES = ("baby", "child", "adult", "old")
 
@@ -75,9 +72,8 @@ class Person:
         tilt, arch = self.uniforms["brow_form"][:2]
         return self.uniforms["brow"][0] + tilt * away + arch * (1 - (away / BROW_REACH) ** 2)
 
-    def fold_uniforms(self, expression: Expression) -> dict[str, Any]:
-        """Strength of each fold for an expression, resting folds plus what the AUs crease, and the
-        levels 0-1 of the AUs that shade the skin whether or not it creases."""
+    def fold_uniforms(self, expression: Expression) -> dict[str, np.ndarray]:
+        """Strength of each fold for an expression: resting folds plus what the AUs crease."""
         level = {au: expression[au] / 5 for au in
                  ("AU01", "AU02", "AU04", "AU06", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17",
                   "AU20")}  # fmt: skip
@@ -85,24 +81,17 @@ class Person:
         made = np.array(
             [
                 0.9 * brows + 0.6 * level["AU02"],
-                1.4 * level["AU04"],
-                1.2 * level["AU06"] + 0.3 * level["AU12"],
+                level["AU04"],
+                level["AU06"] + 0.3 * level["AU12"],
                 level["AU09"],
-                0.7 * level["AU12"]
-                + 0.6 * level["AU10"]
-                + 0.4 * level["AU09"]
-                + 0.35 * level["AU06"],
-                1.3 * level["AU17"],
+                0.7 * level["AU12"] + 0.6 * level["AU10"] + 0.4 * level["AU09"],
+                level["AU17"],
                 max(0.9 * level["AU14"], 0.6 * level["AU15"], 0.4 * level["AU20"]),
                 level["AU01"] * (1 - 0.3 * level["AU02"]),
             ]
         )
-        creased = self.wrinkling * made
-        creased[5] = max(self.wrinkling, CHIN_CREASES) * made[5]
-        folds = np.clip(self.resting_folds + creased, 0, 1.6)
-        lined = expression["AU18"] / 5 * min(1.0, 0.25 + self.wrinkling)
-        acts = np.array([level["AU04"], level["AU06"], lined])
-        return {"folds_upper": folds[:4], "folds_lower": folds[4:], "acts": acts}
+        folds = np.clip(self.resting_folds + self.wrinkling * made, 0, 1.3)
+        return {"folds_upper": folds[:4], "folds_lower": folds[4:]}
 
 
 def _between(rng: np.random.Generator, palette: list[np.ndarray]) -> np.ndarray:
@@ -153,9 +142,9 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
         "glasses_colour": rng.random(3) ** 3 * 0.4 if u() < 0.7 else _srgb(190, 160, 100),
         "lips": np.array([rng.uniform(0.5, 1) if feminine else rng.uniform(0.25, 0.9),
                           rng.uniform(0.12, 0.32), 0.3 * u() * feminine]),
-        "brow": np.array([rng.normal() * 0.0055, 0.44 + 0.12 * rng.normal(),
+        "brow": np.array([rng.normal() * 0.009, 0.44 + 0.12 * rng.normal(),
                           rng.uniform(0.08, 0.26), brow_opacity]),
-        "brow_form": np.array([rng.normal() * 0.033, rng.normal() * 0.003,
+        "brow_form": np.array([rng.normal() * 0.055, rng.normal() * 0.005,
                                rng.uniform(0.08, 0.3), rng.uniform(0.4, 1.0)]),
         "makeup": np.array([u() * 0.9, (u() < 0.25 * feminine) * u() * 0.8, 0.45 * u(),
                             0.5 * u() if feminine and u() < 0.6 else 0.2 * u()]),
@@ -171,11 +160,8 @@ def sample_person(rng: np.random.Generator, feminine: bool | None = None) -> Per
     }  # fmt: skip
 
     uniforms.update(beard)
-    front = rng.normal(9.3, 1.0) if u() < 0.85 else rng.normal(7.0, 0.6)  # the rest are fringes
+    front = rng.normal(9.3, 1.0) if u() < 0.8 else rng.normal(6.6, 0.7)  # the rest are fringes
     fringe = front < 7.6
-    if front < FRINGE_OVER_BROWS or brow_opacity < FAINT:  # no mark where nobody sees the brow
-        uniforms["brow"][0] = 0.0
-        uniforms["brow_form"][:2] = 0.0
     parted = not fringe and u() < (0.6 if feminine else 0.25)
     uniforms["hair_shape"] = np.array([
         0.3 * u() if fringe else rng.uniform(0.2, 1.6), rng.normal() * (1.5 if parted else 0.2),
@@ -248,22 +234,20 @@ def _beard(
         opacity = rng.uniform(0.08, STUBBLE_UP_TO)
     elif draw < 0.52:
         opacity = rng.uniform(STUBBLE_UP_TO, 1.0)
-        # Half are a close crop; the others go up to a full beard, most of them short.
-        length = rng.uniform(0.04, 0.18) if u() < 0.5 else rng.uniform(0.3, 1.0) ** 2
+        # From a close crop to a full beard; half of the long ones are short.
+        length = rng.uniform(0.12, 1.0) ** (1.0 if u() < 0.5 else 2.0)
         moustache = float(u() < 0.93)
         if draw < 0.28:
             width, length, moustache = -1.0, min(length, 0.35), 1.0
         elif draw < 0.36:
             width = rng.uniform(0.06, 0.14)
-    sparse = rng.uniform(0.3, 1.0) if u() < 0.4 else 0.15 * u()
     uniforms = {
         "beard": np.array([opacity, rng.uniform(4, 14), rng.uniform(0.3, 0.6), grey]),
         "beard_form": np.array([width, moustache, rng.uniform(0.46, 0.6), rng.uniform(0, 0.03)]),
         "beard_colour": colour,
         "beard_drop": rng.uniform(0.2, 1.3),
-        "sparse": sparse,
     }  # fmt: skip
-    return uniforms, length * (1 - 0.85 * sparse)
+    return uniforms, length
 
 
 def _at_rest(rng: np.random.Generator) -> dict[str, float]:
@@ -271,12 +255,11 @@ def _at_rest(rng: np.random.Generator) -> dict[str, float]:
     long: none of it is an AU."""
     amount = 1.0 if rng.random() < 0.7 else 1.8
     rest = {name: rng.normal() * spread * amount for name, spread in REST_SPREAD.items()}
-    rest["mouthShrugLower"] = abs(rest["mouthShrugLower"])  # a lip that hangs would show the teeth
-    height = rng.normal() * 0.095 * amount
+    height = rng.normal() * 0.16 * amount
     rest["browInnerUp"] += height
     rest["browOuterUp"] += height
     if rng.random() < 0.35:
-        rest["browDown"] += 0.3 * rng.random()
+        rest["browDown"] += 0.45 * rng.random()
     if rng.random() < 0.35:
         rest["eyeBlink"] = 0.3 * rng.random()
     return rest

@@ -18,8 +18,6 @@ uniform vec4 folds_upper;   // forehead, glabella, crow's feet, nose
 uniform vec4 folds_lower;   // nasolabial, chin, mouth corners, inner forehead
 uniform vec4 fold_look;     // darkening, bump, blur, unused
 uniform vec2 fold_shift;
-uniform vec3 acts;          // 0-1: brows lowered, cheeks raised, lips puckered
-uniform float parted;       // 0 lips closed - 1 open
 uniform vec4 hairline;      // front height, nape height, noise, side height
 uniform vec4 hair_shape;    // curve of the front, place of the parting, fall from it, soft edge
 uniform vec4 hair_form;     // depth where front becomes back, strand frequency, wave, wave frequency
@@ -27,7 +25,6 @@ uniform vec3 key_direction, key_colour, fill_direction, fill_colour, sky_colour,
 uniform vec4 gloss;         // strength, power, subsurface, weight of openness
 uniform vec4 glare;         // of a lens: colour, opacity
 uniform float pupil, shadow, cloth_height, hat, shell, shell_share, pores;
-uniform float sparse;       // 0-1, how much skin is bare within the beard
 out vec4 colour;
 
 float noise(vec2 p, int octave) { return (texture(noise_map, p)[octave] - 0.5) * 2.7; }
@@ -37,15 +34,12 @@ float noise(vec2 p, int octave) { return (texture(noise_map, p)[octave] - 0.5) *
 float beard_field(vec2 p, float mask) {
     float away = abs(p.x - 0.5);
     float chin = (1.0 - smoothstep(beard_form.x - 0.03, beard_form.x + 0.03, away))
-               * smoothstep(-0.02, 0.08, beard_form.z - p.y + 0.35 * max(away - 0.13, 0.0));
+               * smoothstep(0.0, 0.05, beard_form.z - p.y + 0.35 * max(away - 0.13, 0.0));
     float lip = beard_form.y * smoothstep(0.425, 0.45, p.y)
               * (1.0 - smoothstep(0.12, 0.17, away));
     float low = 1.0 - smoothstep(0.435, 0.46, p.y - 0.3 * away);
     float side = smoothstep(0.11, 0.15, away);
-    float corner = smoothstep(0.006, 0.04, length(vec2(away - 0.112, 0.7 * (p.y - 0.437))));
-    float bare = sparse * smoothstep(-0.6, 1.2, 0.5 * noise(p * 1.3 + seed.zx, 1)
-                                                + 0.9 * noise(p * 3.0 + seed.xz, 2));
-    return mask * corner * (1.0 - bare) * max(chin * max(low, side), lip);
+    return mask * max(chin * max(low, side), lip);
 }
 #endif
 
@@ -111,26 +105,11 @@ void main() {
     albedo *= 1.0 - blotches.w * freckle * vec3(0.5, 0.7, 0.8);
     albedo = mix(albedo, albedo * blush_colour, base.w * makeup.x);
     albedo = mix(albedo, shadow_colour * mix(vec3(1), skin, 0.6), makeup_at.x * makeup.y);
-    // The shade under a lowered brow, and the crease between the lower lid and a raised cheek.
-    float socket = acts.x * smoothstep(0.0, 0.7, makeup_at.x);
-    open *= 1.0 - 0.55 * socket;
-    albedo *= 1.0 - 0.35 * socket * vec3(0.8, 1, 1);
-    albedo *= 1.0 - max(makeup.z, 0.6 * acts.y) * makeup_at.y * vec3(0.8, 1, 0.9);
-    shine *= 1.0 + 0.8 * acts.y * base.w;
+    albedo *= 1.0 - makeup.z * makeup_at.y * vec3(0.8, 1, 0.9);
     folds = dot(upper, folds_upper) + dot(lower, folds_lower);
     float lip = smoothstep(0.5 - lips.y, 0.5 + lips.y, base.x + 0.05 * mid);
     albedo = mix(albedo, lip_colour * (1.0 + 0.12 * high), lip * lips.x);
     shine = mix(shine, shine * 1.5 + lips.z, lip); folds *= 1.0 - lip;
-    // Where closed lips meet it is dark. Puckered ones are lined towards their middle.
-    vec2 seam_at = vec2((at.x - 0.5) / 0.1, at.y - 0.432);
-    float seam = (1.0 - smoothstep(0.034, 0.05, abs(seam_at.y) + 0.05 * seam_at.x * seam_at.x))
-               * (1.0 - parted);
-    albedo *= 1.0 - 0.6 * seam; shine *= 1.0 - seam; open *= 1.0 - 0.6 * seam;
-    float around = atan(at.y - 0.43, at.x - 0.5);
-    float lines = smoothstep(0.1, 0.9, sin(around * 22.0 + 3.0 * noise(seed.zw + 0.1 * around, 1)));
-    float rim = smoothstep(0.0, 0.4, base.x) * acts.z;
-    albedo *= 1.0 - 0.2 * lines * rim;
-    folds += 0.25 * lines * rim;
     float away = abs(at.x - 0.5) - 0.15, reach = away / 0.11;
     float rise = brow.x + brow_form.x * away + brow_form.y * (1.0 - reach * reach);
     float brow_field = texture(mask_colour, vec2(at.x, at.y - rise)).y;
@@ -163,16 +142,15 @@ void main() {
     }
 #endif
 #elif SURFACE == 2
-    float lit = mix(0.06, 1.0, smoothstep(0.15, 0.65, parted));  // by light between the lips
     if (kind < 2.5) {  // inside of the mouth
-        albedo = vec3(0.30, 0.08, 0.07) * lit; open *= rest_position.z < 8.5 ? 0.12 : 0.35;
+        albedo = vec3(0.30, 0.08, 0.07); open *= rest_position.z < 8.5 ? 0.12 : 0.35;
         shine *= 0.5; soft = 0.0;
     } else if (kind < 3.5) { albedo = skin * vec3(0.8, 0.45, 0.4); open *= 0.5; }
     else if (kind < 4.5) {  // gums and tongue
-        albedo = gum_colour * lit; shine = 0.3 * lit; soft = 0.0;
+        albedo = gum_colour; shine = 0.3; soft = 0.0;
         open = smoothstep(4.5, 10.8, rest_position.z) * 0.75 + 0.05;
     } else if (kind < 5.5) {  // teeth
-        albedo = tooth_colour * lit; shine = 0.35 * lit; power = 40.0; soft = 0.0;
+        albedo = tooth_colour; shine = 0.35; power = 40.0; soft = 0.0;
         open = smoothstep(7.0, 10.8, rest_position.z) * 0.9
              * (1.0 - 0.7 * smoothstep(1.3, 2.8, abs(rest_position.x))) + 0.05;
     } else if (kind < 6.5) {  // eye
@@ -196,8 +174,8 @@ void main() {
     float field = beard_field(over, base.z) * (1.0 - smoothstep(0.3, 0.6, base.x));
     float clump = noise(vec2(at.x * 2.2, at.y * 0.5) + seed.yz, 1);
     float strand = noise(vec2(at.x * 5.0 + 0.1 * clump, at.y * 1.1) + seed.xw, 2);
-    float thick = smoothstep(beard.z - 0.35, beard.z + 0.45, field) * smoothstep(0.05, 0.4, field);
-    if (thick < 0.05 || thick + (0.35 + 0.3 * (1.0 - thick)) * strand + 0.2 * clump < 0.35 + 0.5 * shell_share) discard;
+    float thick = smoothstep(beard.z - 0.3, beard.z + 0.3, field) * smoothstep(0.05, 0.35, field);
+    if (thick < 0.05 || thick + 0.35 * strand + 0.2 * clump < 0.35 + 0.5 * shell_share) discard;
     float grey = step(0.01, beard.w) * smoothstep(0.75, 1.25, beard.w + 0.5 + 0.25 * strand + 0.12 * clump);
     albedo = mix(beard_colour, vec3(0.55, 0.54, 0.53), grey) * (1.0 + 0.45 * strand + 0.15 * clump);
     shine = 0.06; power = 14.0; soft = 0.0; open = mix(0.45, 1.0, shell_share) * min(1.0, open_sky + 0.2);
