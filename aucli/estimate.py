@@ -55,7 +55,7 @@ def estimate(
             with (
                 Original(job.input.path) as original,
                 original.named(),
-                open_video(original.path, options.decoder, max_pixels=options.max_pixels) as source,
+                open_video(original.path, "pyav", max_pixels=options.max_pixels) as source,
             ):
                 count = frames_to_analyse(source.info, analyzer.options)
             if tried is None:

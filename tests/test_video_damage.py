@@ -12,7 +12,8 @@ from video_clips import read, write_clip
 
 from aucli.errors import InputError
 from aucli.video import demux
-from aucli.video.source import FrameSource, open_video
+from aucli.video.clock import Clock
+from aucli.video.source import FrameSource, VideoSource, open_video
 from aucli.video.transport import find_breaks
 from aucli.video.witness import missing_frames
 
@@ -155,6 +156,144 @@ def test_missing_frames() -> None:
     assert missing_frames(steady[:-4], [96], 0, None) == 0
     assert missing_frames(steady[3:], [0], 0, None) == 3
     assert missing_frames([0], [1], 0, 20) == 1
+
+
+CODECS = {
+    "h264.mp4": "libx264",
+    "h264.mkv": "libx264",
+    "h264.ts": "libx264",
+    "hevc.mp4": "libx265",
+    "mpeg4.avi": "mpeg4",
+    "mpeg2.ts": "mpeg2video",
+    "vp8.webm": "libvpx",
+    "vp9.webm": "libvpx-vp9",
+    "av1.mp4": "libsvtav1",
+    "png.mov": "png",
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_damage_is_the_same_whatever_the_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    clip = write_clip(
+        tmp_path / name,
+        CODECS[name],
+        size=(160, 128),
+        ticks=range(24),
+        noise=True,
+        pix_fmt="rgb24" if name == "png.mov" else "yuv420p",
+    )
+    size = clip.stat().st_size
+    for tenths in (3, 5, 7, 9):
+        at = size * tenths // 10
+
+        def change(data: bytes, at: int = at) -> bytes:
+            return data[:at] + bytes(each ^ 0x55 for each in data[at : at + 40]) + data[at + 40 :]
+
+        bad = damage(clip, change)
+        monkeypatch.setattr(demux, "THREADS", 1)
+        one = read(bad, "pyav")
+        for threads in (2, 3, 16):
+            monkeypatch.setattr(demux, "THREADS", threads)
+            for decoder in ("pyav", "auto"):
+                several = read(bad, decoder)
+                np.testing.assert_array_equal(several.seconds, one.seconds)
+                np.testing.assert_array_equal(several.frames, one.frames)
+                if one.report.damaged:
+                    assert several.report == one.report
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "vp9.webm", "av1.mp4", "mpeg4.avi"])
+def test_sound_files_are_decoded_once_and_by_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    clip = write_clip(tmp_path / name, CODECS[name], ticks=range(24))
+    shared, opened = [], []
+    share_out, open_container = demux.share_out, demux.open_container
+    monkeypatch.setattr(demux, "share_out", lambda stream: shared.append(share_out(stream)) or True)
+    with open_video(clip, "pyav") as source:
+        monkeypatch.setattr(
+            demux, "open_container", lambda *a: opened.append(1) or open_container(*a)
+        )
+        assert sum(len(batch) for batch in source) == 24
+    assert shared == [True]
+    assert opened == [1]
+
+
+def test_what_a_picture_lacks_is_the_same_wherever_it_is_decoded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from the memory of an earlier picture, so the same ones must be kept."""
+    clip = write_clip(tmp_path / "a.mkv", "ffv1", size=(160, 128), ticks=range(24))
+    size = clip.stat().st_size
+    at, end = size * 43 // 100, size * 48 // 100
+    bad = damage(clip, lambda data: data[:at] + bytes(end - at) + data[end:])
+    found = []
+    for threads in (1, 16):  # two batches have been given, or none
+        monkeypatch.setattr(demux, "THREADS", threads)
+        found.append(read(bad, "pyav", batch_size=4).frames)
+    np.testing.assert_array_equal(*found)
+
+
+def test_what_is_decoded_anew_gives_signs_of_life(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", size=(160, 128), ticks=range(200), noise=True)
+    at = clip.stat().st_size * 9 // 10
+    bad = damage(clip, lambda data: data[:at] + bytes(40) + data[at + 40 :])
+    signs: list[int] = []
+    with open_video(bad, "pyav") as source:
+        source.on_wait = lambda: signs.append(1)
+        assert sum(len(batch) for batch in source) > 190
+    assert len(signs) == 160 // 64  # five batches of 32 had been given
+
+
+def test_a_clip_with_a_damaged_picture_is_told_whichever_decoder_reads_it(tmp_path: Path) -> None:
+    """decord would conceal it without a word, in a picture that is no key frame."""
+    clip = write_clip(tmp_path / "a.mp4", size=(160, 128), noise=True)
+    with demux.open_container(clip) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    packet = packets[11]
+    assert not packet.is_keyframe
+    assert packet.pos is not None
+    at = packet.pos + packet.size // 2
+    bad = damage(clip, lambda data: data[:at] + bytes(20) + data[at + 20 :])
+    auto, pyav = read(bad), read(bad, "pyav")
+    assert auto.report.damaged
+    assert auto.report == pyav.report
+    np.testing.assert_array_equal(auto.frames, pyav.frames)
+
+
+def test_a_guessed_picture_behind_its_place_is_left_out() -> None:
+    clock = Clock(1, 30.0)
+    for pts in (28, 29, 36):
+        clock.tick(SimpleNamespace(pts=pts, dts=pts))  # pyright: ignore[reportArgumentType]
+
+    def is_past(pts: int | None) -> bool:
+        return clock.is_past(SimpleNamespace(pts=pts, dts=pts))  # pyright: ignore[reportArgumentType]
+
+    assert [is_past(pts) for pts in (30, 36, 37, None)] == [True, True, False, False]
+    assert not is_past(5)  # the clock has started again
+
+
+def test_a_span_counts_errors_that_mark_no_frame(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mov", "mjpeg", pix_fmt="yuvj420p", size=(160, 128), noise=True)
+    with demux.open_container(clip) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert packets[12].pos is not None
+    at = packets[12].pos + packets[12].size * 3 // 4
+    bad = damage(clip, lambda data: data[:at] + b"\xff\xd9" + data[at + 2 :])
+    source = open_video(bad, "pyav")
+    assert isinstance(source, VideoSource)
+    index = source.index()
+    assert index is not None
+    found = []
+    for first, stop in ((0, 10), (5, 15), (14, 20)):
+        span = index.span(first, stop)
+        assert span is not None
+        source.take(span)
+        assert sum(len(batch) for batch in source) == stop - first
+        found.append((source.report.damaged, source.report.errors > 0))
+    assert found == [(False, False), (False, True), (False, False)]
 
 
 class SlowSource(FrameSource):

@@ -46,6 +46,7 @@ def write_clip(
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = Fraction(1, RATE)
         stream.codec_context.gop_size = 8
+        stream.codec_context.thread_count = 1  # x264 writes other bytes on other numbers of cores
         if codec == "mpeg4":  # its default is too coarse to tell the frames apart
             stream.bit_rate = 2_000_000
         if bt709:

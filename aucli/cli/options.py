@@ -146,7 +146,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 Decoder = Annotated[
     Literal["auto", "decord", "pyav"],
-    typer.Option(help="Both give the same pixels. auto takes decord for clips that fit in memory."),
+    typer.Option(
+        help="Both give the same pixels. auto takes decord for sound H.264 that fits in memory."
+    ),
 ]
 TableFormat = Annotated[
     Literal["parquet", "csv", "openface", "jsonl", "dataset"] | None,

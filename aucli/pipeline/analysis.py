@@ -80,6 +80,7 @@ class Analysis:
         self._neutral = neutral
         self._original = original
         self._source = source
+        source.on_wait = on_batch
         self.info = source.info
         self.summary: Summary | None = None
         # Weakly, so that an analysis that nobody reads any more stops its threads.

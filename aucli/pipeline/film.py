@@ -139,7 +139,7 @@ class Film:
                 self._held[part.number], self._ends[part.number] = held, end
                 report = end.summary.report
                 short = report.decoded_frames != part.span.count
-                self.is_damaged |= report.damaged or short
+                self.is_damaged |= report.damaged or short or report.errors > 0
                 return
 
     def _tell(self) -> None:

@@ -96,6 +96,7 @@ def face_maps(
     for face in faces:
         wanted.setdefault(face.frame_index, []).append(face)
     with open_video(path, decoder, max_pixels=max_pixels) as source:
+        source.on_wait = on_batch
         for batch in source:
             on_batch()
             for frame, index in zip(batch.frames, batch.frame_index.tolist(), strict=True):

@@ -252,6 +252,7 @@ class _Work:
         on_batch: Callable[[], None],
     ) -> None:
         self._source = source
+        source.on_wait = on_batch
         self._info: VideoInfo = source.info
         self._moments = moments
         self._style = style

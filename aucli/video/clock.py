@@ -51,6 +51,12 @@ class Clock:
         self._last = now
         return now
 
+    def is_past(self, frame: VideoFrame) -> bool:
+        """Whether the next frame says that it is shown before one that has passed, and not because
+        the clock has started again."""
+        pts, last = frame.pts, self._last_pts
+        return pts is not None and last is not None and last - self._restart <= pts <= last
+
     def _said(self, frame: VideoFrame) -> int | None:
         """The presentation time, or the decoding time where that goes back less often.
 

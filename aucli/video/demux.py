@@ -33,6 +33,15 @@ MAX_DEMUX_ERRORS = 100
 # A decoder that fails this often in a row, without a frame between, has given all that it has.
 MAX_FLUSH_ERRORS = 100
 
+# Decoders that say where a picture is damaged. Of others, HEVC's and VP8's among them, a picture
+# may end early without a word and keep in its rest what was in memory: with several threads,
+# something else each time.
+TELLING_CODECS = frozenset({"av1", "ffv1", "h264", "mjpeg", "mpeg2video", "mpeg4", "prores", "vp9"})
+# Pictures of up to so many pixels one thread decodes as fast as their faces are read.
+FULL_HD_PIXELS = 1920 * 1088
+# Of the decoder; 0: one for each core.
+THREADS = 0
+
 # Formats whose files name other files or addresses to read. image2 stays: without patterns it
 # opens the one picture that it is given.
 LISTS = frozenset(
@@ -83,7 +92,7 @@ def open_container(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
 def video_stream(
     container: InputContainer, path: Path, max_pixels: int = MAX_PIXELS
 ) -> VideoStream:
-    """The first stream of moving pictures that can be decoded. Raises InputError."""
+    """The first stream of moving pictures that can be decoded, by one thread. Raises InputError."""
     streams = [
         stream
         for stream in container.streams.video
@@ -98,11 +107,28 @@ def video_stream(
         if context is not None:
             check_pixels(path, context.width, context.height, max_pixels)
             context.options = {"max_pixels": str(max_pixels)}
+            context.thread_count = 1
             return stream
     raise InputError(
         f"{path} holds pictures in a form that cannot be decoded here; "
         "copy the file again, or convert it to MP4 with H.264."
     )
+
+
+def share_out(stream: VideoStream) -> bool:
+    """Let several threads decode the stream, where that is worth it and safe for sound files.
+    Returns whether they do.
+
+    What a damaged file shows then depends on their number: a picture may lean on one that another
+    thread has not finished, and errors are concealed in other ways.
+    """
+    context = stream.codec_context
+    telling = context.codec.canonical_name in TELLING_CODECS
+    if not telling and context.width * context.height <= FULL_HD_PIXELS:
+        return False
+    context.thread_count = THREADS
+    context.thread_type = "AUTO"
+    return True
 
 
 def check_pixels(path: object, width: int, height: int, max_pixels: int) -> None:
@@ -165,7 +191,8 @@ class PacketReader:
     Packets that are only partly there and stretches that cannot be demuxed are given to
     ``on_corrupt()``, one call each, and left out. Those of a transport stream are only
     ``suspects``, as is each of the ``breaks`` that is passed: what was lost there may be of the
-    next one, and at the seam of two recordings it is nothing at all.
+    next one, and at the seam of two recordings it is nothing at all. ``awaited``: a set here gets
+    the time of each packet, for whoever takes out those of the frames.
     """
 
     def __init__(
@@ -177,6 +204,7 @@ class PacketReader:
         self.on_corrupt = on_corrupt
         self.seen = self.suspects = 0
         self.last_is_partial = False
+        self.awaited: set[int] | None = None
 
     def __iter__(self) -> Iterator[Packet]:
         breaks = list(reversed(self.breaks.positions))
@@ -207,6 +235,8 @@ class PacketReader:
                 continue
             # Packets before an edit list's start are decoded for reference and never shown.
             self.seen += not packet.is_discard
+            if self.awaited is not None and packet.pts is not None and not packet.is_discard:
+                self.awaited.add(packet.pts)
             yield packet
 
     def ended_early(self, path: Path, declared: int, errors: bool = False) -> bool:
@@ -260,32 +290,42 @@ def sound_pts(path: Path, declared: int, limit: int) -> list[int]:
 
     Empty where anything is missing, hidden, damaged, ambiguous or different in the middle, so that
     frame i of a plain reader would not be frame i here, or where there are more than ``limit``.
-    Decodes only the key frames.
     """
     damage: list[None] = []
     with LoggedErrors() as logged, open_container(path) as container:
         stream = video_stream(container, path, MAX_PIXELS)
-        stream.codec_context.skip_frame = "NONKEY"
+        share_out(stream)
+        # Changes pixels, which nobody sees here, and no error.
+        stream.codec_context.options |= {"skip_loop_filter": "all"}
         packets = PacketReader(container, stream, lambda: damage.append(None))
         pts: list[int] = []
-        keys: list[Packet] = []
+        compressed: list[Packet] = []
         for packet in in_order(packets):
             if packet is None or len(pts) == limit:
                 return []
             pts.append(packet.pts)
-            if packet.is_keyframe:
-                keys.append(packet)
-        # What a plain reader takes from the first frame changes only at key frames.
-        looks = {
-            (
-                (frame.width, frame.height, frame.format.name),
-                (frame.color_range, frame.colorspace),
-                turn_of(frame),
-                stream.codec_context.sample_aspect_ratio,
-            )
-            for frame in _decode_all(keys, stream, lambda: damage.append(None))
-        }
-        if damage or logged.count or len(looks) != 1:
+            compressed.append(packet)
+        looks = set()
+        count = 0
+        try:
+            for frame in _decode_all(compressed, stream, lambda: damage.append(None)):
+                if damage or logged.count or frame.is_corrupt:
+                    return []
+                count += 1
+                # What a plain reader takes from the first frame changes only at key frames.
+                if frame.key_frame:
+                    looks.add(
+                        (
+                            (frame.width, frame.height, frame.format.name),
+                            (frame.color_range, frame.colorspace),
+                            turn_of(frame),
+                            stream.codec_context.sample_aspect_ratio,
+                        )
+                    )
+        finally:
+            # A thread of the decoder that logs needs the lock which freeing it would hold.
+            stream.codec_context.flush_buffers()
+        if damage or logged.count or len(looks) != 1 or count != len(pts):
             return []
     if len(set(pts)) < len(pts) or packets.ended_early(path, declared):
         return []

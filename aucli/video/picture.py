@@ -68,7 +68,7 @@ def square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int
 
 
 class Upright:
-    """Turns the frames of one stream into RGB, in the order in which they are decoded."""
+    """Turns the frames of one stream into RGB, in their order."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._context = stream.codec_context
@@ -76,20 +76,27 @@ class Upright:
         self._first = self._context.sample_aspect_ratio
         self._form: tuple[int, int, int] | None = None
         self._turn = Turn()
+        self._seen: VideoFrame | None = None
 
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright, with square pixels, of the frame that was decoded last."""
+    def see(self, frame: VideoFrame) -> None:
+        """Look at the next frame, also at one whose pixels nobody wants."""
         form = (frame.width, frame.height, frame.rotation)
         if form != self._form:
-            # Not of each frame: PyAV then keeps it until Python's garbage is collected.
-            self._form, self._turn = form, turn_of(frame)
-        width, height = square_pixels(frame.width, frame.height, self._aspect())
+            # Not of each frame: PyAV then keeps it until Python's garbage is collected. So do we,
+            # as what a damaged picture lacks may be from memory that an earlier one has given back.
+            self._form, self._turn, self._seen = form, turn_of(frame), frame
+
+    def rgb(self, frame: VideoFrame, aspect: Fraction | None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright, with square pixels. aspect: of the frame's pixels."""
+        self.see(frame)
+        width, height = square_pixels(frame.width, frame.height, aspect)
         # Bicubic as in decord; formats at half the chroma resolution in both directions need
         # neither.
         rgb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="BICUBIC")
         return self._turn.apply(rgb)
 
-    def _aspect(self) -> Fraction | None:
-        """The container's, until the decoder's own changes."""
+    def aspect(self) -> Fraction | None:
+        """Width over height of the pixels of the frame that was decoded last: the container's,
+        until the decoder's own changes."""
         own = self._context.sample_aspect_ratio
         return own if own and self._first and own != self._first else self._stated

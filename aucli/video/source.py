@@ -2,13 +2,16 @@
 
 Two decoders that give the same pixels: decord where it is known to (:func:`_suits_decord`), PyAV
 everywhere else. Timestamps, frame counts and rotation come from the container either way, so they
-do not depend on the decoder.
+do not depend on the decoder. Nor does anything depend on how many threads decode: several do only
+as long as the file is sound, and from the first sign of damage on the frames are those that one
+thread gives.
 """
 
 import os
 import stat
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -54,8 +57,10 @@ FILE_KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-# Of these, the size and the look of frames change only at key frames, which are looked at before.
-DECORD_CODECS = frozenset({"h264", "hevc"})
+# Of this, the size and the look of frames change only at key frames, which are looked at before.
+DECORD_CODECS = frozenset({"h264"})
+# Frames that one thread decodes anew between two signs of life.
+FRAMES_BETWEEN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class DecodeReport:
     the times beside an error. ``truncated``: the file ends before what it declares. ``decoder``:
     'decord', 'pyav', 'pillow', or 'decord+pyav' where PyAV took over in the middle. ``clock``: how
     times that did not rise were mended, in one sentence; empty where none were. ``notes``:
-    what was done to the pixels of still images, a sentence each.
+    what was done to the pixels of still images, a sentence each. ``errors``: of a part of a video,
+    what FFmpeg logged without saying that a frame is damaged.
     """
 
     decoder: str
@@ -80,6 +86,7 @@ class DecodeReport:
     truncated: bool = False
     clock: str = ""
     notes: tuple[str, ...] = ()
+    errors: int = 0
 
     @property
     def damaged(self) -> bool:
@@ -114,7 +121,8 @@ class FrameSource:
 
     Every iteration starts at the first frame. Memory stays bounded: nothing is read ahead of the
     consumer, except by decord, which gets only clips that fit the memory budget. ``unrelated``:
-    the frames are pictures, not a film.
+    the frames are pictures, not a film. ``on_wait``: a sign of life, called while frames are
+    decoded that are not given.
     """
 
     unrelated = False
@@ -125,6 +133,7 @@ class FrameSource:
         self.info = info
         self.batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // (info.width * info.height * 3)))
         self.report = DecodeReport(info.decoder, info.declared_frames)
+        self.on_wait: Callable[[], None] = lambda: None
         self._running: Generator[FrameBatch, None, None] | None = None
 
     def __iter__(self) -> Iterator[FrameBatch]:
@@ -178,7 +187,8 @@ def open_video(
     """Open a video file, a still image or a folder of images.
 
     decoder: 'auto' and 'decord' take decord for clips whose decoded frames fit into
-    ``memory_budget`` bytes and whose pixels it is known to get right, else PyAV; 'pyav' takes PyAV.
+    ``memory_budget`` bytes, whose pixels it is known to get right and all of whose packets PyAV
+    decodes without a fault, of which decord would say nothing; else PyAV. 'pyav' takes PyAV.
     batch_size: frames in a batch; fewer where frames are so large that they would pass 64 MB, and
     where their size changes. max_pixels: of a frame; a larger one is refused.
 
@@ -379,7 +389,7 @@ class VideoSource(FrameSource):
             if done == len(self._sound_pts):
                 return
             self.report = replace(self.report, decoder="decord+pyav" if done else "pyav")
-        yield from self._pyav_batches(done, self._sound_pts[done - 1] if done else None)
+        yield from self._pyav_batches(done)
 
     def _decord_batches(self) -> Iterator[FrameBatch]:
         """Batches in order until the end or the first error, which is not raised."""
@@ -400,8 +410,18 @@ class VideoSource(FrameSource):
             # decord raises bare Exceptions of several kinds; PyAV goes on from here in any case.
             return
 
-    def _pyav_batches(self, index: int, after: int | None) -> Iterator[FrameBatch]:
-        """Frames later than the tick ``after`` (None: all), numbered from ``index``."""
+    def _pyav_batches(self, given: int) -> Iterator[FrameBatch]:
+        """Frames from the number ``given`` on: by several threads up to the first sign of damage,
+        then the rest by one, which decodes all of them anew."""
+        try:
+            yield from self._read(given, several=True)
+        except _Damage:
+            self.report = replace(self.report, corrupt_packets=0, corrupt_frames=0)
+            yield from self._read(self.report.decoded_frames, several=False)
+
+    def _read(self, given: int, several: bool) -> Iterator[FrameBatch]:
+        """Frames from the number ``given`` on. several: by several threads where that is worth it;
+        raises _Damage before the first frame that may depend on their number."""
         frames: list[np.ndarray] = []
         ticks = array("q")  # of all frames so far
         errors: list[int] = []  # how many frames had come out at each error
@@ -412,28 +432,41 @@ class VideoSource(FrameSource):
             demux.open_container(path, self._max_pixels) as container,
         ):
             stream = demux.video_stream(container, path, self._max_pixels)
-            stream.thread_type = "AUTO"
             upright = Upright(stream)
             packets = demux.PacketReader(container, stream, self._count_corrupt)
             if container.format.name == "mpegts":
                 packets.breaks = find_breaks(path, stream.id)
+            decoded = ((frame, upright.aspect()) for frame in demux.decode(packets))
+            if several and demux.share_out(stream):
+                opened = logged.count
+
+                def doubtful() -> bool:
+                    found = logged.count - opened + packets.suspects + self.report.corrupt_packets
+                    return found > 0
+
+                decoded = _until_damage(decoded, packets, doubtful)
             noticed = 0
             try:
-                for frame in demux.decode(packets):
+                for frame, aspect in decoded:
                     if (found := logged.count + packets.suspects) > noticed:
                         noticed = found
                         errors.append(len(ticks))
+                    if frame.is_corrupt and clock.is_past(frame):
+                        continue  # only guessed, and behind one that is shown after it
                     ticks.append(clock.tick(frame))
                     if frame.is_corrupt:
                         corrupt = self.report.corrupt_frames + 1
                         self.report = replace(self.report, corrupt_frames=corrupt)
-                    if after is not None and ticks[-1] <= after:
+                    if len(ticks) <= given:
+                        upright.see(frame)
+                        if len(ticks) % FRAMES_BETWEEN == 0:
+                            self.on_wait()
                         continue
-                    rgb = upright.rgb(frame)
+                    rgb = upright.rgb(frame, aspect)
                     full = len(frames) == self._fitting(rgb)
                     if frames and (full or rgb.shape != frames[0].shape):
-                        yield self._batch(np.stack(frames), index, ticks[-1 - len(frames) : -1])
-                        index += len(frames)
+                        index = len(ticks) - 1 - len(frames)
+                        yield self._batch(np.stack(frames), index, ticks[index:-1])
                         frames = []
                     frames.append(rgb)
                 unread = packets.breaks.positions[packets.suspects :]
@@ -451,17 +484,22 @@ class VideoSource(FrameSource):
                 clock=clock.note(),
             )
         if frames:
-            yield self._batch(np.stack(frames), index, ticks[-len(frames) :])
+            yield self._batch(np.stack(frames), len(ticks) - len(frames), ticks[-len(frames) :])
 
     def _span_batches(self, span: Span) -> Iterator[FrameBatch]:
-        """The frames of a span, as many as are there."""
+        """The frames of a span, as many as are there, by one thread: other spans are read at the
+        same time."""
         frames: list[np.ndarray] = []
         ticks: list[int] = []
         index, last = span.first, span.first_tick - 1
         path = self.info.path
-        with demux.open_container(path, self._max_pixels) as container:
+        # Where pictures lean on some before the key frame, entering there logs an error.
+        entered: int | None = None if span.first else 0
+        with (
+            LoggedErrors() as logged,
+            demux.open_container(path, self._max_pixels) as container,
+        ):
             stream = demux.video_stream(container, path, self._max_pixels)
-            stream.thread_type = "AUTO"
             upright = Upright(stream)
             container.seek(span.seek_tick, stream=stream)
             packets = demux.PacketReader(container, stream, self._count_corrupt)
@@ -473,10 +511,12 @@ class VideoSource(FrameSource):
                     if frame.pts <= last or frame.pts > span.last_tick:
                         break
                     last = frame.pts
+                    if entered is None:
+                        entered = logged.count
                     if frame.is_corrupt:
                         corrupt = self.report.corrupt_frames + 1
                         self.report = replace(self.report, corrupt_frames=corrupt)
-                    rgb = upright.rgb(frame)
+                    rgb = upright.rgb(frame, upright.aspect())
                     full = len(frames) == self._fitting(rgb)
                     if frames and (full or rgb.shape != frames[0].shape):
                         yield self._batch(np.stack(frames), index, ticks)
@@ -491,9 +531,10 @@ class VideoSource(FrameSource):
             finally:
                 # A thread of the decoder that logs needs the lock which freeing it would hold.
                 stream.codec_context.flush_buffers()
+            errors = logged.count - (entered or 0)
         index += len(frames)
         missing = abs(span.first + span.count - index) or int(last != span.last_tick)
-        self.report = replace(self.report, missing_frames=missing)
+        self.report = replace(self.report, missing_frames=missing, errors=errors)
         if frames:
             yield self._batch(np.stack(frames), index - len(frames), ticks)
 
@@ -504,6 +545,38 @@ class VideoSource(FrameSource):
     def _batch(self, frames: np.ndarray, index: int, ticks: Sequence[int]) -> FrameBatch:
         numbers = np.arange(index, index + len(ticks), dtype=np.int64)
         return FrameBatch(frames, numbers, self.seconds(ticks))
+
+
+class _Damage(Exception):
+    """Several threads have met damage."""
+
+
+def _until_damage(
+    decoded: Iterator[tuple[VideoFrame, Fraction | None]],
+    packets: demux.PacketReader,
+    doubtful: Callable[[], bool],
+) -> Iterator[tuple[VideoFrame, Fraction | None]]:
+    """The frames, each with its pixel aspect, before the first sign of damage; then _Damage.
+
+    doubtful: whether something has been told. A packet without a frame is a sign, too: PyAV passes
+    over an error that comes behind a frame. A frame waits for those that may be decoded before it
+    and are shown after it.
+    """
+    awaited = packets.awaited = set()
+    waiting: deque[tuple[VideoFrame, Fraction | None]] = deque()
+    for frame, aspect in decoded:
+        if frame.pts is not None:
+            awaited.discard(frame.pts)
+            if awaited and min(awaited) < frame.pts:
+                raise _Damage
+        if frame.is_corrupt or doubtful():
+            raise _Damage
+        waiting.append((frame, aspect))
+        while len(waiting) > packets.stream.codec_context.reorder_depth:
+            yield waiting.popleft()
+    if awaited or doubtful():
+        raise _Damage
+    yield from waiting
 
 
 def _suits_decord(container: str, info: VideoInfo, first: VideoFrame) -> bool:
