@@ -25,7 +25,7 @@ FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 METADATA_KEY = b"aucli"
 PARQUET_MAGIC = b"PAR1"
 TABLE_SHA256 = "table_sha256"  # key of a text table's own checksum in the file beside it
-ROW_GROUP_ROWS = 8192  # at most 8 MB uncompressed with every column group
+ROW_GROUP_ROWS = 4096  # at most 4 MB uncompressed with every column group
 
 
 def provenance_file(table: Path) -> Path:
