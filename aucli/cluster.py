@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,14 @@ from aucli.errors import AucliError, InputError, LibraryError, OptionError, firs
 from aucli.pipeline import workers
 from aucli.pipeline.batch import Job, WorkerLost
 from aucli.pipeline.cores import usable_cores
-from aucli.pipeline.workers import CORES_PER_JOB, STALL_SECONDS, RemoteWorker, count_jobs
+from aucli.pipeline.workers import (
+    CORES_PER_JOB,
+    STALL_SECONDS,
+    NotStarted,
+    RemoteWorker,
+    count_jobs,
+    put_able_first,
+)
 
 if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords
@@ -36,20 +44,46 @@ JOBS_PER_GPU = 4
 MESSAGES_AHEAD = 16  # that wait for us; then the actor waits
 POLL_SECONDS = 0.5
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 5.0  # between two looks whether the head is there
 STORE_BYTES = 256 * 2**20  # of a Ray of our own: rows are small and soon fetched
 SOCKET_BYTES = 40  # of a folder's name, so that Ray's sockets in it keep within 107
 # A Ray of our own listens on the network: nobody else can know this word.
 _TOKEN = secrets.token_hex(32)
 
 
+class Head:
+    """The computer that leads a cluster. Without it nothing comes any more, and Ray would end our
+    process after a minute. address: of its control service, HOST:PORT."""
+
+    def __init__(self, address: str) -> None:
+        self.is_gone = False
+        self._address = address
+        self._looked = time.monotonic()
+        self._lock = threading.Lock()
+
+    def check(self, now: bool = True) -> None:
+        """Raise AucliError where it is gone; once gone it stays so. now: look even where somebody
+        has looked lately."""
+        with self._lock:
+            if not self.is_gone and (now or time.monotonic() - self._looked > LOOK_SECONDS):
+                self.is_gone = not _answers(self._address)
+                self._looked = time.monotonic()
+        if self.is_gone:
+            raise AucliError(
+                f"The Ray at {self._address} has ended; once it runs again, give the same command "
+                "again (aucli analyze: with --resume)."
+            )
+
+
 class RayWorker(RemoteWorker):
-    """An Analyzer in a Ray actor. start: makes the actor. stall_seconds: see
+    """An Analyzer in a Ray actor. start: makes the actor. head: of its cluster. stall_seconds: see
     :class:`aucli.pipeline.workers.Worker`."""
 
     tries = TRIES
 
-    def __init__(self, start: Callable[[], Any], stall_seconds: float) -> None:
+    def __init__(self, start: Callable[[], Any], head: Head, stall_seconds: float) -> None:
         self._start = start
+        self._head = head
         self._stall_seconds = stall_seconds
         self._closed = False
         self._is_ready = False
@@ -64,16 +98,22 @@ class RayWorker(RemoteWorker):
         try:
             self._refuse_closed()
             if self._actor is None:
+                self._head.check()
                 self._actor = self._start()
             said = self._actor.ready.remote()
             while not ray.wait([said], timeout=POLL_SECONDS)[0]:
                 self._refuse_closed()
+                self._head.check(now=False)
             message = ray.get(said)
             if message[0] == "error":
                 raise message[1]
         except RayError as error:
             self._drop()
-            raise AucliError(f"A Ray worker cannot start ({first_line(error)}).") from error
+            self._head.check()
+            raise NotStarted(
+                f"A Ray worker cannot start ({first_line(error)}); give the command again, with "
+                "fewer jobs."
+            ) from error
         except BaseException:
             self._drop()
             raise
@@ -88,7 +128,7 @@ class RayWorker(RemoteWorker):
         import ray
 
         actor, self._actor, self._is_ready = self._actor, None, False
-        if actor is not None and ray.is_initialized():
+        if actor is not None and ray.is_initialized() and not self._head.is_gone:
             ray.kill(actor)
 
     def _refuse_closed(self) -> None:
@@ -111,6 +151,7 @@ class RayWorker(RemoteWorker):
             while True:
                 if not ray.wait([stream], timeout=POLL_SECONDS, fetch_local=False)[0]:
                     self._refuse_closed()
+                    self._head.check(now=False)
                     if 0 < self._stall_seconds < time.monotonic() - heard:
                         raise InputError(
                             f"{name}: nothing came of it for {self._stall_seconds:g} s, so it was "
@@ -122,6 +163,7 @@ class RayWorker(RemoteWorker):
         except RayTaskError:
             raise  # a bug
         except RayError as error:
+            self._head.check()
             raise WorkerLost(
                 f"{name}: the worker that read it was lost {self.tries} times; give the workers "
                 "more memory, or leave it out."
@@ -154,7 +196,7 @@ class RayWorkers(list[RayWorker]):
         address = _named(address)
         self._open = ExitStack()
         try:
-            ray = _connect(address, jobs, self._open)
+            ray, head = _connect(address, jobs, self._open)
             cores, gpus, count = _shares(ray, options, jobs, inputs, address is None)
             served = ray.remote(importlib.import_module(workers.MODULE).Served)
             served = served.options(
@@ -162,8 +204,10 @@ class RayWorkers(list[RayWorker]):
             )
             folder = os.getcwd()
             for _ in range(count):
-                self.append(RayWorker(lambda: served.remote(options, cores, folder), stall_seconds))
-            self[0].ready()
+                self.append(
+                    RayWorker(lambda: served.remote(options, cores, folder), head, stall_seconds)
+                )
+            put_able_first(self)
         except BaseException:
             self.__exit__()
             raise
@@ -190,7 +234,7 @@ class RayTasks:
         self._open = ExitStack()
         address = _named(address)
         try:
-            ray = _connect(address, at_once or 0, self._open)
+            ray, self._head = _connect(address, at_once or 0, self._open)
             self._at_once = at_once or max(1, int(ray.cluster_resources().get("CPU", 1)))
         except BaseException:
             self.__exit__()
@@ -215,17 +259,19 @@ class RayTasks:
                     return
                 for done in ray.wait([*doing], timeout=POLL_SECONDS)[0]:
                     yield doing.pop(done), ray.get(done)
+                self._head.check(now=False)
         except RayTaskError as error:
             if isinstance(error.cause, AucliError):
                 raise error.cause from error
             raise  # a bug
         except RayError as error:
+            self._head.check()
             raise AucliError(
                 f"A Ray worker was lost {TRIES} times; give the workers more memory, and the same "
                 "command again to go on."
             ) from error
         finally:
-            for each in doing if ray.is_initialized() else ():
+            for each in doing if ray.is_initialized() and not self._head.is_gone else ():
                 ray.cancel(each, force=True)
 
     def __enter__(self) -> "RayTasks":
@@ -249,8 +295,30 @@ def _named(address: str | None) -> str | None:
     return address
 
 
-def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
-    """Ray, connected until the stack is closed."""
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OverflowError as error:
+        raise OSError(str(error)) from error
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody listens at HOST:PORT; a computer that is busy gets more than one chance."""
+    for _ in range(TRIES):
+        try:
+            _knock(address)
+            return True
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            continue
+    return False
+
+
+def _connect(address: str | None, jobs: int, stack: ExitStack) -> tuple[Any, Head]:
+    """Ray, connected until the stack is closed, and its head."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
     if address is None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
@@ -278,11 +346,10 @@ def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
         }
     else:
         told["address"] = address
-        host, colon, port = address.rpartition(":")
-        if colon and port.isdigit():
+        if ":" in address and address.rpartition(":")[2].isdigit():
             try:  # Ray itself would try for minutes
-                socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-            except (OSError, OverflowError) as error:
+                _knock(address)
+            except OSError as error:
                 raise _no_answer(f"at {address}", error) from error
     heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     stack.callback(ray.shutdown)
@@ -299,7 +366,7 @@ def _connect(address: str | None, jobs: int, stack: ExitStack) -> Any:
         ) from error
     for number, handler in heard.items():  # Ray takes SIGTERM for itself
         signal.signal(number, handler)
-    return ray
+    return ray, Head(ray.get_runtime_context().gcs_address)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

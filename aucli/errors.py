@@ -13,6 +13,10 @@ class InputError(AucliError):
     """An input video, image or folder cannot be read."""
 
 
+class PassingError(InputError):
+    """An input could not be read this time, through no fault of its own."""
+
+
 class WeightsError(AucliError):
     """A weights file is missing, altered or does not fit its network."""
 

@@ -162,7 +162,8 @@ def test_what_does_not_fit(study, arguments, sentence):
 
 def test_tables_of_another_format_do_not_spoil_a_dataset(study):
     analyze("study/001.mp4", "-o", "dataset")
-    for words in ([], ["--resume"], ["--format", "csv"]):
+    file = ["-o", "dataset/all.parquet"]
+    for words in ([], ["--resume"], ["--format", "csv"], file):
         result = run("analyze", "study/b", "-o", "dataset", *words)
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (

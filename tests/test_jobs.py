@@ -18,11 +18,12 @@ from typer.testing import CliRunner, Result
 
 from aucli import analyzer
 from aucli.cli import app
-from aucli.errors import AucliError, OptionError
+from aucli.errors import AucliError, MemoryLackError, OptionError
 from aucli.pipeline import cores, lanes, workers
 from aucli.pipeline.batch import InProcess
 from aucli.pipeline.journal import JOURNAL, Journal
 from aucli.pipeline.lanes import side_by_side
+from aucli.pipeline.workers import put_able_first
 from aucli.table.reading import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,9 +170,36 @@ def test_a_worker_that_is_killed_costs_its_file_alone(study):
     assert "8 of 9 inputs done." in stderr.decode()
     assert not list(Path("out").glob(".*"))
     assert len(list(Path("out").glob("*.parquet"))) == 8
-    assert analyze(study, "-o", "out", "--resume", "--retry-failed", "--jobs", 2).exit_code == 0
+    states = [entry.state for entry in Journal(Path("out")).entries()]
+    assert sorted(states) == ["done"] * 8 + ["stopped"]  # the file is not at fault
+    assert analyze(study, "-o", "out", "--resume", "--jobs", 2).exit_code == 0
     assert analyze(study, "-o", "whole").exit_code == 0
     assert bytes_of(Path("out")) == bytes_of(Path("whole"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_killed_before_its_first_file(study, tmp_path, monkeypatch, jobs):
+    """The others do its jobs; where there is none, a sentence says so."""
+    (tmp_path / "dying_worker.py").write_text(
+        "import os\n"
+        "import bright_worker\n"
+        "try:\n"
+        "    os.mkdir('killed')\n"
+        "    main = lambda: os.kill(os.getpid(), 9)\n"
+        "except FileExistsError:\n"
+        "    main = bright_worker.main\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(workers, "MODULE", "dying_worker")
+    result = analyze(study, "-o", "out", "--jobs", jobs)
+    if jobs == 1:
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "aucli: The worker process was killed, perhaps for lack of memory, before its first "
+            "file; give the command again, with fewer jobs.\n",
+        )
+    else:
+        assert result.exit_code == 0 and "5 of 5 inputs done." in result.stderr
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -211,6 +239,8 @@ def test_a_reader_that_leaves_ends_the_workers(study):
 class Engine(InProcess):
     """Does nothing; may refuse to start."""
 
+    error: Exception = AucliError("no room")
+
     def __init__(self, able: bool = True) -> None:
         super().__init__(lambda job, on_frames=None: iter(()))  # pyright: ignore
         self.able = able
@@ -219,7 +249,7 @@ class Engine(InProcess):
 
     def ready(self) -> None:
         if not self.able:
-            raise AucliError("no room")
+            raise self.error
 
     def close(self) -> None:
         self.closed.set()
@@ -241,6 +271,18 @@ def test_the_jobs_of_an_engine_that_does_not_start_are_done_by_the_others():
     # Where none starts, the last one is asked for every job, and tells what is wrong.
     found = side_by_side([Engine(False), Engine(False)], range(3), lambda e, job, call: job)
     assert sorted(found) == [0, 1, 2]
+
+
+def test_those_that_can_start_come_first():
+    unable, able, other = engines = [Engine(False), Engine(), Engine(False)]
+    found: Any = [*engines]
+    unable.error = other.error = MemoryLackError("no memory")
+    put_able_first(found)
+    assert found == [able, other, unable]
+    for error, many in ((MemoryLackError("no memory"), 2), (OptionError("wrong"), 3)):
+        unable.error, found = error, [unable, other, able][:many]
+        with pytest.raises(type(error)):  # nobody can, or nobody ever could
+            put_able_first(found)
 
 
 def test_what_is_ahead_of_its_turn_is_bounded(monkeypatch):

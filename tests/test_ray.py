@@ -14,9 +14,9 @@ import pytest
 from bright_faces import NONE, ONE, TWO, hear_signals, tiny_networks, write_clip
 from test_jobs import ENVIRONMENT, analyze, bytes_of, wait_for
 
-from aucli import analyzer
-from aucli.cluster import RayWorkers, _shares
-from aucli.errors import OptionError
+from aucli import analyzer, cluster
+from aucli.cluster import Head, RayWorkers, _shares
+from aucli.errors import AucliError, OptionError
 from aucli.pipeline import cores, workers
 from aucli.pipeline.journal import Journal
 
@@ -170,6 +170,54 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(study):
         f"aucli: Ray does not answer at {address} (Connection refused); check its address and "
         "version.\n",
     )
+
+
+def test_a_head_that_is_gone_stays_gone():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        head = Head(f"127.0.0.1:{address[1]}")
+        head.check()
+    head.check(now=False)  # it was there just now
+    sentence = r"has ended; once it runs again, give the same command again"
+    with pytest.raises(AucliError, match=sentence):
+        head.check()
+    # Another one in its place knows nothing of our actors.
+    with socket.create_server(address), pytest.raises(AucliError, match=sentence):
+        head.check()
+
+
+def test_a_head_that_is_busy_is_not_gone(monkeypatch):
+    answers = iter([TimeoutError(), TimeoutError(), None, *[TimeoutError()] * 3])
+
+    def knock(address: str) -> None:
+        if error := next(answers):
+            raise error
+
+    monkeypatch.setattr(cluster, "_knock", knock)
+    head = Head("10.0.0.1:6379")
+    head.check()
+    with pytest.raises(AucliError, match=r"The Ray at 10\.0\.0\.1:6379 has ended"):
+        head.check()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists processes by /proc")
+def test_a_head_that_is_killed_ends_the_batch(study):
+    """Each file is told, and --resume does them."""
+    pytest.importorskip("ray")
+    write_clip(study / "slow3.mp4", [ONE] * 20)
+    before = left_over()
+    with start(study, "-o", "out") as process:
+        wait_for(lambda: list(Path("out").glob(".slow*.part")) and at_work(process), process)
+        for pid in below(process.pid):
+            if b"gcs_server" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
+                os.kill(pid, signal.SIGKILL)
+        _, stderr = process.communicate(timeout=50)  # Ray itself ends us after a minute
+    assert process.returncode == 1
+    assert b"has ended; once it runs again" in stderr and b"of 5 inputs done." in stderr
+    assert not list(Path("out").glob(".*")) and left_over() <= before
+    assert analyze(study, "-o", "out", "--resume").exit_code == 0
+    assert {entry.state for entry in Journal(Path("out")).entries()} == {"done"}
 
 
 class Cluster:

@@ -321,6 +321,9 @@ def test_words_for_the_length(film):
     result = analyze(film, "-o", "c.csv", "--segments", "5")
     assert result.exit_code == 2
     assert "segments: 5.0 is not a number of 60 or more." in result.stderr
+    result = analyze(film, "-o", "c.csv", "--segments", "long")
+    assert result.exit_code == 2
+    assert "'long' is no length; write auto, off, 300 or 5:00." in result.stderr
     result = analyze(film, "-o", "c.csv", "--segments", "60", "--heatmaps", "maps")
     assert result.exit_code == 2 and "it does not go with --segments." in result.stderr
 

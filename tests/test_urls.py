@@ -1,5 +1,6 @@
 """Inputs and outputs by URL: in memory, and on a server that speaks S3, on this computer."""
 
+import errno
 import gc
 import json
 import os
@@ -21,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from aucli import analyzer
 from aucli.cli import app
-from aucli.errors import InputError, LibraryError, OptionError
+from aucli.errors import InputError, LibraryError, OptionError, PassingError
 from aucli.pipeline import urls, workers
 from aucli.pipeline.inputs import find_inputs
 from aucli.pipeline.journal import JOURNAL, Journal
@@ -30,6 +31,7 @@ from aucli.pipeline.urls import Url, absolute, place, refuse_urls
 from aucli.table.dataset import PART
 from aucli.table.reading import read_table
 from aucli.table.writer import read_provenance
+from aucli.worker import portable
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -417,6 +419,32 @@ def test_a_server_that_refuses_or_is_not_there(bucket, here, monkeypatch):
         "s3://bucket/a.mp4: access is refused (Unable to locate credentials); check the "
         "credentials for s3://.",
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError("token has expired"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ConnectionError("reset"),
+    ],
+)
+def test_a_server_that_stops_in_the_middle_costs_no_retry(memory, here, monkeypatch, error):
+    """It is no fault of the file, so --resume tries it again, also where a worker says so."""
+
+    def fail(self, *words, **more):
+        raise error
+
+    kind = type(fsspec.filesystem("memory"))
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "get_file", fail)
+        assert analyze("memory://study/a.mp4", "-o", "out/").exit_code == 1
+        with pytest.raises(InputError) as raised:
+            Url("memory://study/a.mp4").fetch(here / "copy")
+    assert [entry.state for entry in Journal(Path("out")).entries()] == ["stopped"]
+    assert type(portable(raised.value)) is PassingError
+    result = analyze("memory://study/a.mp4", "-o", "out/", "--resume")
+    assert result.exit_code == 0 and Path("out/a.parquet").exists()
 
 
 # Outputs.

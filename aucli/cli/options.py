@@ -62,7 +62,12 @@ def segment_length(text: str) -> float | None:
     """``auto``, ``off`` or a time -> seconds of a part of a video. Raises BadParameter."""
     if text in SEGMENTS:
         return SEGMENTS[text]
-    return seconds(text)
+    try:
+        return seconds(text)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            f"{text!r} is no length; write {', '.join(SEGMENTS)}, 300 or 5:00."
+        ) from None
 
 
 def option_words(given: Mapping[str, Any]) -> "OptionWords":

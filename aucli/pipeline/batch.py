@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from aucli.errors import AucliError, InputError, as_memory_lack
+from aucli.errors import AucliError, InputError, PassingError, as_memory_lack
 from aucli.files import refuse_existing, sweep_part
 from aucli.pipeline.film import Film, drain
 from aucli.pipeline.held import Held
@@ -40,6 +40,10 @@ class Bug(Exception):
 
 class WorkerLost(InputError):
     """A worker was lost while it did a job, perhaps through no fault of the input."""
+
+
+class WorkerKilled(WorkerLost, PassingError):
+    """Somebody, or the system for lack of memory, has ended the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,10 @@ class Outcome:
     @property
     def state(self) -> State:
         """'done', 'damaged' (the table has the rows that could be decoded), 'failed' (the input
-        cannot be read) or 'stopped' (something else stood in the way)."""
+        cannot be read) or 'stopped' (something else stood in the way, which may be gone)."""
         if self.error is not None:
-            return "failed" if isinstance(self.error, InputError) else "stopped"
+            passing = isinstance(self.error, PassingError)
+            return "failed" if isinstance(self.error, InputError) and not passing else "stopped"
         if self.earlier is not None:
             return self.earlier.state
         return "damaged" if self.summary is not None and self.summary.damage else "done"

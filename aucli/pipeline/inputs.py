@@ -361,6 +361,7 @@ def plan_targets(
     if out == "-":
         return [None] * len(inputs)
     if out and file:
+        check_folder(Path(out).parent, None)
         targets = [Path(out)] * len(inputs)
     else:
         folder = Path(out or ".")

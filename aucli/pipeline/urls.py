@@ -21,7 +21,15 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from aucli.errors import AucliError, InputError, LibraryError, OptionError, OutputError, first_line
+from aucli.errors import (
+    AucliError,
+    InputError,
+    LibraryError,
+    OptionError,
+    OutputError,
+    PassingError,
+    first_line,
+)
 from aucli.files import PART, hold_folder, shown
 
 LIBRARIES = {"s3": ("fsspec", "s3fs"), "gs": ("fsspec", "gcsfs"), "memory": ("fsspec",)}
@@ -41,8 +49,8 @@ _lock = threading.Lock()
 _file_systems: dict[str, Any] = {}
 
 
-class NoAnswer(InputError):
-    """A server that does not answer: not the fault of one input."""
+class NoAnswer(PassingError):
+    """A server that does not answer."""
 
 
 class Look(NamedTuple):
@@ -350,12 +358,13 @@ def sentences(url: Url, kind: type[AucliError] = InputError) -> Iterator[None]:
         raise Missing(f"{name} does not exist; check the name.") from error
     except Exception as error:  # each library has its own
         why = first_line(error) if str(error) else type(error).__name__
+        passing = PassingError if kind is InputError else kind
         if isinstance(error, PermissionError) or CREDENTIALS.search(type(error).__name__):
-            raise kind(
+            raise passing(
                 f"{name}: access is refused ({why}); check the credentials for {url.scheme}://."
             ) from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise kind(
+            raise passing(
                 f"{name} has no room in {tempfile.gettempdir()}; free some space, or set TMPDIR to "
                 "another folder."
             ) from error

@@ -21,10 +21,10 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from aucli.errors import AucliError, InputError
-from aucli.pipeline.batch import Job, RowStream, WorkerLost
+from aucli.errors import AucliError, InputError, MemoryLackError
+from aucli.pipeline.batch import Job, RowStream, WorkerKilled, WorkerLost
 from aucli.pipeline.cores import usable_cores
 from aucli.pipeline.film import PartEnd, drain
 from aucli.pipeline.segments import Cut
@@ -41,6 +41,10 @@ CORES_PER_JOB = 2  # finding faces and reading AUs run at the same time
 MOST_WORKERS = 1024  # that are looked for work for, where inputs are cut
 KILLED = "was killed, perhaps for lack of memory"
 _GONE = ("gone",)
+
+
+class NotStarted(AucliError):
+    """A worker cannot start, which another one may."""
 
 
 class RemoteWorker(ABC):
@@ -122,6 +126,9 @@ class RemoteWorker(ABC):
         raise AssertionError("a job ends with a message")
 
 
+W = TypeVar("W", bound=RemoteWorker)
+
+
 class Worker(RemoteWorker):
     """An Analyzer in another process of this computer, which is started at once.
 
@@ -158,7 +165,10 @@ class Worker(RemoteWorker):
             if message[0] == "error":
                 raise message[1]
             if message == _GONE:
-                raise AucliError(f"The worker process {self._end()} before its first file.")
+                raise NotStarted(
+                    f"The worker process {self._end()}, before its first file; give the command "
+                    "again, with fewer jobs."
+                )
         except BaseException:
             self._drop()
             raise
@@ -215,9 +225,12 @@ class Worker(RemoteWorker):
                     "up; convert it again."
                 ) from None
             if message == _GONE:
-                end = self._end()  # a kill is no fault of the file
-                cure = "try it again, with fewer jobs" if end == KILLED else "convert it again"
-                raise WorkerLost(f"{name}: the process that read it {end}; {cure}.")
+                end = self._end()
+                if end == KILLED:
+                    raise WorkerKilled(
+                        f"{name}: the process that read it {end}; try it again, with fewer jobs."
+                    )
+                raise WorkerLost(f"{name}: the process that read it {end}; convert it again.")
             yield message
 
     def _end(self) -> str:
@@ -247,7 +260,7 @@ class Workers(list[Worker]):
         try:
             for _ in range(jobs):
                 self.append(Worker(options, stall_seconds, cores))
-            self[0].ready()
+            put_able_first(self)
         except BaseException:
             self.__exit__()
             raise
@@ -258,6 +271,20 @@ class Workers(list[Worker]):
     def __exit__(self, *_: object) -> None:
         for worker in self:
             worker.close()
+
+
+def put_able_first(workers: list[W]) -> None:
+    """Wait for the first worker that can do a job, and put those that cannot behind it; these are
+    started again when their turn comes. Raises as :meth:`RemoteWorker.ready`, where none can."""
+    for left in reversed(range(len(workers))):
+        try:
+            workers[0].ready()
+        except (NotStarted, MemoryLackError):
+            if not left:
+                raise
+            workers.append(workers.pop(0))
+        else:
+            return
 
 
 def count_jobs(asked: int, inputs: int) -> int:
