@@ -165,10 +165,13 @@ class Worker(RemoteWorker):
             if message[0] == "error":
                 raise message[1]
             if message == _GONE:
-                raise NotStarted(
-                    f"The worker process {self._end()}, before its first file; give the command "
-                    "again, with fewer jobs."
-                )
+                end = self._end()
+                if end == KILLED:
+                    raise NotStarted(
+                        f"The worker process {end}, before its first file; give the command again, "
+                        "with fewer jobs."
+                    )
+                raise NotStarted(f"The worker process {end} before its first file.")
         except BaseException:
             self._drop()
             raise
