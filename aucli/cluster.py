@@ -71,7 +71,7 @@ class Head:
         if self.is_gone:
             raise AucliError(
                 f"The Ray at {self._address} has ended; once it runs again, give the same command "
-                "again (aucli analyze: with --resume)."
+                "again; `aucli analyze --resume` keeps what is done."
             )
 
 

@@ -74,7 +74,7 @@ def test_every_run_is_told_as_json(clip: Path) -> None:
         stages = sum(stage["cpu_ms"] for stage in told["stages"].values())
         assert stages + told["library_cpu_ms"] == pytest.approx(told["cpu_ms"], rel=0.05)
         assert 0 < told["network_cpu_ms"] < told["cpu_ms"]
-        assert "plain" not in told
+        assert "plain" not in told and told["precision"] == "fp32"
         assert 20 < told["peak_mb"] < 100_000
     assert second["peak_mb"] >= first["peak_mb"]
 

@@ -431,6 +431,27 @@ def test_methods_say_what_the_table_says(tmp_path):
     run("methods", table, "--bibtex", out, code=1)
 
 
+def test_methods_say_the_precision(tmp_path):
+    told = TOLD | {"options": OPTIONS | {"precision": "int8"}}
+    table = write_table(tmp_path / "a.parquet", made_rows({"AU12": [1, 2]}), provenance=told)
+    sentence = "The AU network ran in numbers of 8 bits."
+    assert sentence in run("methods", table).stdout
+    told["options"]["precision"] = "fp32"
+    table = write_table(tmp_path / "b.parquet", made_rows({"AU12": [1, 2]}), provenance=told)
+    assert "bits" not in run("methods", table).stdout
+
+
+def test_videos_in_parts_are_one_paragraph(tmp_path):
+    """Where a video was cut is its own affair, not another way to analyse."""
+    for name, first in (("a", 301), ("b", 451)):
+        own = {"parts": [1, first], "joins": [0.0]}
+        rows = [(f"{name}.mp4", made_rows({"AU12": [1, 2]}))]
+        write_table(tmp_path / f"{name}.parquet", rows, provenance=TOLD | own)
+    told = run("methods", tmp_path).stdout
+    assert told.count("The intensities of 1 facial Action Units") == 1
+    assert "4 frames of 2 inputs" in told
+
+
 def test_methods_need_a_table_that_tells(smile):
     told = run("methods", smile, code=1).stderr
     assert told == (

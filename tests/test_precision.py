@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from synthetic_faces import write_shards
 from typer.testing import CliRunner
 
 import aucli
+from aucli.bench.speed import measure_speed
+from aucli.bench.tables import headline
 from aucli.cli import app
 from aucli.datasets.typical import typical_crops
 from aucli.errors import DataError, OptionError, WeightsError
@@ -280,6 +284,17 @@ def test_a_table_says_its_precision_and_is_not_resumed_with_another(tmp_path: Pa
     other = CliRunner().invoke(app, ["analyze", *short, "-o", folder, "--resume"])
     assert other.exit_code == 2
     assert re.search(r"made with other settings \(demo\.parquet: ", other.output)
+
+
+def test_bench_says_the_precision(tmp_path: Path) -> None:
+    picture = tmp_path / "dark.png"
+    Image.new("RGB", (64, 64)).save(picture)
+    analyzer = aucli.Analyzer(device="cpu", threads=1, precision="int8")
+    speed = measure_speed(picture, analyzer, runs=1)
+    assert speed.told()["precision"] == "int8"
+    first = "dark.png: 1 frames of 64x64, 0 faces"
+    assert headline(speed)[0] == f"{first}, int8"
+    assert headline(replace(speed, precision="fp32"))[0] == first
 
 
 def test_bench_times_fp32_beside_int8() -> None:

@@ -76,8 +76,9 @@ class Speed:
     other_cpu_ms: of faces and rows outside networks; library_cpu_ms: of threads that libraries
     start, for decoding or for networks. gflop_per_face: of all networks, None without a face.
     decode_fps, decode_cpu_ms: of decoding alone. peak_mb: highest memory of the process so far,
-    None where the system does not tell. damage: what is wrong with the file, of which only the
-    frames that can be decoded count; empty for a sound one.
+    None where the system does not tell. precision: of the AU network, as the option. damage: what
+    is wrong with the file, of which only the frames that can be decoded count; empty for a sound
+    one.
     """
 
     video: str
@@ -98,6 +99,7 @@ class Speed:
     decode_fps: float
     decode_cpu_ms: float
     peak_mb: float | None
+    precision: str = "fp32"
     damage: str = ""
 
     @property
@@ -175,6 +177,7 @@ def measure_speed(
         decode_fps=decode_fps,
         decode_cpu_ms=decode_cpu_ms,
         peak_mb=peak_mb,
+        precision=analyzer.options.precision,
         damage=first.damage,
     )
 

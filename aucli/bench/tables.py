@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aucli.bench.speed import Speed
+from aucli.pipeline.options import AnalyzeOptions
 
 if TYPE_CHECKING:
     from aucli.bench.plain import FormSpeed
@@ -106,8 +107,10 @@ def headline(speed: Speed) -> list[str]:
     """What comes first, a line each."""
     spread = f"median of {len(speed.fps)}, {min(speed.fps):.1f}-{max(speed.fps):.1f}"
     size = f"{speed.frames} frames of {speed.width}x{speed.height}"
+    usual = AnalyzeOptions().precision
+    how = f", {speed.precision}" if speed.precision != usual else ""
     lines = [
-        f"{speed.video}: {size}, {speed.faces} {'face' if speed.faces == 1 else 'faces'}",
+        f"{speed.video}: {size}, {speed.faces} {'face' if speed.faces == 1 else 'faces'}{how}",
         f"  first run      {speed.first_fps:.1f} fps",
         f"  warm           {speed.median_fps:.1f} fps ({spread})",
         f"  faces          {speed.faces_per_second:.1f} per second",

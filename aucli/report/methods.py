@@ -15,6 +15,7 @@ from aucli.weights.manifest import read_manifest
 _KINDS = (("detector", "faces were found with"), ("landmarks", "landmarks with"),
           ("model", "intensities with"))  # fmt: skip
 _SHORT = 12  # digits of a checksum, which tell networks apart
+_BITS = {"int8": 8, "bf16": 16}  # of other precisions than the usual one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def describe(faces: Sequence[FaceSeries]) -> Methods:
 
 def _way(face: FaceSeries) -> str:
     """What a table shares with the others that were made in the same way."""
-    own = {"video", "input", "frames", "face_frames", "calibration"}
+    own = {"video", "input", "frames", "face_frames", "calibration", "parts", "joins"}
     return json.dumps(
         [{k: v for k, v in face.provenance.items() if k not in own}, face.aus], sort_keys=True
     )
@@ -82,6 +83,8 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
         f"In each frame, {names[0]}, {names[1]}, and {names[2]}.",
         _frames_taken(options) + " " + _faces_kept(options),
     ]
+    if bits := _BITS.get(options.get("precision", "")):
+        sentences.insert(2, f"The AU network ran in numbers of {bits} bits.")
     if baseline := _baseline(options):
         sentences.append(baseline)
     share = f"{100 * with_face / frames:.1f} %" if frames else "none"

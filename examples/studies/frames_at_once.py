@@ -5,17 +5,23 @@
 Four are read at once otherwise: crops of all four are cut by the landmarks of the frame before.
 """
 
+import argparse
 import sys
 
 from aucli.faces import follow
 
 
 def main() -> None:
-    if len(sys.argv) < 3 or not sys.argv[1].isdigit() or int(sys.argv[1]) < 1:
-        sys.exit("usage: frames_at_once.py NUMBER COMMAND...; NUMBER of frames, 1 or more")
-    follow.GROUP_FRAMES = int(sys.argv.pop(1))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("number", type=int, help="frames in which a face is read at once")
+    parser.add_argument("words", nargs=argparse.REMAINDER, help="as those of aucli")
+    asked = parser.parse_args()
+    if asked.number < 1:
+        parser.error("NUMBER is 1 or more")
+    follow.GROUP_FRAMES = asked.number
     from aucli.__main__ import main as aucli  # what it imports takes the number from `follow`
 
+    sys.argv[1:] = asked.words
     aucli()
 
 
