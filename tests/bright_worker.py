@@ -16,7 +16,7 @@ original = analyzer.Analyzer.rows
 
 
 def rows(self, job, on_frames=None, on_batch=lambda: None):
-    name = job.input.path.name
+    name, stalled = job.input.path.name, job.input.path.with_name("stalled")
     if name.startswith("bug"):
         raise ZeroDivisionError("bug")
     found = original(self, job, on_frames, on_batch)
@@ -24,6 +24,9 @@ def rows(self, job, on_frames=None, on_batch=lambda: None):
     if name.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith("stall"):
+        time.sleep(1000)
+    if name.startswith("once") and not stalled.exists():  # it stalls the first time
+        stalled.touch()
         time.sleep(1000)
     if name.startswith("slow"):
         time.sleep(1)

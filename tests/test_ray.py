@@ -205,10 +205,10 @@ def test_a_head_that_is_busy_is_not_gone(monkeypatch):
 def test_a_head_that_is_killed_ends_the_batch(study):
     """Each file is told, and --resume does them."""
     pytest.importorskip("ray")
-    write_clip(study / "slow3.mp4", [ONE] * 20)
+    write_clip(study / "once.mp4", [ONE] * 20)
     before = left_over()
     with start(study, "-o", "out") as process:
-        wait_for(lambda: list(Path("out").glob(".slow*.part")) and at_work(process), process)
+        wait_for(lambda: (study / "stalled").exists() and at_work(process), process)
         for pid in below(process.pid):
             if b"gcs_server" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
                 os.kill(pid, signal.SIGKILL)

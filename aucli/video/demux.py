@@ -33,10 +33,10 @@ MAX_DEMUX_ERRORS = 100
 # A decoder that fails this often in a row, without a frame between, has given all that it has.
 MAX_FLUSH_ERRORS = 100
 
-# Decoders that say where a picture is damaged. Of others, HEVC's and VP8's among them, a picture
-# may end early without a word and keep in its rest what was in memory: with several threads,
-# something else each time.
-TELLING_CODECS = frozenset({"av1", "ffv1", "h264", "mjpeg", "mpeg2video", "mpeg4", "prores", "vp9"})
+# Decoders that say where a picture is damaged. Of others, HEVC's, VP8's and MPEG-4's among them, a
+# picture may end early without a word and keep in its rest what was in memory: with several
+# threads, something else each time.
+TELLING_CODECS = frozenset({"av1", "ffv1", "h264", "mjpeg", "prores", "vp9"})
 # Pictures of up to so many pixels one thread decodes as fast as their faces are read.
 FULL_HD_PIXELS = 1920 * 1088
 # Of the decoder; 0: one for each core.

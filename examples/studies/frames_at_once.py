@@ -1,6 +1,6 @@
 """`aucli`, with another number of frames in which a followed face is read at once.
 
-    python examples/studies/frames_at_once.py 1 analyze clip.mp4 -o one.csv
+    python examples/studies/frames_at_once.py 1 analyze clip.mp4
 
 Four are read at once otherwise: crops of all four are cut by the landmarks of the frame before.
 """
