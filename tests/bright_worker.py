@@ -1,7 +1,8 @@
 """The worker process of a batch, with the tiny networks of ``bright_faces``.
 
-The name of an input chooses a fault: ``bug``, ``crash``, ``stall`` or ``slow``. Of a video in parts
-``kill`` kills the process that reads the second part, once, and leaves a file ``killed`` beside it.
+The name of an input chooses a fault: ``bug``, ``crash``, ``stall``, ``slow`` or ``once``, which
+stalls the first time. Of a video in parts ``kill`` kills the process that reads the second part,
+once. What happens once leaves a file beside the input.
 """
 
 import os
@@ -15,8 +16,17 @@ from aucli import analyzer, worker
 original = analyzer.Analyzer.rows
 
 
+def first(job, mark):
+    """Whether this is the first time, which leaves a file ``mark`` beside the input."""
+    beside = job.input.path.with_name(mark)
+    if beside.exists():
+        return False
+    beside.touch()
+    return True
+
+
 def rows(self, job, on_frames=None, on_batch=lambda: None):
-    name, stalled = job.input.path.name, job.input.path.with_name("stalled")
+    name = job.input.path.name
     if name.startswith("bug"):
         raise ZeroDivisionError("bug")
     found = original(self, job, on_frames, on_batch)
@@ -25,8 +35,7 @@ def rows(self, job, on_frames=None, on_batch=lambda: None):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith("stall"):
         time.sleep(1000)
-    if name.startswith("once") and not stalled.exists():  # it stalls the first time
-        stalled.touch()
+    if name.startswith("once") and first(job, "stalled"):
         time.sleep(1000)
     if name.startswith("slow"):
         time.sleep(1)
@@ -37,11 +46,10 @@ original_part = analyzer.Analyzer.part
 
 
 def part(self, job, on_frames=None, on_batch=lambda: None):
-    name, killed = job.input.path.name, job.input.path.with_name("killed")
+    name = job.input.path.name
     found = original_part(self, job, on_frames, on_batch)
     yield next(found)
-    if name.startswith("kill") and job.part.number == 1 and not killed.exists():
-        killed.touch()
+    if name.startswith("kill") and job.part.number == 1 and first(job, "killed"):
         os.kill(os.getpid(), signal.SIGKILL)
     if name.startswith("slow"):
         time.sleep(1)
