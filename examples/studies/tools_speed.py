@@ -31,11 +31,10 @@ import numpy as np
 
 PACKAGES = ("mediapipe==0.10.21", "dlib-bin", "face_recognition_models==0.3.0", "setuptools<81")
 FOREIGN = ("MediaPipe face mesh, 478 points", "dlib HOG and 68 points")
-OWN = ("aucli", "aucli, frame by frame", "hourglass, frame by frame", "aucli --profile accurate")
-TELLS = dict(
-    zip(FOREIGN + OWN, ("points", "points", "points, AUs", "points, AUs", "AUs", "points, AUs"),
-        strict=True)
-)  # fmt: skip
+OWN = ("aucli", "aucli --precision int8", "aucli, frame by frame", "hourglass, frame by frame",
+       "aucli --profile accurate")  # fmt: skip
+TELLS = dict.fromkeys(FOREIGN, "points") | dict.fromkeys(OWN, "points, AUs")
+TELLS["hourglass, frame by frame"] = "AUs"
 FPS = 25.0
 
 
@@ -75,7 +74,8 @@ def own_way(name: str) -> Callable[[np.ndarray], int]:
     if name == "hourglass, frame by frame":
         return _hourglass()
     profile = "accurate" if "accurate" in name else "builtin"
-    analyzer = Analyzer(profile=profile)
+    precision = "int8" if "int8" in name else "fp32"
+    analyzer = Analyzer(profile=profile, precision=precision)
 
     def whole(frames: np.ndarray) -> int:
         times = np.arange(len(frames)) / FPS
