@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from aucli.errors import AucliError, InputError, LibraryError, OptionError, first_line
 from aucli.pipeline import workers
-from aucli.pipeline.batch import Job, WorkerLost
+from aucli.pipeline.batch import Job, WorkerKilled
 from aucli.pipeline.cores import usable_cores
 from aucli.pipeline.workers import (
     CORES_PER_JOB,
@@ -164,7 +164,8 @@ class RayWorker(RemoteWorker):
             raise  # a bug
         except RayError as error:
             self._head.check()
-            raise WorkerLost(
+            # Or it has crashed: Ray does not tell.
+            raise WorkerKilled(
                 f"{name}: the worker that read it was lost {self.tries} times; give the workers "
                 "more memory, or leave it out."
             ) from error

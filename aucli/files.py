@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import glob
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -138,7 +139,16 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 def sweep_part(path: Path) -> None:
     """Remove what a killed run left of ``path``; nothing where another run is writing it."""
-    part = _part(path)
+    _sweep(_part(path))
+
+
+def sweep_parts(folder: Path, start: str = "") -> None:
+    """The same of every file in the folder whose name begins so."""
+    for part in folder.glob(f".{glob.escape(start)}*{PART}"):
+        _sweep(part)
+
+
+def _sweep(part: Path) -> None:
     if fcntl is None or not part.exists():
         return
     with contextlib.suppress(OSError), part.open("rb") as stream:

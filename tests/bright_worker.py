@@ -1,8 +1,8 @@
 """The worker process of a batch, with the tiny networks of ``bright_faces``.
 
-The name of an input chooses a fault: ``bug``, ``crash``, ``stall``, ``slow`` or ``once``, which
-stalls the first time. Of a video in parts ``kill`` kills the process that reads the second part,
-once. What happens once leaves a file beside the input.
+The name of an input chooses a fault: ``bug``, ``crash``, ``stall``, ``slow``, ``film``, whose
+overlay is never done, or ``once``, which stalls the first time. Of a video in parts ``kill`` kills
+the process that reads the second part, once. What happens once leaves a file beside the input.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 from bright_faces import tiny_networks
 
 from aucli import analyzer, worker
+from aucli.files import write_whole
 
 original = analyzer.Analyzer.rows
 
@@ -56,6 +57,17 @@ def part(self, job, on_frames=None, on_batch=lambda: None):
     return (yield from found)
 
 
+original_draw = worker.draw
+
+
+def draw(job, *on):
+    if job.input.path.name.startswith("film"):
+        with write_whole(job.overlay.with_name(f"{job.overlay.name}.overlay.mp4")):
+            time.sleep(1000)
+    return original_draw(job, *on)
+
+
+worker.draw = draw
 analyzer.Analyzer.rows = rows
 analyzer.Analyzer.part = part
 analyzer.load_networks = lambda options: tiny_networks()

@@ -130,6 +130,23 @@ def test_failed_and_damaged_inputs_are_tried_again_where_asked(study):
     assert analyze(study / "face.mp4", "-o", "-", "--resume").exit_code == 2
 
 
+def test_an_input_that_the_system_refuses_is_tried_again(study, monkeypatch):
+    def refuse(path: object, *rest: object, real: Callable = os.open, **more: object) -> int:
+        if Path(str(path)).name == "face.mp4":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        result = analyze(study / "face.mp4", "-o", "out/")
+    assert (result.exit_code, result.stderr) == (
+        1, f"aucli: {study}/face.mp4 cannot be read (Permission denied); check the file.\n"
+    )  # fmt: skip
+    assert [entry["state"] for entry in entries(Path("out"))] == ["stopped"]
+    assert analyze(study / "face.mp4", "-o", "out/", "--resume").exit_code == 0
+    assert [entry["state"] for entry in entries(Path("out"))] == ["stopped", "done"]
+
+
 def test_options_of_later_versions_are_at_their_default_in_earlier_tables():
     told = {"model": {"sha256": "a"}, "options": {"every": 2, "faces": "1"}}
     now = {**told, "options": {**asdict(AnalyzeOptions(every=2)), "faces": "1"}}

@@ -172,6 +172,39 @@ def test_tables_of_another_format_do_not_spoil_a_dataset(study):
         )
 
 
+@pytest.mark.parametrize("out", ["more/", "more/x.csv", "input=001.mp4/x.parquet", "input=b/"])
+def test_nor_do_tables_deep_in_it(study, out):
+    analyze("study/001.mp4", "-o", "dataset")
+    result = run("analyze", "study/b/001.mp4", "-o", f"dataset/{out}")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "Error: Invalid value: out: dataset is a dataset; say --format dataset "
+        "(format='dataset'), or name another folder."
+    )
+    assert files() == [JOURNAL, PARTS[0]]
+
+
+def test_a_dataset_in_a_dataset_is_refused(study):
+    analyze("study/001.mp4", "-o", "dataset")
+    result = analyze("study/b", "-o", "dataset/more")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "Error: Invalid value: out: dataset/more lies in dataset, which is a dataset; name another "
+        "folder."
+    )
+    assert files() == [JOURNAL, PARTS[0]]
+
+
+@pytest.mark.parametrize("option", ["--log", "--heatmaps"])
+def test_logs_and_pictures_do_not_go_into_a_dataset(study, option):
+    analyze("study/001.mp4", "-o", "dataset")
+    result = run("analyze", "study/b/001.mp4", "-o", "tables/", option, "dataset/x")
+    assert result.exit_code == 2 and result.stderr.endswith(
+        "would be read as a part of dataset, which is a dataset; name another place.\n"
+    )
+    assert files() == [JOURNAL, PARTS[0]]
+
+
 def test_a_dry_run_names_the_parts(study):
     result = analyze("study/b", "-o", "dataset", "--dry-run")
     assert result.stdout == f"001.mp4 -> dataset/input=001.mp4/{PART}: 2 frames\n"
@@ -264,6 +297,47 @@ def test_our_commands_read_a_dataset_as_a_folder_of_tables(dataset):
     assert read_table("all.csv")["video"].unique().tolist() == ["p1/rest.mp4", "p2.mp4"]
     result = run("compare", f"one={dataset}", "two=all.csv")
     assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("to", ["", "more/", "input=p2.mp4/"])
+@pytest.mark.parametrize(
+    ("command", "option", "name"),
+    [
+        ("convert", "-o", "x.parquet"), ("convert", "-o", "x.csv"), ("convert", "-o", "x.xlsx"),
+        ("convert --format csv", "-o", ""),
+        ("summarize", "-o", "x.parquet"), ("summarize", "-o", "x.csv"),
+        ("summarize", "--co-occurrence", "x.csv"),
+        ("events", "-o", "x.csv"), ("events", "-o", "x.eaf"),
+        ("events --format bids", "-o", "x_events.tsv"),
+        ("plot", "-o", "x.png"), ("report", "-o", "x.html"), ("methods", "--bibtex", "x.bib"),
+        ("compare a=table.csv", "-o", "x.csv"), ("compare a=table.csv", "--report", "x.html"),
+        ("eval --predictions table.csv --labels", "--json", "x.json"),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_written_into_a_dataset(dataset, command, option, name, to):
+    rows = made_rows({"AU12": [0.0] * 5 + [3.0] * 10})
+    write_table(Path("table.csv"), [("v.mp4", rows)])
+    before = files()
+    target = f"dataset/{to}{name}"
+    result = run(*command.split(), "table.csv", option, target)
+    assert result.exit_code == 2, result.stderr
+    file = target if name else f"{target}table.csv"
+    assert result.stderr.splitlines()[-1].endswith(
+        f"{file} would be read as a part of dataset, which is a dataset; name another place."
+    )
+    assert files() == before
+
+
+def test_what_programs_pass_over_may_lie_in_a_dataset(dataset, monkeypatch):
+    for name in ("_summary.csv", ".summary.csv", "_notes/summary.parquet"):
+        assert run("summarize", dataset, "-o", dataset / name).exit_code == 0
+    assert len(pyarrow.dataset.dataset("dataset", partitioning="hive").to_table()) == 80
+    monkeypatch.chdir(dataset)
+    result = run("summarize", ".", "-o", "-")
+    assert result.exit_code == 0 and "p2.mp4" in result.stdout
+    result = run("plot", part_file(Path(), "p2.mp4"))
+    assert result.exit_code == 2
+    assert "p2.png would be read as a part of ., which is a dataset" in result.stderr
 
 
 def test_convert_and_plot_name_their_files_after_the_input(dataset):

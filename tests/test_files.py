@@ -8,7 +8,7 @@ import pytest
 
 from aucli import files
 from aucli.errors import OutputError
-from aucli.files import sweep_part, write_text, write_whole
+from aucli.files import sweep_part, sweep_parts, write_text, write_whole
 
 
 def test_what_a_killed_run_left_is_taken_over(tmp_path):
@@ -37,6 +37,14 @@ def test_leftovers_are_swept(tmp_path):
     sweep_part(tmp_path / "t.csv")
     assert not part.exists()
     sweep_part(tmp_path / "t.csv")
+    for name in (".t[1].png.part", ".t[1].mp4.part", ".t1.png.part", "t[1].part"):
+        (tmp_path / name).touch()
+    with write_whole(tmp_path / "t[1].gif"):
+        sweep_parts(tmp_path, "t[1]")
+        left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".t1.png.part", "t[1].part", ".t[1].gif.part"}  # the last is being written
+    sweep_parts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"t[1].part", "t[1].gif"}
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -222,6 +222,17 @@ def test_files_of_an_unsure_kind_without_pictures_are_passed_over(tmp_path):
     assert [item.label for item in named.inputs] == ["types.ts"]
 
 
+def test_a_file_of_an_unsure_kind_that_is_refused_is_an_input(tmp_path, monkeypatch):
+    write_clip(tmp_path / "camera.ts", [ONE] * 2)
+
+    def refuse(path: object, *rest: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("aucli.pipeline.original.os.open", refuse)
+    found = find_inputs([str(tmp_path)])
+    assert [item.label for item in found.inputs] == ["camera.ts"] and not found.passed_over
+
+
 @pytest.mark.parametrize("suffix", [".3g2", ".m2t", ".nut", ".mod", ".qt", ".m2v", ".h264", ".ogg"])
 def test_rarer_kinds_are_found_and_read(tmp_path, suffix):
     known = {".m2t": ".ts", ".mod": ".mpg", ".qt": ".mov", ".ogg": ".mkv"}
@@ -250,6 +261,8 @@ def test_a_folder_that_cannot_be_searched_is_told(tmp_path, monkeypatch):
     assert [item.label for item in found.inputs] == ["b/x.mp4"]
     sentence = f"{tmp_path / 'a'} cannot be searched (Permission denied); check its permissions."
     assert list(found.problems.values()) == [sentence]
+    found = find_inputs([str(tmp_path / "a")])
+    assert list(found.problems.values()) == [sentence]  # not that it is empty
 
 
 # Lists on stdin.

@@ -224,6 +224,17 @@ def test_a_stopped_batch_goes_on_to_the_same_tables(study, stop):
     assert bytes_of(Path("out")) == bytes_of(Path("whole"))
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_nothing_of_an_overlay(study, stop):
+    write_clip(study / "film.mp4", [ONE] * 3)
+    with start(study, "-o", "out", "--overlay") as process:
+        wait_for(lambda: list(Path("out").glob(".film.overlay.mp4.part")), process)
+        process.send_signal(stop)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr.decode()
+    assert not list(Path("out").glob(".*"))
+
+
 def test_a_reader_that_leaves_ends_the_workers(study):
     command = f"{sys.executable} {Path(__file__).with_name('bright_faces.py')} analyze"
     result = subprocess.run(

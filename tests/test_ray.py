@@ -140,6 +140,20 @@ def test_crashes_bugs_and_the_order_on_the_standard_output(study):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_a_file_whose_workers_were_lost_is_tried_again(study):
+    """Ray does not tell a kill, which is no fault of the file, from a crash."""
+    pytest.importorskip("ray")
+    write_clip(study / "crash.mp4", [ONE] * 2)
+    with start(study, "-o", "out") as process:
+        _, stderr = process.communicate(timeout=280)
+    assert process.returncode == 1, stderr.decode()
+    states = {entry.label: entry.state for entry in Journal(Path("out")).entries()}
+    assert states.pop("crash.mp4") == "stopped" and set(states.values()) == {"done"}
+    assert analyze(study / "crash.mp4", "-o", "out", "--resume").exit_code == 0  # in this process
+    assert Path("out/crash.parquet").exists()
+
+
 def test_without_ray_there_is_a_sentence(study, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = analyze(study, "-o", "out", "--engine", "ray")

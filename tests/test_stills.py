@@ -13,7 +13,7 @@ from video_clips import picture, read
 
 from aucli import analyzer
 from aucli.cli import app
-from aucli.errors import InputError, LibraryError
+from aucli.errors import InputError, LibraryError, PassingError
 from aucli.table.writer import read_provenance
 from aucli.video import stills
 from aucli.video.source import ImageSource, open_video
@@ -99,6 +99,29 @@ def test_a_damaged_first_picture_does_not_cost_the_folder(tmp_path):
     page(1).save(tmp_path / "2.png")
     found = read(tmp_path)
     assert (found.index.tolist(), found.report.corrupt_packets) == ([1], 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "kind"),
+    [(13, "Permission denied", PassingError), (22, "Invalid argument", InputError)],
+)
+def test_a_picture_that_the_system_refuses_is_not_at_fault(
+    tmp_path, monkeypatch, number, reason, kind
+):
+    (tmp_path / "1.png").write_text("no picture")
+    Image.new("RGB", (16, 16)).save(tmp_path / "2.png")
+
+    def refuse(file: Any, *rest: Any, real: Any = open) -> Any:
+        if str(file).endswith("2.png"):
+            raise OSError(number, reason)
+        return real(file, *rest)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(InputError) as raised:
+        open_video(tmp_path)
+    assert type(raised.value) is kind
+    told = f"{tmp_path}/2.png cannot be read (Permission denied); check the file."
+    assert (str(raised.value) == told) is (kind is PassingError)
 
 
 def test_large_pictures_behind_a_small_one_fill_no_memory(tmp_path, monkeypatch):

@@ -396,11 +396,10 @@ def start_rendering(folder: Path, out: Path) -> tuple[subprocess.Popen[str], lis
     command = [sys.executable, "-m", "aucli", *map(str, args)]
     process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
     give_up = time.monotonic() + 300
-    while not (children := members(process.pid, "spawn_main")):
+    while not list(out.glob(".shard-*.part")):  # until it renders
         assert process.poll() is None and time.monotonic() < give_up
         time.sleep(0.1)
-    time.sleep(3)  # until it renders, or nearly so
-    return process, children
+    return process, members(process.pid, "spawn_main")
 
 
 def members(session: int, of: str = "") -> list[int]:
@@ -412,15 +411,17 @@ def members(session: int, of: str = "") -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_does_not_wait_for_the_rendering(
-    maker: FaceMaker, toy_folder: Path, tmp_path: Path
+    maker: FaceMaker, toy_folder: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:
     process, _ = start_rendering(toy_folder, tmp_path / "faces")
-    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, stop)
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130, told
     assert "aucli: interrupted" in told and "Traceback" not in told
     assert members(process.pid) == []
+    assert [path.name for path in (tmp_path / "faces").iterdir()] == ["manifest.json"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -433,3 +434,4 @@ def test_a_rendering_process_that_is_killed(
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1, told
     assert "a process that renders was stopped" in told and "Traceback" not in told
+    assert [path.name for path in (tmp_path / "faces").iterdir()] == ["manifest.json"]

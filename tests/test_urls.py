@@ -586,6 +586,41 @@ def test_a_dataset_goes_to_a_url_and_is_resumed_there(memory, here):
         engine.tables("b.mp4", "memory://out/set")
 
 
+@pytest.mark.parametrize("out", ["x.parquet", "x.csv", "more/", "more/x.csv", "input=a.mp4/"])
+def test_a_table_in_a_dataset_at_a_url_is_refused(memory, here, out):
+    engine = tiny_analyzer()
+    engine.tables(f"{memory}/a.mp4", "memory://out/set", format="dataset")
+    system = fsspec.filesystem("memory")
+    before = system.find("/out")
+    with pytest.raises(OptionError) as caught:
+        engine.tables(f"{memory}/deep/a.mp4", f"memory://out/set/{out}")
+    assert str(caught.value) == (
+        "out: memory://out/set is a dataset; say --format dataset (format='dataset'), or name "
+        "another folder."
+    )
+    with pytest.raises(OptionError) as caught:
+        engine.tables(f"{memory}/deep/a.mp4", "memory://out/set/more", format="dataset")
+    assert str(caught.value) == (
+        "out: memory://out/set/more lies in memory://out/set, which is a dataset; name another "
+        "folder."
+    )
+    assert system.find("/out") == before
+    assert engine.tables(f"{memory}/a.mp4", "memory://out/other.csv")[0].ok
+    assert sorted(system.find("/out")) == sorted([*before, "/out/other.csv", "/out/other.csv.json"])
+
+
+def test_a_bucket_that_may_not_be_listed_takes_a_table(memory, here, monkeypatch):
+    real = Url.below
+
+    def below(self: Url, first: str = "") -> dict:
+        if first:
+            raise PassingError("access is refused")
+        return real(self)
+
+    monkeypatch.setattr(Url, "below", below)
+    assert tiny_analyzer().tables(f"{memory}/a.mp4", "memory://out/x.csv")[0].ok
+
+
 def test_a_dataset_in_a_bucket(bucket, here):
     write_clip(here / "a b%c.mp4", [ONE] * 4)
     bucket.put("study/x y/a b%c.mp4", here / "a b%c.mp4")
@@ -596,6 +631,11 @@ def test_a_dataset_in_a_bucket(bucket, here):
     part = f"input=x y%2Fa b%25c.mp4/{PART}"
     assert bucket.names("set/") == [JOURNAL, part]
     assert bucket.bytes_of(f"set/{part}") == Path("set", part).read_bytes()
+    for out in ("x.parquet", "more/deep.csv", "more/"):
+        result = analyze("a b%c.mp4", "-o", f"s3://bucket/set/{out}")
+        assert result.exit_code == 2
+        assert "out: s3://bucket/set is a dataset; say --format dataset" in words(result)
+    assert bucket.names("set/") == [JOURNAL, part]
     again = analyze(*arguments, "--resume")
     assert again.exit_code == 0 and "done by an earlier run" in words(again)
 

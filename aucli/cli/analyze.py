@@ -225,7 +225,7 @@ def analyze(
     from aucli.pipeline.segments import count_all_parts
     from aucli.pipeline.urls import refuse_urls
     from aucli.pipeline.workers import MOST_WORKERS, Workers, count_jobs
-    from aucli.table.dataset import DATASET
+    from aucli.table.dataset import DATASET, refuse_taken
     from aucli.table.openface import left_out
     from aucli.table.writer import provenance_file
     from aucli.video.stills import overlay_files
@@ -299,7 +299,7 @@ def analyze(
     if log is not None:
         read = [*local_paths(found), *reads]
         tables = [file for table in targets if table for file in (table, provenance_file(table))]
-        refuse_inputs([log], read, "log")
+        refuse_taken([log], read, "log")
         if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
             raise typer.BadParameter("a table or the journal is there.", param_hint="--log")
     planned = [

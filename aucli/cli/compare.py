@@ -112,11 +112,12 @@ def compare(
     from aucli.comparison.comparing import compare as compare_sides
     from aucli.comparison.sides import open_sides, split_name
     from aucli.comparison.words import LABELS, file_rows
-    from aucli.files import refuse_existing, refuse_inputs, shown
+    from aucli.files import refuse_existing, shown
     from aucli.pipeline.urls import url_words
     from aucli.report.people import check_person
     from aucli.report.sheets import check_sheet, write_sheet
     from aucli.report.summary import as_frame
+    from aucli.table.dataset import refuse_taken
 
     chosen = CompareOptions(
         by=None if by == "auto" else by,
@@ -136,7 +137,7 @@ def compare(
         if words := url_words(path):
             raise typer.BadParameter(words, param_hint="TABLE")
     read = [*paths, *(file for path in paths if path.is_dir() for file in path.rglob("*"))]
-    refuse_inputs([file for file in (out, report) if file is not None], read, "comparison")
+    refuse_taken([file for file in (out, report) if file is not None], read, "comparison")
     sides = open_sides(inputs)
     with progress_bar("comparing", quiet=quiet) as bar:
         done = 0

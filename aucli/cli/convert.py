@@ -49,10 +49,9 @@ def convert(
     Every column comes along. How the table was made stays with it, except in .xlsx and .sav.
     """
     from aucli.cli.console import note
-    from aucli.files import refuse_inputs
     from aucli.report.convert import SUFFIX_OF, format_of
     from aucli.report.convert import convert as write
-    from aucli.table.dataset import table_name
+    from aucli.table.dataset import refuse_taken, table_name
 
     shared.check_spaces(spaces, format_)
     folder = out.is_dir() or not out.suffix
@@ -74,7 +73,7 @@ def convert(
         if len({target for _, target in jobs}) < len(jobs):
             ends = SUFFIX_OF[format_]
             jobs = [([table], out / name.with_name(name.name + ends)) for table, name in named]
-    refuse_inputs([target for _, target in jobs], found.tables, "table")
+    refuse_taken([target for _, target in jobs], found.tables, "table")
     absent: dict[str, None] = {}  # each sentence once, in order
     for sources, target in jobs:
         try:

@@ -183,8 +183,9 @@ def evaluate(
         run_source,
     )
     from aucli.evaluation.writing import to_markdown, to_plain
-    from aucli.files import refuse_existing, refuse_inputs
+    from aucli.files import refuse_existing
     from aucli.pipeline.options import AnalyzeOptions
+    from aucli.table.dataset import refuse_taken
 
     rows = published_rows(dataset) if published and dataset else ()
     shared.refuse(f"--dataset {dataset}", {"--published": published and not rows})
@@ -196,7 +197,7 @@ def evaluate(
     made = [*files, *(plot_paths(plots) if plots else [])]
     read = [path for path in (predictions, labels) if path is not None]
     read += [table for path in read if path.is_dir() for table in path.rglob("*")]
-    refuse_inputs(made, read, "report")
+    refuse_taken(made, read, "report")
     for target in made:
         refuse_existing(target, overwrite)
     chosen_scores = ScoreOptions(positive, resamples=resamples, seed=seed)

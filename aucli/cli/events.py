@@ -82,9 +82,9 @@ def events(
     says what every column holds.
     """
     from aucli.cli.console import note
-    from aucli.files import refuse_inputs
     from aucli.report.event_files import LABELS, events_of
     from aucli.report.summary import refuse_groups
+    from aucli.table.dataset import refuse_taken
 
     if not math.isfinite(offset):
         raise typer.BadParameter(f"{offset} is no number of seconds.", param_hint="--offset")
@@ -126,7 +126,7 @@ def events(
     elif kind in ENDINGS:
         bad += _write_each(out, kind, found, (rule, offset, videos), overwrite, read, quiet)
     else:
-        refuse_inputs([out], read, "file of events")
+        refuse_taken([out], read, "file of events")
         _write_one(out, kind, found, offset, cohort, overwrite, quiet)
     raise typer.Exit(1 if bad else 0)
 
@@ -213,8 +213,9 @@ def _write_each(
 ) -> int:
     """A file for each video; returns of how many there is none, as its events cannot be told."""
     from aucli.cli.console import note
-    from aucli.files import path_below, refuse_existing, refuse_inputs
+    from aucli.files import path_below, refuse_existing
     from aucli.report.event_files import sidecar_of, write_bids, write_eaf
+    from aucli.table.dataset import refuse_taken
 
     rule, offset, videos = how
     groups: dict[tuple[Path, str], list[Found]] = {}
@@ -235,7 +236,7 @@ def _write_each(
         if targets.count(target) > 1:
             raise DataError(f"Two tables call their video the same ({target}); do one at a time.")
     made = targets + ([sidecar_of(target) for target in targets] if kind == "bids" else [])
-    refuse_inputs(made, read, "file of events")
+    refuse_taken(made, read, "file of events")
     for target in made:
         refuse_existing(target, overwrite)
     failed = 0

@@ -27,15 +27,16 @@ def methods(
     All of it comes from what the tables say of how they were made.
     """
     from aucli.cli.console import note
-    from aucli.files import refuse_existing, refuse_inputs, shown, write_text
+    from aucli.files import refuse_existing, shown, write_text
     from aucli.report.cohort import Cohort
     from aucli.report.methods import describe
     from aucli.report.sheets import writing
+    from aucli.table.dataset import refuse_taken
 
     if bibtex is not None:
         refuse_existing(bibtex, overwrite)
     found = given.look_for(tables)
-    refuse_inputs([bibtex] if bibtex else [], found.tables, "file")
+    refuse_taken([bibtex] if bibtex else [], found.tables, "file")
     cohort = Cohort(found.tables)
     faces = []
     silent: dict[Path, None] = {}

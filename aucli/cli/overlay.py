@@ -111,10 +111,11 @@ def overlay(
     'aucli analyze --places --sides'. In the bars, the person's left stands over the right.
     """
     from aucli.cli.console import note, progress_bar, warn
-    from aucli.files import refuse_inputs, shown
+    from aucli.files import shown
     from aucli.report import overlay as engine
     from aucli.report import sources
     from aucli.report.readings import to_readings
+    from aucli.table.dataset import refuse_taken
     from aucli.table.reading import choose_aus, read_table
 
     _check(anonymise, alone, landmarks, other_copy, start, end)
@@ -155,7 +156,7 @@ def overlay(
             note(f"{shown(video.name)}: no event of these AUs, so no clip.")
             return
     films = [] if target is None else engine.possible_files(target, is_file)
-    refuse_inputs([*films, *(cut.file for cut in cuts)], [video, table], "film")
+    refuse_taken([*films, *(cut.file for cut in cuts)], [video, table], "film")
     if readings.places_px is None and not quiet:
         warn(
             f"{shown(table)} has no places, so no dots are drawn; analyze with --places --sides "

@@ -43,11 +43,11 @@ def plot(
     """
     from aucli.cli.console import note
     from aucli.errors import DataError
-    from aucli.files import path_below, refuse_inputs, shown
+    from aucli.files import path_below, shown
     from aucli.report.events import Rule
     from aucli.report.figures import check_figure, faces_to_plot, plot_faces, save_figure
     from aucli.report.study import read_faces
-    from aucli.table.dataset import input_of, table_name
+    from aucli.table.dataset import input_of, refuse_taken, table_name
 
     name = input_of(table)
     # In a dataset lies nothing but its parts.
@@ -55,7 +55,7 @@ def plot(
     target = out or beside
     wanted = given.chosen_aus(aus)
     check_figure(target, overwrite)
-    refuse_inputs([target], [table], "figure")
+    refuse_taken([target], [table], "figure")
     faces = read_faces(table)
     for sentence in faces[0].notes if faces else ():
         note(f"warning: {sentence}")

@@ -21,14 +21,14 @@ def write(
 ) -> int:
     """Write the page; returns the exit code, 1 where a table could not be read."""
     from aucli.cli.console import note, progress_bar, warn
-    from aucli.files import refuse_inputs
     from aucli.report.page import write_report
+    from aucli.table.dataset import refuse_taken
 
     for sentence in found.problems.values():
         note(f"aucli: {sentence}")
     if found.problems and not found.tables:
         return 1
-    refuse_inputs([page], found.tables, "page")
+    refuse_taken([page], found.tables, "page")
     with progress_bar("report", len(found.tables), quiet) as bar:
 
         def on_table(done: int) -> None:

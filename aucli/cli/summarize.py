@@ -55,9 +55,9 @@ def summarize(
     and a neutral face that is subtracted. docs/statistics.md says how each is computed.
     """
     from aucli.cli.console import note
-    from aucli.files import refuse_inputs
     from aucli.report.sheets import check_sheet, write_sheet
     from aucli.report.summary import LABELS, as_frame, pair_rows, refuse_groups, summary_rows
+    from aucli.table.dataset import refuse_taken
 
     rule = given.make_rule(enter, leave, min_seconds, close_gap)
     wanted = given.chosen_aus(aus)
@@ -68,7 +68,7 @@ def summarize(
         check_sheet(file, overwrite)
     cohort, found = given.open_cohort(tables, participants)
     read = [*found.tables, *([participants] if participants else [])]
-    refuse_inputs(files, read, "summary")
+    refuse_taken(files, read, "summary")
     refuse_groups(cohort.participants, LABELS)
     groups = cohort.participants.groups if cohort.participants else None
     rows: list[dict[str, Any]] = []

@@ -11,12 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from aucli.errors import InputError, OptionError
+from aucli.errors import InputError, OptionError, PassingError
 from aucli.files import PART, refuse_inputs, shown
 from aucli.pipeline.journal import JOURNAL
 from aucli.pipeline.original import Original
 from aucli.pipeline.urls import NoAnswer, Place, Url, absolute, place
-from aucli.table.dataset import DATASET, check_folder, input_of, part_file, quoted
+from aucli.table.dataset import (
+    DATASET,
+    check_folder,
+    dataset_around,
+    input_of,
+    part_file,
+    quoted,
+    refuse_taken,
+)
 from aucli.table.writer import FORMATS
 from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture, is_overlay
 
@@ -117,8 +125,8 @@ def _add(name: str, found: Found) -> None:
             items = [Input(p, _label(p, path)) for p in _search(path, found)]
             inputs += items
             if not items:
-                problems[shown(name)] = (
-                    f"{shown(path)} holds no video and no picture; check the folder."
+                problems.setdefault(
+                    shown(name), f"{shown(path)} holds no video and no picture; check the folder."
                 )
         elif not os.path.lexists(path) and glob.has_magic(name):
             pattern = name if path == Path(name) else str(path)  # of file://
@@ -302,7 +310,7 @@ def _kind(name: str, path: Place, found: Found) -> str:
 
 
 def _shows(path: Place) -> bool:
-    """Whether a file holds pictures, or is not there to be looked at."""
+    """Whether a file holds pictures, or cannot be looked at."""
     from aucli.video import demux
 
     if isinstance(path, Path) and not path.exists():
@@ -310,6 +318,8 @@ def _shows(path: Place) -> bool:
     try:
         with Original(path) as original, demux.open_container(original.path) as container:
             demux.video_stream(container, original.path, demux.MAX_PIXELS)
+    except PassingError:
+        return True
     except InputError:
         return False
     return True
@@ -347,7 +357,8 @@ def plan_targets(
     by an earlier run, which stays.
 
     Raises OptionError where several inputs would go into one OpenFace table, which does not tell
-    them apart, where a dataset has no folder of its own, or where a table would be an input.
+    them apart, where a dataset has no folder of its own, or where a table would be an input or
+    spoil a dataset.
     """
     if chosen == DATASET and out in (None, "-"):
         raise OptionError("format: a dataset is a folder of its own; name it with --out (out=).")
@@ -361,11 +372,11 @@ def plan_targets(
     if out == "-":
         return [None] * len(inputs)
     if out and file:
-        check_folder(Path(out).parent, None)
         targets = [Path(out)] * len(inputs)
     else:
         folder = Path(out or ".")
-        check_folder(folder, chosen)
+        if chosen == DATASET:
+            check_folder(folder)
         suffix = SUFFIX_OF[table_format(chosen, out)]
         # Not with_suffix(): a name may hold dots.
         targets = [
@@ -373,6 +384,11 @@ def plan_targets(
             for name in _names(inputs, out, chosen, given)
         ]
     refuse_inputs(targets, local_paths(inputs), "table")
+    if chosen != DATASET and (found := dataset_around(targets)):
+        raise OptionError(
+            f"out: {shown(found[1])} is a dataset; say --format dataset (format='dataset'), or "
+            "name another folder."
+        )
     return targets
 
 
@@ -397,11 +413,11 @@ def plan_pictures(
     """Folder and start of the names of each input's pictures of maps: named as the tables are.
 
     out, given, chosen: as for :func:`plan_targets`. Raises OptionError where a picture that is
-    there, and could be replaced, is an input.
+    there, and could be replaced, is an input, and where pictures would lie in a dataset.
     """
     stems = [folder / name for name in _names(inputs, out, chosen, given)]
     pictures = (picture for stem in stems for picture in map_pictures(stem))
-    refuse_inputs(pictures, local_paths(inputs), "picture")
+    refuse_taken([*stems, *pictures], local_paths(inputs), "picture")
     return stems
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from aucli.errors import AucliError, InputError
+from aucli.errors import AucliError, InputError, PassingError
 from aucli.pipeline.urls import Fetched, Look, Place, Url
 from aucli.video.stills import IMAGE_SUFFIXES, image_files
 
@@ -48,7 +48,8 @@ class Original:
 
     A file is held open, so that it can be summed even when its name is gone or belongs to another
     file by then; of a folder, the pictures are noted. What a URL names is fetched, and its copy
-    removed at the end. A context manager. Raises InputError where the input cannot be opened.
+    removed at the end. A context manager. Raises InputError where the input cannot be opened, and
+    PassingError where the system refuses it.
 
     path: the file or folder to read. on_chunk: called now and then while it is fetched.
     """
@@ -60,9 +61,9 @@ class Original:
             self._fetched = Fetched(source, _is_picture, on_chunk)
             source = self._fetched.path
         self.path = path = source
-        if not path.exists():
-            raise InputError(f"{path} does not exist; check the name.")
         try:
+            if not path.exists():
+                raise InputError(f"{path} does not exist; check the name.")
             with self.named():
                 self._files = _files(path)
             if path.is_file():
@@ -75,7 +76,9 @@ class Original:
             raise
         except OSError as error:
             self.close()
-            raise InputError(f"{path} cannot be read ({error.strerror}); check the file.") from None
+            raise PassingError(
+                f"{path} cannot be read ({error.strerror}); check the file."
+            ) from None
 
     def __enter__(self) -> "Original":
         return self
@@ -123,7 +126,8 @@ class Original:
     def checksum(self, on_chunk: Callable[[], None] = lambda: None) -> str:
         """Hexadecimal SHA-256 of the file; of a folder, of the names and sums of its pictures.
 
-        on_chunk: called now and then. Raises InputError as :meth:`check`.
+        on_chunk: called now and then. Raises InputError as :meth:`check`, and PassingError where
+        the system refuses it by now.
         """
         try:
             if self.path.is_dir():
@@ -139,7 +143,7 @@ class Original:
                     stream.seek(0)
                     total = _sum(stream, on_chunk)
         except OSError as error:
-            raise InputError(
+            raise PassingError(
                 f"{self.path} cannot be read any more ({error.strerror}); analyse it again."
             ) from error
         self.check()

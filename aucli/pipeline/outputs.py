@@ -14,13 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from aucli.errors import AucliError, OptionError, OutputError
+from aucli.errors import AucliError, InputError, OptionError, OutputError
 from aucli.files import OutputExists, shown
 from aucli.pipeline.batch import Outcome
 from aucli.pipeline.inputs import TABLE_SUFFIXES, Input
 from aucli.pipeline.journal import JOURNAL, Entry, Journal
 from aucli.pipeline.urls import Look, Missing, TemporaryFolder, Url, file_name, place
-from aucli.table.dataset import check_columns, other_part
+from aucli.table.dataset import PART, START, check_columns, other_part
 from aucli.table.writer import provenance_file
 from aucli.video.stills import overlay_files
 
@@ -53,9 +53,9 @@ class Outputs:
             return
         self.url = found
         self._folder = TemporaryFolder()
-        self._root = self._folder.path / file_name(found.name)
+        self._root = self._file(found)
         self.out = f"{self._root}{'/' * found.is_prefix}"
-        for path, look in self._there():
+        for path, look in (*self._there(), *self._datasets_around()):
             # A name that is another one's folder, or too long here, cannot be in our way.
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,8 +134,11 @@ class Outputs:
         """A sentence with URLs in place of files."""
         if self.url is None:
             return text
-        ours, theirs = str(self._root), self.url.text.rstrip("/")
-        return text.replace(ours, theirs).replace(shown(ours), shown(theirs))
+        around = self.url.around
+        for url, ours in ((self.url, self._root), *((url, self._file(url)) for url in around)):
+            theirs = url.text.rstrip("/")
+            text = text.replace(str(ours), theirs).replace(shown(ours), shown(theirs))
+        return text
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
@@ -174,6 +177,20 @@ class Outputs:
         for name, look in there.items():
             if not {"", ".", ".."} & {*name.split("/")}:
                 yield self._root / name, look
+
+    def _datasets_around(self) -> Iterator[tuple[Path, Look]]:
+        """A part of each dataset in which the place lies."""
+        assert self.url is not None
+        for url in self.url.around:
+            with contextlib.suppress(InputError):  # not everybody may list all of a bucket
+                for name, look in url.below(START).items():
+                    if name.count("/") == 1 and name.endswith(f"/{PART}"):
+                        yield self._file(url) / name, look
+                        break
+
+    def _file(self, url: Url) -> Path:
+        """Our name of a place on the server, or of one around it."""
+        return self._folder.path.joinpath(*map(file_name, url.parts))
 
     def _written(self) -> list[Path]:
         """Every whole file of the folder; what stands beside a table before the table."""

@@ -94,6 +94,12 @@ class Url:
         return (self.parts or (self.scheme,))[-1]
 
     @property
+    def around(self) -> list["Url"]:
+        """The prefixes in which it lies, the nearest first, with the bucket."""
+        names = self.text.rstrip("/").split("/")  # s3:, nothing, the bucket
+        return [Url("/".join(names[:count]) + "/") for count in range(len(names) - 1, 2, -1)]
+
+    @property
     def is_prefix(self) -> bool:
         return self.text.endswith("/")
 
@@ -123,18 +129,18 @@ class Url:
                 if "/." in self.text or "/." not in name  # as a shell does
             ]
 
-    def below(self) -> dict[str, Look]:
-        """Every object below a prefix: its name below it -> what the server tells. Raises
-        InputError."""
+    def below(self, first: str = "") -> dict[str, Look]:
+        """Every object below a prefix: its name below it -> what the server tells. first: with
+        which these names begin. Raises InputError."""
         with sentences(self):
             system = _system(self)
             start = system._strip_protocol(self.text).rstrip("/") + "/"
-            found = system.find(start, detail=True)
+            found = system.find(start, detail=True, prefix=first)
             # An empty object named as a folder stands for it in some programs.
             return {
                 name[len(start) :]: _look(told)
                 for name, told in sorted(found.items())
-                if name.startswith(start) and not name.endswith("/")
+                if name.startswith(start + first) and not name.endswith("/")
             }
 
     def fetch(self, target: Path, on_chunk: Callable[[], None] = lambda: None) -> Look:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from aucli.errors import AucliError, InputError, MemoryLackError
+from aucli.files import sweep_parts
 from aucli.pipeline.batch import Job, RowStream, WorkerKilled, WorkerLost
 from aucli.pipeline.cores import usable_cores
 from aucli.pipeline.film import PartEnd, drain
@@ -123,6 +124,8 @@ class RemoteWorker(ABC):
         finally:
             if not finished:  # whatever it does now is for nobody
                 self._drop()
+                for stem in filter(None, (job.overlay, job.pictures)):  # the process wrote these
+                    sweep_parts(stem.parent, stem.name)
         raise AssertionError("a job ends with a message")
 
 

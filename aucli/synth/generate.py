@@ -20,7 +20,7 @@ from PIL import Image
 
 from aucli.aus import SYNTHETIC_AUS
 from aucli.errors import AucliError, DataError, OutputError
-from aucli.files import write_text, write_whole
+from aucli.files import sweep_parts, write_text, write_whole
 from aucli.synth.face import FaceMaker, FaceSample, intensity_columns
 from aucli.synth.families import GAZE_COLUMNS
 from aucli.synth.loading import load_family
@@ -96,7 +96,7 @@ def generate(
     rendered = 0
     try:
         if engine is None:
-            found = _in_processes(partial(_write_shard, render, out), todo, processes)
+            found = _in_processes(render, out, todo, processes)
         else:
             found = _elsewhere(engine, render, out, todo)
         with closing(found):
@@ -122,7 +122,7 @@ def _elsewhere(
 
 
 def _in_processes(
-    write: Callable[[int], int], todo: Sequence[int], processes: int | None
+    render: Callable[[int], bytes], out: Path, todo: Sequence[int], processes: int | None
 ) -> Generator[int]:
     """The shards that are done, as they come. Raises AucliError where a process is killed."""
     others = set(multiprocessing.active_children())
@@ -131,7 +131,7 @@ def _in_processes(
     pool = ProcessPoolExecutor(most, mp_context=context)
     futures: list[Future[int]] = []
     try:
-        futures += (pool.submit(write, shard) for shard in todo)
+        futures += (pool.submit(_write_shard, render, out, shard) for shard in todo)
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -146,6 +146,7 @@ def _in_processes(
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(cancel_futures=True)
+        sweep_parts(out)
 
 
 def shard_path(out: Path, shard: int) -> Path:

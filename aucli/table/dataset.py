@@ -8,7 +8,8 @@ between them; names that begin with ``_`` or ``.`` are passed over.
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aucli.errors import OptionError
-from aucli.files import shown
+from aucli.files import refuse_inputs, shown
 
 DATASET = "dataset"  # the name of the format
 PART = "part-0.parquet"
-_START = "input="
+START = "input="  # of the names of its folders
+_PASSED_OVER = (".", "_")  # start the names that no program reads
 # What Hive and Spark write as %XX, also on Windows. Spark reads no other letter so: UTF-8 stays.
 _SPECIAL = re.compile(r"[\x00-\x1f\x7f\"#%'*/:<=>?\[\\\]^{|}]")
 
@@ -32,15 +34,15 @@ def quoted(name: str) -> str:
 
 def part_file(folder: Path, name: str) -> Path:
     """The part of an input. name: what the column ``input`` says."""
-    return folder / f"{_START}{quoted(name)}" / PART
+    return folder / f"{START}{quoted(name)}" / PART
 
 
 def input_of(table: Path) -> str | None:
     """What the column ``input`` says of a part; None for a table that is no part of a dataset."""
     folder = table.parent.name
-    if table.name != PART or not folder.startswith(_START):
+    if table.name != PART or not folder.startswith(START):
         return None
-    return unquote(folder.removeprefix(_START)) or None
+    return unquote(folder.removeprefix(START)) or None
 
 
 def table_name(table: Path) -> str:
@@ -50,22 +52,54 @@ def table_name(table: Path) -> str:
 
 def parts_of(folder: Path) -> Iterator[Path]:
     """The parts that are there."""
-    return folder.glob(f"{_START}*/{PART}")
+    return folder.glob(f"{START}*/{PART}")
 
 
-def check_folder(folder: Path, chosen: str | None) -> None:
-    """Raise OptionError where tables of the chosen format would not make a dataset with what is in
-    the folder, or would spoil one that is there."""
-    if chosen != DATASET:
-        if any(parts_of(folder)):
-            raise OptionError(
-                f"out: {shown(folder)} is a dataset; say --format dataset (format='dataset'), or "
-                "name another folder."
-            )
-        return
+def dataset_around(files: Iterable[Path]) -> tuple[Path, Path] | None:
+    """The first of the files that would be read with a dataset, however deep in it, and the
+    dataset's folder; None where there is none."""
+    known: dict[Path, bool] = {}
+    here = Path.cwd()
+    for file in files:
+        whole = Path(os.path.abspath(file))
+        for below, folder in pairwise((whole, *whole.parents)):
+            if below.name.startswith(_PASSED_OVER):
+                break
+            if folder not in known:
+                known[folder] = any(parts_of(folder))
+            if known[folder]:
+                near = not file.is_absolute() and folder.is_relative_to(here)
+                return file, folder.relative_to(here) if near else folder
+    return None
+
+
+def refuse_taken(targets: Iterable[Path], inputs: Iterable[Path], what: str) -> None:
+    """Raise OptionError where a target is one of the inputs, or would be read with a dataset:
+    as more rows, or as a file that is no Parquet.
+
+    what: see :func:`aucli.files.refuse_inputs`.
+    """
+    targets = [target for target in targets if target != Path("-")]
+    refuse_inputs(targets, inputs, what)
+    if found := dataset_around(targets):
+        file, folder = found
+        raise OptionError(
+            f"{shown(file)} would be read as a part of {shown(folder)}, which is a dataset; name "
+            "another place."
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OptionError where parts would not make a dataset with what is in the folder or around
+    it."""
+    if found := dataset_around([folder]):
+        raise OptionError(
+            f"out: {shown(folder)} lies in {shown(found[1])}, which is a dataset; name another "
+            "folder."
+        )
     for entry in sorted(os.scandir(folder), key=lambda it: it.name) if folder.is_dir() else ():
-        part = entry.name.startswith(_START) and entry.is_dir()
-        if not part and not entry.name.startswith((".", "_")):
+        part = entry.name.startswith(START) and entry.is_dir()
+        if not part and not entry.name.startswith(_PASSED_OVER):
             raise OptionError(
                 f"out: {shown(folder)} holds {shown(entry.name)}, which is no part of a dataset; "
                 "name another folder."

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from av.video.frame import VideoFrame
 
-from aucli.errors import InputError
+from aucli.errors import InputError, PassingError
 from aucli.records import FrameBatch, VideoInfo
 from aucli.video import demux
 from aucli.video.clock import Clock
@@ -282,7 +282,8 @@ def _first_readable(files: list[Path], max_pixels: int) -> tuple[Header, Picture
             header = read_header(file, max_pixels)
             return header, next(read_pictures(file, max_pixels))
         except InputError as damage:
-            error = error or damage
+            if error is None or isinstance(damage, PassingError):
+                error = damage
     assert error is not None
     raise error
 

@@ -1,6 +1,7 @@
 """Still images: which files are images, in which order, and as which pixels."""
 
 import contextlib
+import errno
 import glob
 import io
 import re
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from aucli.errors import InputError, LibraryError
+from aucli.errors import InputError, LibraryError, PassingError
 from aucli.files import shown
 from aucli.video.demux import MAX_PIXELS, check_pixels
 
@@ -297,6 +298,11 @@ def _sentences(name: object) -> Iterator[None]:
             f"{shown(name)} cannot be read as an image; open it in a viewer and save it again."
         ) from error
     except (EOFError, OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
+        # Pillow's own errors have no number; a damaged file may lead it to before its start.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise PassingError(
+                f"{shown(name)} cannot be read ({error.strerror}); check the file."
+            ) from error
         if "truncated" in str(error).lower():
             raise InputError(
                 f"{shown(name)} is damaged, its picture ends too early; copy it again."
