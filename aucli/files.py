@@ -91,8 +91,10 @@ def write_whole(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
     interrupted; one that a killed run left is taken over. The folder is made where it is missing.
 
     Raises OutputExists where ``path`` is there at the end and ``overwrite`` is False, OutputError
-    where another run is writing it, and OSError where the disk or the folder refuses.
+    where it is a folder or another run is writing it, and OSError where the disk or the folder
+    refuses.
     """
+    refuse_existing(path, overwrite=True)  # a folder; "." has no name to write beside
     path.parent.mkdir(parents=True, exist_ok=True)
     part, stream = _open_part(path)
     try:
@@ -184,6 +186,19 @@ def _open_part(path: Path) -> tuple[Path, BinaryIO]:
         stream.close()  # the other run has just finished with it
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     return part, part.open("x+b")
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn the system's refusals to write a file into one sentence."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {shown(target)}: {error.strerror or error}; choose another place."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -76,3 +76,15 @@ def test_files_have_the_permissions_of_the_umask(tmp_path: Path):
     finally:
         os.umask(old)
     assert (tmp_path / "t.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_is_refused_whatever_it_is_called(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in (".", "..", "/", "folder"):
+        with (
+            pytest.raises(OutputError, match=r"is a folder; name a file\.$"),
+            write_whole(Path(name)),
+        ):
+            pytest.fail("nothing is to be written")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

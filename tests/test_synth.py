@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from aucli import aus
+from aucli.cli import app
 from aucli.errors import AucliError, DataError, OutputError
 
 pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
@@ -36,6 +38,7 @@ from aucli.synth.ict import (
 from aucli.synth.mesh import FaceMesh
 from aucli.synth.people import sample_person
 from aucli.synth.renderer import Renderer
+from aucli.synth.sheets import draw_au_sheet
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +348,60 @@ def test_shards_are_deterministic_resumable_and_guarded(
     assert a["beard"].to_pylist() == [person.uniforms["beard"][0] >= 0.5]
     with pytest.raises(DataError, match="holds a set made with other settings"):
         generate({"ict": toy_folder}, tmp_path / "a", SynthConfig(5, 9, 2), processes=1)
+
+
+def test_after_a_smaller_count_no_face_is_lost(
+    maker: FaceMaker, toy_folder: Path, tmp_path: Path
+) -> None:
+    sources, out = {"ict": toy_folder}, tmp_path / "faces"
+
+    def indices() -> list[int]:
+        shards = sorted(out.glob("shard-*.parquet"))
+        return [n for shard in shards for n in pq.read_table(shard)["index"].to_pylist()]
+
+    assert generate(sources, out, SynthConfig(3, 4, 2), 1) == 3
+    assert generate(sources, out, SynthConfig(1, 4, 2), 1) == 0
+    assert indices() == [0, 1, 2] and json.loads((out / "manifest.json").read_text())["count"] == 3
+    assert generate(sources, out, SynthConfig(5, 4, 2), 1) == 3  # the cut one and a new one
+    assert indices() == [0, 1, 2, 3, 4]
+    shard_path(out, 0).write_bytes(b"damaged")
+    shard_path(out, 1).unlink()  # as if a run for five was killed
+    assert generate(sources, out, SynthConfig(3, 4, 2), 1) == 3
+    assert generate(sources, out, SynthConfig(5, 4, 2), 1) == 2
+    assert indices() == [0, 1, 2, 3, 4]
+
+
+def test_a_mistake_leaves_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    with pytest.raises(DataError, match="No ICT-FaceKit model in"):
+        generate({"ict": tmp_path / "nowhere"}, out, SynthConfig(2), 1)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("sheet.jpg", "sheet.jpg is no sheet; end it in .png."),
+        (".", ". is no sheet; end it in .png."),
+        ("folder.png", "folder.png is a folder; name a file."),
+    ],
+)
+def test_a_sheet_that_cannot_be_is_refused_before_the_rendering(
+    name: str, told: str, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    made = CliRunner().invoke(app, ["synth", f"--ict={toy_folder}", "--out=out", f"--sheet={name}"])
+    assert made.exit_code == (1 if "folder" in told else 2)
+    assert told in made.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_sheet_below_a_file_is_one_sentence(
+    maker: FaceMaker, toy_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"^Cannot write .*s.png: .*; choose another place\.$"):
+        draw_au_sheet({"ict": toy_folder}, tmp_path / "file" / "s.png")
 
 
 class Elsewhere:

@@ -91,7 +91,7 @@ OF_RENDERED = [
     ("--k", "3", "k: landmarks has no SCC layers"),
     ("--crop-size", "128", "crop_size: landmarks is not trained on aligned crops"),
     ("--folds", "jaanet", "folds: rendered faces have none; name the dataset"),
-    ("--preset", "fan2020", "rendered faces train by points='synthetic', template='eyes-nose'"),
+    ("--preset", "fan2020", "preset: rendered faces train by modern only, got fan2020"),
 ]
 
 

@@ -9,7 +9,6 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.datasets.names import DATASETS, SYNTHETIC
-from aucli.errors import OutputError
 
 DATASET_OPTIONS = ("--camera", "--folds", "--fold", "--published")
 DEFAULT_FACES = 1200
@@ -263,11 +262,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from aucli.files import write_text
+    from aucli.files import write_text, writing
 
-    try:
+    with writing(path):
         write_text(path, text)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {path}: {error.strerror}; choose another place."
-        ) from error

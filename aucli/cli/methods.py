@@ -27,10 +27,9 @@ def methods(
     All of it comes from what the tables say of how they were made.
     """
     from aucli.cli.console import note
-    from aucli.files import refuse_existing, shown, write_text
+    from aucli.files import refuse_existing, shown, write_text, writing
     from aucli.report.cohort import Cohort
     from aucli.report.methods import describe
-    from aucli.report.sheets import writing
     from aucli.table.dataset import refuse_taken
 
     if bibtex is not None:

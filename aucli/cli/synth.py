@@ -71,7 +71,10 @@ def synth(
     from aucli.cli import stopping
     from aucli.cli.console import progress_bar
     from aucli.synth.generate import SynthConfig, generate
+    from aucli.synth.sheets import check_au_sheet, draw_au_sheet
 
+    if sheet is not None:
+        check_au_sheet(sheet)  # before hours of rendering
     config = SynthConfig(count, seed, family=family)
     with ExitStack() as stack:
         tasks = None
@@ -87,7 +90,5 @@ def synth(
 
         rendered = generate(sources, out, config, processes, on_progress, tasks)
     typer.echo(f"rendered {rendered} faces; {count - rendered} were in {out} already", err=True)
-    if sheet:
-        from aucli.synth.sheets import draw_au_sheet
-
+    if sheet is not None:
         draw_au_sheet(sources, sheet)

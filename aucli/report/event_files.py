@@ -11,11 +11,10 @@ from xml.etree import ElementTree
 
 from aucli.aus import NAMES
 from aucli.errors import DataError
-from aucli.files import shown, write_whole
+from aucli.files import shown, write_whole, writing
 from aucli.report.cohort import Member
 from aucli.report.durations import frame_seconds
 from aucli.report.events import LEVELS, Event, Rule, find_events
-from aucli.report.sheets import writing
 from aucli.report.summary import who
 from aucli.version import version
 

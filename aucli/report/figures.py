@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from aucli.aus import MAX_INTENSITY, NAMES
 from aucli.errors import DataError, LibraryError, OptionError
-from aucli.files import refuse_existing, shown, write_whole
+from aucli.files import refuse_existing, shown, write_whole, writing
 from aucli.report.events import Rule, find_events
-from aucli.report.sheets import writing
 from aucli.report.study import FaceSeries
 
 if TYPE_CHECKING:

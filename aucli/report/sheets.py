@@ -4,7 +4,6 @@ Names stay text: in .xlsx a name that begins with = is no formula. What was not 
 cell, in .sav a system-missing value.
 """
 
-import contextlib
 import json
 import re
 import sys
@@ -17,7 +16,7 @@ import numpy as np
 
 from aucli.aus import NAMES
 from aucli.errors import LibraryError, OptionError, OutputError
-from aucli.files import refuse_existing, shown, write_whole
+from aucli.files import refuse_existing, shown, write_whole, writing
 from aucli.table.schema import QUALITY
 
 if TYPE_CHECKING:
@@ -127,19 +126,6 @@ def write_sheet(
     write = _WRITERS[target.suffix.lower()]
     with writing(target), write_whole(target, overwrite) as stream:
         write(frame, stream, labels or {}, shown(target))
-
-
-@contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turn the system's refusals to write a file into one sentence."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {shown(target)}: {error.strerror or error}; choose another place."
-        ) from error
 
 
 def _import(name: str) -> Any:

