@@ -163,7 +163,6 @@ CHANGES = {
     "other shapes at rest": Change(patches=((JointBatches, "_finish", bent),)),
     "other textures": Change(patches=((augment, "photometric", textured),)),
     "crops of 96 px": Change(settings={"crop_size": 96}),
-    "crops of 160 px": Change(settings={"crop_size": 160}),
     "half as wide": Change(settings={"widths": (8, 16, 32, 48)}),
 }
 
