@@ -328,6 +328,28 @@ def test_nothing_else_is_written_into_a_dataset(dataset, command, option, name, 
     assert files() == before
 
 
+@pytest.mark.parametrize("out", ["dataset", "dataset/more"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "synth --ict nowhere --count 1 --out",
+        "synth --ict nowhere --count 1 --out faces --sheet",
+        "train --model landmarks --root . --steps 1 --out",
+        "prepare --dataset disfa --root nowhere --out",
+    ],
+)
+def test_nor_are_faces_and_networks(dataset, command, out):
+    if command.startswith("synth"):
+        pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
+    before = files()
+    target = f"{out}/x.png" if command.endswith("--sheet") else out
+    result = run(*command.split(), target)
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1].endswith(
+        " would be read as a part of dataset, which is a dataset; name another place."
+    )
+    assert files() == before
+
+
 def test_what_programs_pass_over_may_lie_in_a_dataset(dataset, monkeypatch):
     for name in ("_summary.csv", ".summary.csv", "_notes/summary.parquet"):
         assert run("summarize", dataset, "-o", dataset / name).exit_code == 0

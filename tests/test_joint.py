@@ -113,6 +113,17 @@ def test_shapes_without_a_size_are_no_crop() -> None:
     assert (landmarks == point).all() and confidence.tolist() == [0] and readings[0] is None
 
 
+def test_crops_without_a_face_have_any_size(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(JointBatches, "negatives", 1.0)
+    store = FaceStore(write_shards(tmp_path / "faces", 1, 12), "train")
+    batches = JointBatches(store, 4, 3, 0, 0, 1, 64)
+    monkeypatch.setattr(JointBatches, "shares", (1.0,))
+    for kind in JointBatches.kinds:
+        monkeypatch.setattr(batches, "kinds", (kind,))
+        batch: Any = batches.batch(0)
+        assert batch.images.shape == (4, 3, 64, 64) and (batch.is_face == 0).all(), kind
+
+
 def test_the_second_half_of_a_batch_is_the_first_in_a_mirror(tmp_path: Path) -> None:
     store = FaceStore(write_shards(tmp_path / "faces", 1, 12), "train")
     batch: Any = JointBatches(store, 16, 3, 0, 0, 1, 128).batch(0)

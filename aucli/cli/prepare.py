@@ -67,10 +67,13 @@ def prepare(
     from aucli.cli.console import note, progress_bar, warn
     from aucli.datasets.prepare import PrepareConfig
     from aucli.datasets.prepare import prepare as run
+    from aucli.datasets.prepared import MANIFEST
     from aucli.faces.loading import load_faces
     from aucli.models.device import resolve_device
     from aucli.pipeline.stages import threads_of_exported
+    from aucli.table.dataset import refuse_taken
 
+    refuse_taken([out / MANIFEST], [], "set of faces")
     names = tuple(name.strip() for name in subjects.split(",")) if subjects else None
     config = PrepareConfig(dataset, root, out, camera, names, every, size)
     networks = None

@@ -70,11 +70,13 @@ def synth(
 
     from aucli.cli import stopping
     from aucli.cli.console import progress_bar
-    from aucli.synth.generate import SynthConfig, generate
+    from aucli.synth.generate import MANIFEST, SynthConfig, generate
     from aucli.synth.sheets import check_au_sheet, draw_au_sheet
+    from aucli.table.dataset import refuse_taken
 
     if sheet is not None:
         check_au_sheet(sheet)  # before hours of rendering
+    refuse_taken([out / MANIFEST, *([sheet] if sheet else [])], [], "set of faces")
     config = SynthConfig(count, seed, family=family)
     with ExitStack() as stack:
         tasks = None

@@ -95,11 +95,14 @@ def train(
         raise typer.BadParameter("rendered faces have no folds; name the --dataset.")
     from aucli.cli.console import note, progress_bar
     from aucli.datasets.folds import fold_number
+    from aucli.table.dataset import refuse_taken
     from aucli.train.config import with_preset
     from aucli.train.logs import LogEntry
     from aucli.train.trainer import train as run
     from aucli.weights.names import resolve
 
+    weights = out / "weights.safetensors"
+    refuse_taken([weights], [], "network")
     start = Path(init) if init else None
     if init and not Path(init).is_file():
         start = resolve(init)
@@ -133,4 +136,4 @@ def train(
         scores = run(config, resume, show, begin)
     if scores:
         note(f"{model}: {brief(scores)} on people who were held out")
-    typer.echo(out / "weights.safetensors")
+    typer.echo(weights)

@@ -409,13 +409,15 @@ class LandmarkBatches(Batches[LandmarkBatch]):
 
 
 def draw_hand(rng: np.random.Generator, crop: np.ndarray, sprites: np.ndarray) -> np.ndarray:
-    """A hand over a crop (128, 128, 3) uint8. sprites: hands first, as ``sprite_pool`` has them."""
+    """A hand over a crop (S, S, 3) uint8. sprites: hands first, as ``sprite_pool`` has them."""
+    size = len(crop)
+    part = size / RENDERED_CROP
     sprite = sprites[rng.integers(int(augment.HANDS * len(sprites)))]
-    angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 2.0)
+    angle, scale = rng.uniform(0, 2 * np.pi), part * rng.uniform(0.8, 2.0)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    move = (RENDERED_CROP - 1) / 2 + rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
+    move = (size - 1) / 2 + part * rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
     matrix = np.column_stack([turn, move])
-    front = augment.warp_rgba(sprite, matrix, (RENDERED_CROP, RENDERED_CROP))
+    front = augment.warp_rgba(sprite, matrix, (size, size))
     return over(front, crop, face_light(rng))
 
 

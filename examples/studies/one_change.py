@@ -5,8 +5,8 @@
 
 For each change, `scc-joint` learns from random weights for --minutes (with --init from other ones)
 and reads the faces in FOLDER, which holds pictures and labels.csv, see judged_faces.py. Runs that
-are finished are not done again. --change: only these; `nothing` is what they are compared with.
-Each run takes one core; nothing else may run there.
+are finished are not done again, one that was stopped goes on. --change: only these; `nothing` is
+what they are compared with. Each run takes one core; nothing else may run there.
 
 area: mean area under the ROC curve, of AUs that 4 faces or more show. hits: of the faces that show
 an AU, those read above 98.5 % of the faces that do not; mean of the same AUs. No scale is fitted.
@@ -32,6 +32,7 @@ from aucli import augment
 from aucli.analyzer import Analyzer
 from aucli.datasets.joint import JointBatches
 from aucli.datasets.synthetic import FaceStore
+from aucli.faces.overlap import overlaps
 from aucli.metrics import roc_auc
 from aucli.train.config import TrainConfig
 from aucli.train.trainer import train
@@ -162,7 +163,7 @@ CHANGES = {
     "nothing in front": Change(patches=((JointBatches, "occluded", 0.0),)),
     "other shapes at rest": Change(patches=((JointBatches, "_finish", bent),)),
     "other textures": Change(patches=((augment, "photometric", textured),)),
-    "crops of 96 px": Change(settings={"crop_size": 96}),
+    "crops of 64 px": Change(settings={"crop_size": 64}),
     "half as wide": Change(settings={"widths": (8, 16, 32, 48)}),
 }
 
@@ -179,15 +180,7 @@ def run(change: Change, config: TrainConfig) -> dict[str, float]:
     with ExitStack() as stack:
         for where, name, value in ((FaceStore, "au_weights", weights), *change.patches):
             stack.enter_context(patch.object(where, name, value))
-        return train(config)
-
-
-def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box (4,) with others (N, 4), x, y, x, y."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    both = (high - low).clip(0).prod(1)
-    areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-    return both / (areas - both)
+        return train(config, resume=True)
 
 
 def read(weights: Path, faces: list[JudgedFace]) -> list[dict[str, float]]:
@@ -199,7 +192,8 @@ def read(weights: Path, faces: list[JudgedFace]) -> list[dict[str, float]]:
         table = table.loc[table["success"]]
         corners = table[["face_x", "face_y"]].to_numpy(float)
         sizes = table[["face_w", "face_h"]].to_numpy(float)
-        overlap = overlaps(face.box_xyxy_px, np.hstack([corners, corners + sizes]))
+        boxes = np.hstack([corners, corners + sizes])
+        overlap = overlaps(face.box_xyxy_px[None], boxes)[0][0]
         if not len(overlap) or overlap.max() < OVERLAP:
             found.append({})
             continue

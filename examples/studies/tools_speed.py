@@ -31,7 +31,7 @@ import numpy as np
 
 PACKAGES = ("mediapipe==0.10.21", "dlib-bin", "face_recognition_models==0.3.0", "setuptools<81")
 FOREIGN = ("MediaPipe face mesh, 478 points", "dlib HOG and 68 points")
-OWN = ("aucli", "aucli --precision int8", "aucli, frame by frame", "hourglass, frame by frame",
+OWN = ("aucli", "aucli, int8", "aucli, frame by frame", "hourglass, frame by frame",
        "aucli --profile accurate")  # fmt: skip
 TELLS = dict.fromkeys(FOREIGN, "points") | dict.fromkeys(OWN, "points, AUs")
 TELLS["hourglass, frame by frame"] = "AUs"
