@@ -1,5 +1,6 @@
 """One network for a followed face: what it looks at, how it follows, and where the eyes look."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from aucli.datasets.synthetic import FaceStore
 from aucli.errors import OptionError
 from aucli.faces.watcher import JointWatcher
 from aucli.mean_shape import MEAN_SHAPE
-from aucli.models.predict import AUModel, map_names
+from aucli.models.predict import AUModel, Look, look_at_crops, map_names, predict_crops
 from aucli.models.scc import SCC
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
+from aucli.pipeline import rows
 from aucli.pipeline.loading import Networks
 from aucli.table.schema import GAZE, gaze_angles
 from aucli.train.config import TrainConfig
@@ -213,3 +215,51 @@ def test_alignment_of_a_followed_crop_comes_back() -> None:
     back = invert_matrices(matrix)
     eye = np.array([[[0.0, 0.6, -0.8]]])
     assert turn_directions(turn_directions(eye, matrix), back) == pytest.approx(eye, abs=1e-6)
+
+
+def test_a_picture_is_looked_at_twice_and_reads_as_its_mirror_image_does() -> None:
+    level = np.full(len(AUS), 2.5, np.float32)
+    model = replace(joint_model(), scale=level, offset=level)  # nothing reaches 0 or 5
+    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    told, other = (look_at_crops(model, x, twice=True) for x in (crops, crops[:, :, ::-1].copy()))
+    once = look_at_crops(model, crops)
+    one, mirrored = told.prediction, other.prediction
+    assert one.intensities == pytest.approx(mirrored.intensities, abs=1e-4)
+    assert one.sides == pytest.approx(mirrored.sides[:, :, ::-1], abs=1e-4)
+    assert one.places == pytest.approx(_across(mirrored.places)[:, :, ::-1], abs=1e-2)
+    assert told.landmarks == pytest.approx(_across(other.landmarks)[:, MIRROR_68], abs=1e-2)
+    assert told.spread == pytest.approx(other.spread[:, MIRROR_68], abs=1e-4)
+    assert told.face_logit == pytest.approx(other.face_logit, abs=1e-4)
+    assert told.gaze == pytest.approx(other.gaze[:, ::-1] * [-1, 1, 1], abs=1e-4)
+    assert np.linalg.norm(told.gaze, axis=2) == pytest.approx(np.ones((3, 2)), abs=1e-5)
+    # The mean of two looks that differ.
+    assert np.abs(one.sides - once.prediction.sides).max() > 0.1
+    alone = look_at_crops(model, crops[:, :, ::-1].copy()).prediction.sides[:, :, ::-1]
+    assert one.sides == pytest.approx((once.prediction.sides + alone) / 2, abs=1e-4)
+    maps = predict_crops(model, crops, with_heatmaps=True, twice=True).heatmaps
+    turned = predict_crops(model, crops[:, :, ::-1].copy(), with_heatmaps=True, twice=True).heatmaps
+    assert maps is not None and turned is not None
+    sides = [1, 0, 3, 2, 5, 4]
+    assert maps == pytest.approx(turned[:, sides, :, ::-1], abs=1e-4)
+
+
+def _across(points: np.ndarray) -> np.ndarray:
+    """Points (..., 2) px of crops of 128 px, mirrored."""
+    return points * [-1, 1] + [127, 0]
+
+
+def test_only_pictures_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = joint_model()
+    networks = Networks(model, tiny_networks().faces, {"model": {"name": "joint"}})
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: networks)
+    calls: list[bool] = []
+
+    def noted(model: AUModel, crops: np.ndarray, *, twice: bool = False) -> Look:
+        calls.append(twice)
+        return look_at_crops(model, crops, twice=twice)
+
+    monkeypatch.setattr(rows, "look_at_crops", noted)
+    pixels = np.full((2, 60, 80, 3), 100, np.uint8)
+    Analyzer(threads=1).frames(pixels)
+    Analyzer(threads=1).frames(pixels, np.array([0.0, 0.1]))
+    assert calls == [True, False]

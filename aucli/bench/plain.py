@@ -121,7 +121,8 @@ def _run_serial(source: FrameSource, form: Form) -> int:
     frames = 0
     with source, torch_threads(options.threads):
         finder = networks.faces.finder(source.unrelated)
-        for rows in rows_in_order(finder.find(source), networks.au, options.batch_size):
+        found = finder.find(source)
+        for rows in rows_in_order(found, networks.au, options.batch_size, source.unrelated):
             to_record_batch(columns, "serial", rows)
             frames = int(rows.frame_index[-1]) + 1
     return frames

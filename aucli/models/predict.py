@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from aucli.aus import MAX_INTENSITY, SIDES
+from aucli.aus import MAX_INTENSITY, MIRROR_68, SIDES
 from aucli.models.device import Precision
 from aucli.models.onnx import OnnxNetwork
 
@@ -34,7 +34,8 @@ class MapLayout:
 
     au_of_map: (K,). share: (K, A) float32, a map's part in its AU's intensity; side_share: (K, 2A)
     the same for [L, R]. told: (A, 2) bool, whether a map lies on that side. own: (A, 2, M) maps
-    that may hold the AU's place on a side, -1 beyond the last.
+    that may hold the AU's place on a side, -1 beyond the last. across: (K,) the map that shows the
+    same on the other side, for one on the midline itself.
     """
 
     au_of_map: np.ndarray
@@ -42,6 +43,7 @@ class MapLayout:
     side_share: np.ndarray
     told: np.ndarray
     own: np.ndarray
+    across: np.ndarray
 
     @classmethod
     def of(cls, aus: Sequence[str], maps: Sequence[str]) -> "MapLayout":
@@ -59,7 +61,11 @@ class MapLayout:
             own[a, s, : len(mine)] = mine
         shares = [part / np.maximum(part.sum(0), 1) for part in (belongs, on_side)]
         share, side_share = (part.reshape(len(maps), -1).astype(np.float32) for part in shares)
-        return cls(au_of_map, share, side_share, told, own)
+        counted = [(*part, parts[:k].count(part)) for k, part in enumerate(parts)]  # names repeat
+        turned = ((au, SIDES[1 - SIDES.index(side)] if side else "", n) for au, side, n in counted)
+        at = {name: k for k, name in enumerate(counted)}
+        across = np.array([at.get(name, k) for k, name in enumerate(turned)], np.int64)
+        return cls(au_of_map, share, side_share, told, own, across)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,32 +190,38 @@ class Look:
     gaze: np.ndarray
 
 
-def predict_crops(model: AUModel, crops: np.ndarray, *, with_heatmaps: bool = False) -> Prediction:
+def predict_crops(
+    model: AUModel, crops: np.ndarray, *, with_heatmaps: bool = False, twice: bool = False
+) -> Prediction:
     """AU intensities and places of aligned crops, in one call of the network.
 
     crops: (N, S, S, 3) uint8 RGB, made by ``align.align_face`` with the model's template and size.
-    Raises ValueError for other shapes, or a network with the wrong maps or left in training mode.
+    twice: a network that follows faces, which learnt from mirrored crops too, also looks at these;
+    the answer is the mean of both looks. Raises ValueError for other shapes, or a network with the
+    wrong maps or left in training mode.
     """
     _check_crops(model, crops)
     if len(crops) == 0:  # not every layer takes an empty batch
         n, a = 0, len(model.aus)
         shapes = ((n, a), (n, a, 2), (n, a, 2, 2))
         return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
-    told = _told(model, crops, AU_OUTPUTS if with_heatmaps else AU_OUTPUTS[:2])
+    names = AU_OUTPUTS if with_heatmaps else AU_OUTPUTS[:2]
+    told = _told_twice(model, crops, names) if twice else _told(model, crops, names)
     kept = told["heatmaps"] if with_heatmaps else None
     return replace(_read(model, told["readings"], told["places"]), heatmaps=kept)
 
 
-def look_at_crops(model: AUModel, crops: np.ndarray) -> Look:
+def look_at_crops(model: AUModel, crops: np.ndarray, *, twice: bool = False) -> Look:
     """AUs, landmarks, whether there is a face, and gaze, in one call of a network that follows.
 
-    crops: as for :func:`predict_crops`, at least one. Raises ValueError as that does, and for
-    another network.
+    crops: as for :func:`predict_crops`, at least one; twice: also as there. Raises ValueError as
+    that does, and for another network.
     """
     if not model.follows:
         raise ValueError(f"{model.name or 'this network'} does not follow faces")
     _check_crops(model, crops)
-    told = _told(model, crops, AU_OUTPUTS[:2] + LOOK_OUTPUTS)
+    names = AU_OUTPUTS[:2] + LOOK_OUTPUTS
+    told = _told_twice(model, crops, names) if twice else _told(model, crops, names)
     read = _read(model, told["readings"], told["places"])
     return Look(read, *(told[name] for name in LOOK_OUTPUTS))
 
@@ -222,6 +234,28 @@ def _told(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str
     from aucli.models.reading import told_by_torch  # takes seconds, which exported networks save
 
     return told_by_torch(model, crops, names)
+
+
+def _told_twice(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """As :func:`_told`, the mean with what a network that follows says of the mirror images."""
+    told = _told(model, crops, names)
+    if not model.follows:
+        return told
+    other = _told(model, np.ascontiguousarray(crops[:, :, ::-1]), names)
+    across, last = model.layout.across, model.crop_size - 1
+    turned = {
+        "readings": lambda x: x[:, across],
+        "places": lambda x: x[:, across] * [-1, 1] + [last, 0],
+        "heatmaps": lambda x: x[:, across, :, ::-1],
+        "landmarks": lambda x: x[:, MIRROR_68] * [-1, 1] + [last, 0],
+        "spread": lambda x: x[:, MIRROR_68],
+        "face_logit": lambda x: x,
+        "gaze": lambda x: x[:, ::-1] * [-1, 1, 1],
+    }
+    mean = {name: ((x + turned[name](other[name])) / 2).astype(x.dtype) for name, x in told.items()}
+    if "gaze" in mean:
+        mean["gaze"] /= np.linalg.norm(mean["gaze"], axis=2, keepdims=True).clip(1e-6)
+    return mean
 
 
 def _check_crops(model: AUModel, crops: np.ndarray) -> None:

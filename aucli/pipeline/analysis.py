@@ -135,7 +135,9 @@ class Analysis:
             found = Stage("faces", finder.find(iter(decode)), BATCHES_AHEAD, decode)
             stack.enter_context(found)
             measured = self._counted(
-                rows_in_order(found, self.networks.au, self.options.batch_size)
+                rows_in_order(
+                    found, self.networks.au, self.options.batch_size, self._source.unrelated
+                )
             )
             for rows in self.calibrator.rows(measured) if self.calibrator else measured:
                 totals.add(rows)

@@ -101,15 +101,20 @@ def face_maps(
             on_batch()
             for frame, index in zip(batch.frames, batch.frame_index.tolist(), strict=True):
                 for face in wanted.pop(index, []):
-                    yield face, read_maps(frame, face.landmarks, model)
+                    yield face, read_maps(frame, face.landmarks, model, source.unrelated)
             if not wanted:
                 return
 
 
-def read_maps(frame: np.ndarray, landmarks: np.ndarray, model: AUModel) -> FaceMaps:
-    """The AU network's answer for one face. frame: (H, W, 3) uint8. landmarks: (68, 2) frame px."""
+def read_maps(
+    frame: np.ndarray, landmarks: np.ndarray, model: AUModel, twice: bool = False
+) -> FaceMaps:
+    """The AU network's answer for one face.
+
+    frame: (H, W, 3) uint8. landmarks: (68, 2) frame px. twice: as pictures are read.
+    """
     crops, matrices = align_face(frame, landmarks[None], model.template, model.crop_size)
-    found = predict_crops(model, crops, with_heatmaps=True)
+    found = predict_crops(model, crops, with_heatmaps=True, twice=twice)
     assert found.heatmaps is not None
     levels = found.heatmaps[0] / model.heatmap_scale  # (K, h, w)
     maps = np.stack(

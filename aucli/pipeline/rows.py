@@ -41,12 +41,16 @@ class Found:
 
 
 def rows_in_order(
-    found: Iterable[tuple[FrameBatch, list[list[Face]]]], model: AUModel, batch_size: int
+    found: Iterable[tuple[FrameBatch, list[list[Face]]]],
+    model: AUModel,
+    batch_size: int,
+    twice: bool = False,
 ) -> Iterator[Rows]:
     """Run the AU networks over frames with their faces; one row a face, or one for none.
 
     The model sees ``batch_size`` crops at a time, gathered over frames; fewer only at the end and
-    after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone.
+    after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone. twice: how pictures are read,
+    see :func:`~aucli.models.predict.predict_crops`; a film's faces are seen in many frames.
     """
     pending: list[Found] = []
     crops = 0
@@ -55,13 +59,13 @@ def rows_in_order(
             pending.append(row)
             crops += row.face is not None
             if crops == batch_size or len(pending) == MAX_PENDING_ROWS:
-                yield predict_rows(pending, model)
+                yield predict_rows(pending, model, twice)
                 pending, crops = [], 0
         if pending and crops == 0:
-            yield predict_rows(pending, model)
+            yield predict_rows(pending, model, twice)
             pending = []
     if pending:
-        yield predict_rows(pending, model)
+        yield predict_rows(pending, model, twice)
 
 
 def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> list[Found]:
@@ -95,7 +99,7 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
     return rows
 
 
-def predict_rows(pending: list[Found], model: AUModel) -> Rows:
+def predict_rows(pending: list[Found], model: AUModel, twice: bool = False) -> Rows:
     """Intensities and places of the faces among ``pending``, as one block of rows."""
     count, aus = len(pending), len(model.aus)
 
@@ -141,11 +145,11 @@ def predict_rows(pending: list[Found], model: AUModel) -> Rows:
     if new:
         crops = np.stack([pending[i].crop for i in new])  # pyright: ignore
         if model.knows_gaze:
-            look = look_at_crops(model, crops)
+            look = look_at_crops(model, crops, twice=twice)
             rows.gaze[new] = turn_directions(look.gaze, back[np.isin(at, new)])
             found = look.prediction
         else:
-            found = predict_crops(model, crops)
+            found = predict_crops(model, crops, twice=twice)
         rows.intensities[new], rows.sides[new] = found.intensities, found.sides
         rows.places[new] = found.places
     rows.success[at] = np.isfinite(rows.intensities[at]).all(1)
