@@ -258,7 +258,7 @@ def test_a_bug_keeps_its_traceback_and_a_batch_goes_on(clips, here, monkeypatch)
     assert "bug.mp4: failed by a bug in aucli, see above." in result.stderr
     assert tables(here) == ["none.parquet"]
 
-    def fail(*_):
+    def fail(*_, **_words):
         raise ZeroDivisionError("bug")
 
     monkeypatch.setattr(rows, "predict_crops", fail)

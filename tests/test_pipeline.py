@@ -91,9 +91,9 @@ def test_two_runs_give_the_same_bits_whatever_the_timing(clip, models):
 def test_the_model_sees_full_batches_gathered_over_frames(clip, models, monkeypatch):
     sizes = []
 
-    def spy(model, crops):
+    def spy(model, crops, **words):
         sizes.append(len(crops))
-        return predict_crops(model, crops)
+        return predict_crops(model, crops, **words)
 
     monkeypatch.setattr(rows_module, "predict_crops", spy)
     run(clip, models, batch_size=8)
@@ -201,7 +201,7 @@ def test_an_error_of_any_stage_reaches_the_caller(clip, tmp_path, monkeypatch, s
         monkeypatch.setattr(models.faces, "find", find)
     else:
 
-        def predict(*_):
+        def predict(*_, **_words):
             raise Stage3Error(stage)
 
         monkeypatch.setattr(rows_module, "predict_crops", predict)
