@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aucli.heatmaps import place_windows, render_heatmaps
-from aucli.models.predict import AUModel, map_names, predict_crops
+from aucli.models.predict import AUModel, MapLayout, map_names, predict_crops
 
 POINTS = torch.tensor([[[20.0, 30.0], [90.0, 31.0], [60.0, 100.0], [64.0, 99.0]]])
 LEVELS = torch.tensor([[1.0, 3.0, 4.0, 5.0]])
@@ -155,3 +155,8 @@ def test_impossible_models() -> None:
         model(maps=("AU06_L", "AU06_R"))
     with pytest.raises(ValueError, match=r"^normalisation must be .* 'min-max', got 'none'$"):
         model(normalisation="none")
+
+
+def test_each_map_knows_that_of_the_other_side() -> None:
+    maps = ["AU06_R", "AU06_L", "AU17", "AU17", "AU06_L", "AU06_R", "AU12_L"]
+    assert MapLayout.of(["AU06", "AU12", "AU17"], maps).across.tolist() == [1, 0, 2, 3, 5, 4, 6]
