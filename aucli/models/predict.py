@@ -196,8 +196,8 @@ def predict_crops(
     """AU intensities and places of aligned crops, in one call of the network.
 
     crops: (N, S, S, 3) uint8 RGB, made by ``align.align_face`` with the model's template and size.
-    twice: in a second call a network that follows faces, which learnt to read both alike, looks at
-    the mirror images; the answer is the mean of both looks. Raises ValueError for other shapes, or
+    twice: in a second call a network that follows faces looks at the mirror images; the answer is
+    the mean of both looks, before it is cut to 0-5. Raises ValueError for other shapes, or
     a network with the wrong maps or left in training mode.
     """
     _check_crops(model, crops)

@@ -111,7 +111,7 @@ def read_maps(
 ) -> FaceMaps:
     """The AU network's answer for one face.
 
-    frame: (H, W, 3) uint8. landmarks: (68, 2) frame px. twice: as pictures are read.
+    frame: (H, W, 3) uint8. landmarks: (68, 2) frame px. twice: also mirrored, as pictures are read.
     """
     crops, matrices = align_face(frame, landmarks[None], model.template, model.crop_size)
     found = predict_crops(model, crops, with_heatmaps=True, twice=twice)
