@@ -215,8 +215,8 @@ class Analyzer:
         """The table of frames in memory. Each call is one film; nothing carries over to the next.
 
         array: (N, H, W, 3) uint8 RGB. pts_seconds: (N,) seconds, rising; None where the frames are
-        unrelated pictures. label: as in :meth:`open`. Raises
-        InputError for other arrays and for times that do not rise.
+        unrelated pictures, which the built-in network looks at twice. label: as in
+        :meth:`open`. Raises InputError for other arrays and for times that do not rise.
         """
         source = ArraySource(array, pts_seconds, label, FRAMES_PER_BATCH)
         neutral = self._neutral

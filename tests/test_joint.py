@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from bright_faces import tiny_au_model, tiny_networks, write_clip
+from PIL import Image
 from safetensors.torch import save_file
 from synthetic_faces import write_shards
 
@@ -26,6 +27,7 @@ from aucli.models.scc import SCC
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.pipeline import rows
 from aucli.pipeline.loading import Networks
+from aucli.pipeline.maps import SeenFace, face_maps, read_maps
 from aucli.table.schema import GAZE, gaze_angles
 from aucli.train.config import TrainConfig
 from aucli.train.tasks import JointTask, RenderedAUTask
@@ -263,3 +265,30 @@ def test_only_pictures_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> N
     Analyzer(threads=1).frames(pixels)
     Analyzer(threads=1).frames(pixels, np.array([0.0, 0.1]))
     assert calls == [True, False]
+
+
+def test_a_network_that_does_not_follow_looks_once() -> None:
+    model = tiny_au_model()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    once, twice = (predict_crops(model, crops, twice=twice) for twice in (False, True))
+    assert not model.follows and np.array_equal(once.intensities, twice.intensities)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_maps_of_a_picture_are_those_of_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    level = np.full(len(AUS), 2.5, np.float32)
+    model = replace(joint_model(known), scale=level, offset=level)
+    networks = Networks(model, tiny_networks().faces, {"model": {"name": "joint"}})
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: networks)
+    pixels = np.random.default_rng(0).integers(60, 160, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    row: Any = Analyzer(threads=1, landmarks_xy=True).frame(tmp_path / "a.png").iloc[0]
+    points = [[row[f"{axis}_{i}"] for axis in "xy"] for i in range(68)]
+    face = SeenFace(0, 0.0, 0, np.array(points, np.float32), 1.0)
+    ((_, maps),) = face_maps(tmp_path / "a.png", model, [face])
+    told = [row[f"{au}_r"] for au in AUS]
+    assert maps.intensities == pytest.approx(told, abs=2e-3)
+    once = read_maps(pixels, face.landmarks, model).intensities
+    assert np.abs(once - told).max() > 0.01

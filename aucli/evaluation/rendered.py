@@ -266,7 +266,8 @@ def gaze_errors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
 def predict_held_out(
     model: AUModel, held_out: HeldOut, landmarks: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intensities (N, A), 0-5, and places (N, A, 2, 2) [L, R] frame px, as ``analyze`` reads them.
+    """Intensities (N, A), 0-5, and places (N, A, 2, 2) [L, R] frame px, by one look, as ``analyze``
+    reads a film.
 
     landmarks: (N, 68, 2) px, by which crops are aligned; None takes the true ones.
     """

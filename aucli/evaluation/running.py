@@ -1,8 +1,8 @@
 """A model's predictions for a dataset: on prepared faces, or on the raw videos as ``analyze`` does.
 
-Both end in ``predict_crops``, so that the number reported is the number shipped. Raw videos also
-try the face networks, and are scored on every labelled frame; prepared faces are quicker and the
-same for every model.
+Both end in ``predict_crops``, so that the number reported is the number shipped: of prepared faces
+with one look, as a film has, of raw pictures with two. Raw videos also try the face networks, and
+are scored on every labelled frame; prepared faces are quicker and the same for every model.
 """
 
 from collections.abc import Callable, Collection, Iterator

@@ -35,7 +35,7 @@ class MapLayout:
     au_of_map: (K,). share: (K, A) float32, a map's part in its AU's intensity; side_share: (K, 2A)
     the same for [L, R]. told: (A, 2) bool, whether a map lies on that side. own: (A, 2, M) maps
     that may hold the AU's place on a side, -1 beyond the last. across: (K,) the map that shows the
-    same on the other side, for one on the midline itself.
+    same on the other side; where there is none, as on the midline, the map itself.
     """
 
     au_of_map: np.ndarray
@@ -196,9 +196,9 @@ def predict_crops(
     """AU intensities and places of aligned crops, in one call of the network.
 
     crops: (N, S, S, 3) uint8 RGB, made by ``align.align_face`` with the model's template and size.
-    twice: in a second call a network that follows faces looks at the mirror images; the answer is
-    the mean of both looks, before it is cut to 0-5. Raises ValueError for other shapes, or
-    a network with the wrong maps or left in training mode.
+    twice: a network that follows faces is called once more, for the mirror images; the answer is
+    the mean of both, before it is cut to 0-5. Raises ValueError for other shapes, or a network with
+    the wrong maps or left in training mode.
     """
     _check_crops(model, crops)
     if len(crops) == 0:  # not every layer takes an empty batch
@@ -206,7 +206,7 @@ def predict_crops(
         shapes = ((n, a), (n, a, 2), (n, a, 2, 2))
         return Prediction(*(np.zeros(shape, np.float32) for shape in shapes))
     names = AU_OUTPUTS if with_heatmaps else AU_OUTPUTS[:2]
-    told = _told_twice(model, crops, names) if twice else _told(model, crops, names)
+    told = _told(model, crops, names, twice)
     kept = told["heatmaps"] if with_heatmaps else None
     return replace(_read(model, told["readings"], told["places"]), heatmaps=kept)
 
@@ -221,12 +221,12 @@ def look_at_crops(model: AUModel, crops: np.ndarray, *, twice: bool = False) -> 
         raise ValueError(f"{model.name or 'this network'} does not follow faces")
     _check_crops(model, crops)
     names = AU_OUTPUTS[:2] + LOOK_OUTPUTS
-    told = _told_twice(model, crops, names) if twice else _told(model, crops, names)
+    told = _told(model, crops, names, twice)
     read = _read(model, told["readings"], told["places"])
     return Look(read, *(told[name] for name in LOOK_OUTPUTS))
 
 
-def _told(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _told_once(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """What the network and its reading say of crops, by names of :data:`AU_OUTPUTS` and
     :data:`LOOK_OUTPUTS`."""
     if isinstance(model.net, OnnxNetwork):
@@ -236,12 +236,15 @@ def _told(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str
     return told_by_torch(model, crops, names)
 
 
-def _told_twice(model: AUModel, crops: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """As :func:`_told`, the mean with what a network that follows says of the mirror images."""
-    told = _told(model, crops, names)
-    if not model.follows:
+def _told(
+    model: AUModel, crops: np.ndarray, names: tuple[str, ...], twice: bool
+) -> dict[str, np.ndarray]:
+    """As :func:`_told_once`; twice: of a network that follows the mean with what it says of the
+    mirror images."""
+    told = _told_once(model, crops, names)
+    if not twice or not model.follows:
         return told
-    other = _told(model, np.ascontiguousarray(crops[:, :, ::-1]), names)
+    other = _told_once(model, np.ascontiguousarray(crops[:, :, ::-1]), names)
     across, last = model.layout.across, model.crop_size - 1
     turned = {
         "readings": lambda x: x[:, across],

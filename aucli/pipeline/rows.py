@@ -49,8 +49,8 @@ def rows_in_order(
     """Run the AU networks over frames with their faces; one row a face, or one for none.
 
     The model sees ``batch_size`` crops at a time, gathered over frames; fewer only at the end and
-    after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone. twice: how pictures are read,
-    see :func:`~aucli.models.predict.predict_crops`; a film's faces are seen in many frames.
+    after :data:`MAX_PENDING_ROWS` rows. Both depend on counts alone. twice: look at mirror images,
+    too, see :func:`~aucli.models.predict.predict_crops`; for pictures: a film shows a face often.
     """
     pending: list[Found] = []
     crops = 0
@@ -100,7 +100,8 @@ def crop_faces(batch: FrameBatch, faces: list[list[Face]], model: AUModel) -> li
 
 
 def predict_rows(pending: list[Found], model: AUModel, twice: bool = False) -> Rows:
-    """Intensities and places of the faces among ``pending``, as one block of rows."""
+    """Intensities and places of the faces among ``pending``, as one block of rows. twice: see
+    :func:`rows_in_order`."""
     count, aus = len(pending), len(model.aus)
 
     def nothing(*shape: int) -> np.ndarray:
