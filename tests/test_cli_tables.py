@@ -441,6 +441,17 @@ def test_methods_say_the_precision(tmp_path):
     assert "bits" not in run("methods", table).stdout
 
 
+def test_methods_say_who_was_looked_at_twice(tmp_path):
+    for name, looks in (("film", 1), ("picture", 2)):
+        told = TOLD | {"input": {"looks": looks}}
+        rows = made_rows({"AU12": [1, 2]})
+        write_table(tmp_path / f"{name}.parquet", rows, provenance=told)
+    twice = "he AU network looked at each face twice, once mirrored, and the mean was taken."
+    assert f". T{twice}" in run("methods", tmp_path / "picture.parquet").stdout
+    assert "mirrored" not in run("methods", tmp_path / "film.parquet").stdout
+    assert f". In 1 input of pictures, t{twice}" in run("methods", tmp_path).stdout
+
+
 def test_videos_in_parts_are_one_paragraph(tmp_path):
     """Where a video was cut is its own affair, not another way to analyse."""
     for name, first in (("a", 301), ("b", 451)):

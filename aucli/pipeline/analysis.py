@@ -210,6 +210,7 @@ class Analysis:
                 "start_seconds": info.start_seconds,
                 "stream_index": info.stream_index,
                 "declared_frames": info.declared_frames,
+                "looks": 2 if self._source.unrelated and self.networks.au.follows else 1,
             },
         }
         if self.columns.presence:

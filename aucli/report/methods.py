@@ -1,7 +1,7 @@
 """A methods section out of the provenance of tables: what was done, its limits, whom to cite."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +85,12 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     ]
     if bits := _BITS.get(options.get("precision", "")):
         sentences.insert(2, f"The AU network ran in numbers of {bits} bits.")
+    if mirrored := _mirrored(videos.values()):
+        sentences.append(mirrored)
     if baseline := _baseline(options):
         sentences.append(baseline)
     share = f"{100 * with_face / frames:.1f} %" if frames else "none"
-    what = "1 input" if len(videos) == 1 else f"{len(videos)} inputs"
+    what = _count(len(videos), "input")
     decoders = sorted({_input(face).get("decoder", "") for face in videos.values()} - {""})
     by = f", decoded with {', '.join(decoders)}" if decoders else ""
     sentences.append(
@@ -96,9 +98,22 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     )
     damaged = sum(bool(_input(face).get("damage")) for face in videos.values())
     if damaged:
-        whose = "1 input was" if damaged == 1 else f"{damaged} inputs were"
-        sentences.append(f"{whose} damaged; the frames that could be decoded were kept.")
+        was = "was" if damaged == 1 else "were"
+        sentences.append(f"{_count(damaged, 'input')} {was} damaged; the frames that could be decoded were kept.")
     return " ".join(sentences)
+
+
+def _mirrored(faces: Collection[FaceSeries]) -> str:
+    twice = sum(_input(face).get("looks") == 2 for face in faces)
+    if not twice:
+        return ""
+    where = "" if twice == len(faces) else f"In {_count(twice, 'input')} of pictures, "
+    sentence = "the AU network looked at each face twice, once mirrored, and the mean was taken."
+    return where + sentence if where else sentence[0].upper() + sentence[1:]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _checksum(network: Mapping[str, Any]) -> str:
