@@ -67,7 +67,8 @@ def test_an_array_gives_the_rows_of_the_file(loaded, clip, film, tmp_path, monke
     assert told["input"] | {"width": 0} == {
         "name": "array", "sha256": None, "codec": "array", "width": 0, "height": HEIGHT,
         "fps": 0.0, "rotation_degrees": 0, "mirrored": False, "start_seconds": 0.0,
-        "stream_index": 0, "declared_frames": 2, "looks": 1, "decoder": "array", "decoded_frames": 2,
+        "stream_index": 0, "declared_frames": 2, "looks": 1,
+        "decoder": "array", "decoded_frames": 2,
         "corrupt_packets": 0, "corrupt_frames": 0, "missing_frames": 0, "truncated": False,
         "clock": "", "damage": "",
     }  # fmt: skip

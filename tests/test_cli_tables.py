@@ -204,7 +204,7 @@ def test_elan_reads_the_events(smile, tmp_path):
     some = run("events", smile.parent, "-o", tmp_path / "some", "--format", "elan",
                "--offset", -1, code=1)  # fmt: skip
     assert [path.name for path in (tmp_path / "some").iterdir()] == ["zlate.eaf"]
-    assert "zlate.mp4: 1 events" in some.stderr and "800 ms before 0" in some.stderr
+    assert "zlate.mp4: 1 event ->" in some.stderr and "800 ms before 0" in some.stderr
     assert "there are 3 videos; name a folder." in run(
         "events", smile.parent, "-o", tmp_path / "x.eaf", code=2
     ).stderr  # fmt: skip
@@ -418,7 +418,7 @@ def test_methods_say_what_the_table_says(tmp_path):
         "(SHA-256 1234567890ab...).",
         "Every 5th frame was analysed, from 1 s to the end. The largest face of a frame was kept.",
         "over the neutral face (rest.mp4) was subtracted",
-        "2 frames of 1 input, decoded with pyav; a face was measured in 50.0 % of them.",
+        "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 %",
         "1 input was damaged",
         "How mine was trained is not known on this computer.",
         "@article{ntinou2021transfer,", "@inproceedings{bulat2017far,", "version = {9.9}",

@@ -12,7 +12,7 @@ import aucli
 ROOT = Path(aucli.__file__).parent
 # A room stands one floor above the highest one that it imports.
 FLOORS = (
-    {"align", "aus", "errors", "mean_shape", "metrics", "records"},
+    {"align", "aus", "errors", "mean_shape", "metrics", "records", "words"},
     {"__init__", "augment", "colours", "files", "heatmaps", "pose"},
     {"models", "synth", "table", "version", "video"},
     {"weights"},

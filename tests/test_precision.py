@@ -292,7 +292,7 @@ def test_bench_says_the_precision(tmp_path: Path) -> None:
     analyzer = aucli.Analyzer(device="cpu", threads=1, precision="int8")
     speed = measure_speed(picture, analyzer, runs=1)
     assert speed.told()["precision"] == "int8"
-    first = "dark.png: 1 frames of 64x64, 0 faces"
+    first = "dark.png: 1 frame of 64x64, 0 faces"
     assert headline(speed)[0] == f"{first}, int8"
     assert headline(replace(speed, precision="fp32"))[0] == first
 

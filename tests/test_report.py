@@ -220,7 +220,7 @@ def test_origins_in_words() -> None:
         "options": {"profile": "builtin", "faces": "all", "every": 2, "start": None},
         "calibration": {"baseline": "neutral=rest.mp4"},
         "input": {"name": "a.mp4", "codec": "h264", "width": 640, "height": 360, "fps": 25.0,
-                  "decoder": "pyav", "rotation_degrees": 90, "sha256": "99"},
+                  "decoder": "pyav", "rotation_degrees": 90, "looks": 2, "sha256": "99"},
     }  # fmt: skip
     assert origin_words(told) == [
         "Input: a.mp4 (h264, 640 x 360, 25 frames a second, read by pyav).",
@@ -228,6 +228,7 @@ def test_origins_in_words() -> None:
         "Networks: AUs scc-small (abcdef01); the start of each checksum in brackets.",
         "Options: faces all, every 2th frame.",
         "Calibrated: what the face reads at rest was subtracted (neutral: rest.mp4).",
+        "The AU network looked at each face twice, once mirrored; the mean was taken.",
         "Checksum of the input (SHA-256): 99.",
         "Measured by aucli 1.2.",
     ]

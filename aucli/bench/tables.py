@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aucli.bench.speed import Speed
 from aucli.pipeline.options import AnalyzeOptions
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.bench.plain import FormSpeed
@@ -106,11 +107,11 @@ def as_text(speed: Speed, forms: "Sequence[FormSpeed]" = ()) -> str:
 def headline(speed: Speed) -> list[str]:
     """What comes first, a line each."""
     spread = f"median of {len(speed.fps)}, {min(speed.fps):.1f}-{max(speed.fps):.1f}"
-    size = f"{speed.frames} frames of {speed.width}x{speed.height}"
+    size = f"{counted(speed.frames, 'frame')} of {speed.width}x{speed.height}"
     usual = AnalyzeOptions().precision
     how = f", {speed.precision}" if speed.precision != usual else ""
     lines = [
-        f"{speed.video}: {size}, {speed.faces} {'face' if speed.faces == 1 else 'faces'}{how}",
+        f"{speed.video}: {size}, {counted(speed.faces, 'face')}{how}",
         f"  first run      {speed.first_fps:.1f} fps",
         f"  warm           {speed.median_fps:.1f} fps ({spread})",
         f"  faces          {speed.faces_per_second:.1f} per second",

@@ -12,6 +12,7 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.errors import AucliError, OutputError
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.cli.progress import Reporter
@@ -477,10 +478,10 @@ def _show_estimate(
         if job.input.label in found.problems:
             reporter.failed(job.input.label, found.problems[job.input.label])
             continue
-        count = f"{frames} frames" if frames else "length unknown"
+        count = counted(frames, "frame") if frames else "length unknown"
         print(outputs.words(f"{job.input.label} -> {job.target or 'stdout'}: {count}"))
     unknown = sum(frames is None for frames in found.frames) - len(found.problems)
-    more = f", and {unknown} inputs of unknown length" if unknown else ""
+    more = f", and {counted(unknown, 'input')} of unknown length" if unknown else ""
     known = sum(frames for frames in found.frames if frames)
     note(f"{len(jobs)} inputs, {known} frames{more}.")
     if found.seconds is not None and found.bytes is not None:

@@ -7,6 +7,7 @@ import typer
 
 from aucli.cli import options as shared
 from aucli.cli import tables as given
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.comparison.words import Compared
@@ -162,7 +163,7 @@ def compare(
         rows = file_rows(found)
         write_sheet(as_frame(rows, [*LABELS]), out, LABELS, overwrite)
         if not quiet:
-            note(f"{len(rows)} rows -> {shown(out)}")
+            note(f"{counted(len(rows), 'row')} -> {shown(out)}")
     if report is not None:
         _write_page(found, report, moments, not no_pictures, blur, videos, overwrite, quiet)
     raise typer.Exit(1 if problems or failed else 0)

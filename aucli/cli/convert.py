@@ -9,6 +9,7 @@ from aucli.cli import options as shared
 from aucli.cli import tables as given
 from aucli.cli.command import examples
 from aucli.errors import AucliError
+from aucli.words import counted
 
 EXAMPLES = examples(
     "aucli convert clip.parquet -o clip.xlsx",
@@ -88,7 +89,7 @@ def convert(
             absent[sentence] = None
         if not quiet:
             what = table_name(sources[0]) if len(sources) == 1 else f"{len(sources)} tables"
-            note(f"{what}: {count} rows -> {target}")
+            note(f"{what}: {counted(count, 'row')} -> {target}")
     for sentence in () if quiet else absent:
         note(sentence)
     raise typer.Exit(1 if bad else 0)

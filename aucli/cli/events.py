@@ -12,6 +12,7 @@ from aucli.cli import options as shared
 from aucli.cli import tables as given
 from aucli.cli.command import examples
 from aucli.errors import AucliError, DataError, OptionError
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.report.cohort import Cohort
@@ -252,7 +253,7 @@ def _write_each(
                 continue
         if not quiet:
             count = sum(len(own) for face in faces for own in face.events.values())
-            note(f"{faces[0].video}: {count} events -> {target}")
+            note(f"{faces[0].video}: {counted(count, 'event')} -> {target}")
     return failed
 
 
@@ -286,7 +287,7 @@ def _write_one(
     write_sheet(as_frame(rows, columns), out, LABELS, overwrite)
     if not quiet:
         count = len(rows) // 2 if kind == "boris" else len(rows)
-        note(f"{count} events -> {out}")
+        note(f"{counted(count, 'event')} -> {out}")
 
 
 def _show(found: "Sequence[Found]", offset: float) -> None:
@@ -305,5 +306,5 @@ def _show(found: "Sequence[Found]", offset: float) -> None:
              "yes" if row["complete"] else "no"]
             for row in rows
         ]  # fmt: skip
-        title = f"{shown(series.video)}{where}: {len(rows)} events"
+        title = f"{shown(series.video)}{where}: {counted(len(rows), 'event')}"
         show_grid(title, columns, lines, (0, 6, 7))

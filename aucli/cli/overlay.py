@@ -9,6 +9,7 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.errors import DataError
+from aucli.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,7 +295,7 @@ def _tell(made: "Made", video: Path, voice: bool, quiet: bool) -> None:
         return
     for sentence in made.notes:
         note(f"{shown(video.name)}: {sentence}")
-    frames = "1 frame" if made.frames == 1 else f"{made.frames} frames"
+    frames = counted(made.frames, "frame")
     hidden = f", {made.hidden_whole} of them hidden as a whole" if made.hidden_whole else ""
     where = str(made.files[0])
     if len(made.files) > 1:

@@ -8,6 +8,7 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.datasets.names import DATASETS
+from aucli.words import counted
 
 EXAMPLES = examples(
     "aucli prepare --dataset disfa --root DISFA --check",
@@ -100,7 +101,8 @@ def prepare(
             some = ", ".join(summary.absent[:5]) + (" ..." if summary.absent[5:] else "")
             warn(f"{len(summary.absent)} subjects of the dataset are not in {root}: {some}")
         dropped = ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items()) or "none"
-        note(f"{summary.faces} faces of {summary.recordings} recordings; dropped: {dropped}")
+        made = f"{counted(summary.faces, 'face')} of {counted(summary.recordings, 'recording')}"
+        note(f"{made}; dropped: {dropped}")
     typer.echo(out)
     raise typer.Exit(1 if summary.problems else 0)
 

@@ -14,6 +14,7 @@ from aucli.cli import stopping
 from aucli.cli.console import Bar, console, log, note, progress_bar, warn
 from aucli.pipeline.batch import Bug, Job, Outcome, Watch
 from aucli.pipeline.summary import OnFrames, Summary
+from aucli.words import counted
 
 PLAIN_SECONDS = 60.0  # between two lines where stderr is no terminal
 SAID_SHARE = 0.1  # of the rows with a face, from which a word of their quality is said
@@ -192,7 +193,7 @@ class Reporter:
             warn(f"{label}: {words}")
         if not self.quiet:
             note(
-                f"{label}: {summary.frames} frames, {summary.face_frames} with a face, "
+                f"{label}: {counted(summary.frames, 'frame')}, {summary.face_frames} with a face, "
                 f"{summary.fps:.1f} fps -> {where}"
             )
             poor = [f"{q:.0%} {word}" for word, q in summary.quality.items() if q >= SAID_SHARE]
@@ -203,16 +204,16 @@ class Reporter:
         if not outcome.uncalibrated:
             return
         faces = ", ".join(map(str, outcome.uncalibrated))
-        rows = sum(outcome.uncalibrated.values())
+        rows = counted(sum(outcome.uncalibrated.values()), "row")
         if outcome.kept_readings:
             warn(
-                f"{label}: face {faces} is never at rest for long ({rows} rows); nothing was "
-                "subtracted from it."
+                f"{label}: face {faces} is never at rest for long ({rows}); nothing "
+                "was subtracted from it."
             )
         else:
             warn(
-                f"{label}: no baseline for face {faces} ({rows} rows); only their raw values are "
-                "in the table."
+                f"{label}: no baseline for face {faces} ({rows}); only their raw "
+                "values are in the table."
             )
 
     def _drawn(self, label: str, outcome: Outcome) -> None:
@@ -223,7 +224,7 @@ class Reporter:
             warn(f"{label}: there is no face, so no map is drawn.")
         if outcome.pictures and not self.quiet:
             count = len(outcome.pictures)
-            pictures = "1 picture" if count == 1 else f"{count} pictures"
+            pictures = counted(count, "picture")
             note(f"{label}: {pictures} of the maps -> {outcome.pictures[0].parent}")
 
     def _overlay(self, label: str, outcome: Outcome) -> None:
@@ -317,5 +318,6 @@ def _work(summaries: list[Summary], passed_seconds: float) -> str:
     whole = sum(spent.values()) or 1.0
     shares = ", ".join(f"{name} {100 * value / whole:.0f}%" for name, value in spent.items())
     return (
-        f"{frames} frames in {seconds:.1f} s, {frames / max(seconds, 1e-9):.1f} fps; work: {shares}"
+        f"{counted(frames, 'frame')} in {seconds:.1f} s, {frames / max(seconds, 1e-9):.1f} fps; "
+        f"work: {shares}"
     )

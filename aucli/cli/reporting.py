@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aucli.cli import stopping
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.report.page import ReportOptions
@@ -40,12 +41,12 @@ def write(
         note(f"aucli: {sentence}")
     lacking = [*written.without_pictures.items()]
     if lacking and not quiet:
-        others = f"{len(lacking) - 1} other" + ("s" if len(lacking) > 2 else "")
+        others = counted(len(lacking) - 1, "other")
         more = f", and of {others}" if len(lacking) > 1 else ""
         why = lacking[0][1].rstrip(".")
         warn(f"no pictures of {lacking[0][0]}{more}: {why}; --videos names their folder.")
     if not quiet:
-        rows = "1 row" if written.rows == 1 else f"{written.rows} rows"
+        rows = counted(written.rows, "row")
         beside = f", details in {written.beside}" if written.beside else ""
         note(f"{rows} -> {page}{beside}")
         if options.pictures and not options.blur and written.pictured:

@@ -8,6 +8,7 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli import tables as given
 from aucli.cli.command import examples
+from aucli.words import counted
 
 if TYPE_CHECKING:
     from aucli.report.cohort import Cohort
@@ -89,7 +90,7 @@ def summarize(
             if file is not None:
                 write_sheet(as_frame(made, columns), file, LABELS, overwrite)
                 if not quiet:
-                    note(f"{len(made)} rows -> {file}")
+                    note(f"{counted(len(made), 'row')} -> {file}")
         if out is None:
             _show(rows)
     elif not bad:
@@ -120,7 +121,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
         faces.setdefault(face_of(row), []).append(row)
     if len(faces) == 1:
         own = rows[0]
-        title = f"{_who(own)}: {own['frames']} frames, a face in {own['face_percent']:.0f} %"
+        title = (
+            f"{_who(own)}: {counted(own['frames'], 'frame')}, a face in {own['face_percent']:.0f} %"
+        )
         columns = ["AU", "", "mean", "sd", "median", "95 %", "s at 1+", "2+", "3+", "events"]
         names = ("mean", "sd", "median", "p95", "seconds_1", "seconds_2", "seconds_3")
         lines = [
@@ -142,8 +145,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{own[0]['face_percent']:.0f}", _number(sum(counts) if counts else None),
             words or "no face at all",
         ])  # fmt: skip
-    show_grid(f"{len(faces)} faces in {len({f[:2] for f in faces})} videos; -o FILE has every AU",
-              columns, lines, (0, 5))  # fmt: skip
+    videos = counted(len({face[:2] for face in faces}), "video")
+    show_grid(f"{len(faces)} faces in {videos}; -o FILE has every AU", columns, lines, (0, 5))
 
 
 def _who(row: dict[str, Any], with_face: bool = True) -> str:

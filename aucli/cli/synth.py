@@ -11,6 +11,7 @@ from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.errors import LibraryError
 from aucli.synth.names import BOTH, FAMILIES
+from aucli.words import counted
 
 EXAMPLES = examples(
     "aucli synth --ict FaceXModel --count 1000 --out faces",
@@ -91,6 +92,8 @@ def synth(
             bar.advance(faces)
 
         rendered = generate(sources, out, config, processes, on_progress, tasks)
-    typer.echo(f"rendered {rendered} faces; {count - rendered} were in {out} already", err=True)
+    typer.echo(
+        f"rendered {counted(rendered, 'face')}; {count - rendered} were in {out} already", err=True
+    )
     if sheet is not None:
         draw_au_sheet(sources, sheet)

@@ -64,13 +64,13 @@ def look_for(arguments: Sequence[Path]) -> "FoundTables":
     from aucli.cli.console import note
     from aucli.files import shown
     from aucli.report.study import find_tables
+    from aucli.words import were
 
     found = find_tables(arguments)
     if found.passed_over:
         names = ", ".join(shown(path.name) for path in found.passed_over[:3])
         more = " ..." if len(found.passed_over) > 3 else ""
-        count = len(found.passed_over)
-        files = "1 other file was" if count == 1 else f"{count} other files were"
+        files = were(len(found.passed_over), "other file")
         note(f"{files} passed over ({names}{more}).")
     for sentence in found.problems.values():
         note(f"aucli: {sentence}")

@@ -12,6 +12,7 @@ from aucli.comparison.sides import Side, facts_of
 from aucli.evaluation.tools import TOOLS
 from aucli.evaluation.writing import number
 from aucli.files import shown
+from aucli.words import counted
 
 SHOWN = 3  # names in a sentence
 
@@ -162,9 +163,8 @@ def video_scores(two: Compared) -> list[Score]:
 def sentences(two: Compared) -> list[str]:
     """What a reader has to know beside the numbers."""
     a, b = two.a.name, two.b.name
-    count = len(two.pairs)
-    videos = "1 video" if count == 1 else f"{count} videos"
-    lines = [f"a is {_side_words(two.a)}; b is {_side_words(two.b)}. {videos}, {_matched(two)}."]
+    videos = f"{counted(len(two.pairs), 'video')}, {_matched(two)}"
+    lines = [f"a is {_side_words(two.a)}; b is {_side_words(two.b)}. {videos}."]
     lines += changes(two.a, two.b)
     lines += two.notes
     only = [

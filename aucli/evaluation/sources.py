@@ -39,6 +39,7 @@ from aucli.pipeline.options import AnalyzeOptions, choose_networks
 from aucli.pipeline.stages import threads_of_exported
 from aucli.weights.cards import load_au_model, load_weights, read_card
 from aucli.weights.store import people_of
+from aucli.words import counted
 
 SHOWN = 9  # names of subjects in a sentence
 STEPS = 5  # of scoring rendered faces
@@ -281,7 +282,7 @@ def rendered_source(
         tool="rendered faces, aligned by predicted landmarks",
         labels=f"synthetic, {root}",
         split="people held out of training",
-        frames=f"{len(true)} faces, one a frame",
+        frames=f"{counted(len(true), 'face')}, one a frame",
     )
     return Run(labels, Predictions(table, "aucli", "intensity")), origin, extras
 

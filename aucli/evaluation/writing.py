@@ -19,6 +19,7 @@ from aucli.evaluation.scores import (
 )
 from aucli.metrics import METRICS
 from aucli.version import version
+from aucli.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,17 @@ def sentences(report: Report, origin: Origin) -> list[str]:
         f"Predictions: {origin.predictions} ({origin.tool}). Labels: {origin.labels}. "
         f"Split: {origin.split}. Frames: {origin.frames}.",
     ]
-    found = f"{counts.labelled} labelled frames of {_count(report.subjects, 'subject')} in "
-    found += f"{_count(counts.videos, 'video')}; {counts.missing} of them without a prediction"
+    found = f"{counted(counts.labelled, 'labelled frame')} of "
+    found += f"{counted(report.subjects, 'subject')} in "
+    found += f"{counted(counts.videos, 'video')}; {counts.missing} of them without a prediction"
     if counts.missing:
         found += f" ({counts.no_face} without a face, {counts.no_row} without a row), "
         found += "set to 0" if report.filled else "left out"
     lines.append(found + ".")
     if counts.several_faces:
-        lines.append(f"{counts.several_faces} frames had several faces: the surest one was taken.")
+        lines.append(
+            f"{counted(counts.several_faces, 'frame')} had several faces: the surest one was taken."
+        )
     if counts.unread:
         unread = ", ".join(f"{au} in {n}" for au, n in counts.unread.items())
         lines.append(f"Frames with a face but without a prediction, left out: {unread}.")
@@ -151,10 +155,6 @@ def sentences(report: Report, origin: Origin) -> list[str]:
             "samples of the subjects."
         )
     return lines + list(origin.notes)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def published_cells(rows: Iterable[PublishedRow]) -> list[list[str]]:

@@ -27,6 +27,7 @@ from aucli.table.dataset import (
 )
 from aucli.table.writer import FORMATS
 from aucli.video.stills import IMAGE_SUFFIXES, is_map_picture, is_overlay
+from aucli.words import were
 
 VIDEO_SUFFIXES = {
     ".264", ".265", ".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v",
@@ -108,8 +109,7 @@ def passed_over_words(passed_over: Counter[str]) -> str:
     ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{shown(kind)} {count}" for kind, count in ordered[:8])
     more = ", ..." if len(passed_over) > 8 else ""
-    files = "1 other file was" if total == 1 else f"{total} other files were"
-    return f"{files} passed over ({kinds}{more})."
+    return f"{were(total, 'other file')} passed over ({kinds}{more})."
 
 
 def _add(name: str, found: Found) -> None:

@@ -20,6 +20,7 @@ from aucli.pipeline.original import checksum, stamp
 from aucli.pipeline.urls import Place
 from aucli.table.dataset import table_name
 from aucli.table.writer import read_provenance
+from aucli.words import were
 
 # Options that name networks, which are compared by their checksums, or that change no row.
 NOT_COMPARED = frozenset(
@@ -76,9 +77,9 @@ class Resume:
                 others[target] = difference
         if others:
             first = next(iter(others))
-            many = "1 table was" if len(others) == 1 else f"{len(others)} tables were"
             raise OptionError(
-                f"resume: {many} made with other settings ({table_name(first)}: {others[first]}); "
+                f"resume: {were(len(others), 'table')} made with other settings "
+                f"({table_name(first)}: {others[first]}); "
                 "take the same settings, or name another folder."
             )
 

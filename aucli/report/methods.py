@@ -11,6 +11,7 @@ from aucli.report import references
 from aucli.report.study import FaceSeries
 from aucli.weights import store
 from aucli.weights.manifest import read_manifest
+from aucli.words import counted, were
 
 _KINDS = (("detector", "faces were found with"), ("landmarks", "landmarks with"),
           ("model", "intensities with"))  # fmt: skip
@@ -90,16 +91,17 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     if baseline := _baseline(options):
         sentences.append(baseline)
     share = f"{100 * with_face / frames:.1f} %" if frames else "none"
-    what = _count(len(videos), "input")
+    what = counted(len(videos), "input")
     decoders = sorted({_input(face).get("decoder", "") for face in videos.values()} - {""})
     by = f", decoded with {', '.join(decoders)}" if decoders else ""
     sentences.append(
-        f"There were {frames} frames of {what}{by}; a face was measured in {share} of them."
+        f"The tables hold {counted(frames, 'frame')} of {what}{by}; "
+        f"a face was measured in {share} of them."
     )
     damaged = sum(bool(_input(face).get("damage")) for face in videos.values())
     if damaged:
-        was = "was" if damaged == 1 else "were"
-        sentences.append(f"{_count(damaged, 'input')} {was} damaged; the frames that could be decoded were kept.")
+        whose = were(damaged, "input")
+        sentences.append(f"{whose} damaged; the frames that could be decoded were kept.")
     return " ".join(sentences)
 
 
@@ -107,13 +109,9 @@ def _mirrored(faces: Collection[FaceSeries]) -> str:
     twice = sum(_input(face).get("looks") == 2 for face in faces)
     if not twice:
         return ""
-    where = "" if twice == len(faces) else f"In {_count(twice, 'input')} of pictures, "
+    where = "" if twice == len(faces) else f"In {counted(twice, 'input')} of pictures, "
     sentence = "the AU network looked at each face twice, once mirrored, and the mean was taken."
     return where + sentence if where else sentence[0].upper() + sentence[1:]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _checksum(network: Mapping[str, Any]) -> str:
@@ -127,7 +125,7 @@ def _number(au: str) -> str:
 
 def _frames_taken(options: Mapping[str, Any]) -> str:
     if options.get("fps"):
-        taken = f"{options['fps']:g} frames of each second were analysed"
+        taken = f"{were(options['fps'], 'frame')} analysed in each second"
     elif options.get("every", 1) > 1:
         taken = f"Every {options['every']}th frame was analysed"
     else:

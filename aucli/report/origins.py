@@ -91,6 +91,8 @@ def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
         yield "Not calibrated: a face at rest may read above 0."
     else:
         yield f"Calibrated: what the face reads at rest was subtracted ({words})."
+    if read.get("looks") == 2:
+        yield "The AU network looked at each face twice, once mirrored; the mean was taken."
     if read.get("sha256"):
         yield f"Checksum of the input (SHA-256): {read['sha256']}."
     if told.get("aucli"):

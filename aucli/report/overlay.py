@@ -21,6 +21,7 @@ from aucli.report.sources import rows_of
 from aucli.table.reading import read_table
 from aucli.video.source import FrameSource, open_video
 from aucli.video.stills import FILM_SUFFIX, PICTURE_SUFFIX, overlay_files
+from aucli.words import counted
 
 if TYPE_CHECKING:
     pass
@@ -378,8 +379,8 @@ class _Work:
             if not missing or whole or self._source.report.damaged:
                 return
             raise DataError(
-                f"The table has {missing} frames more than {shown(self._info.path)}: it was made "
-                "of another video."
+                f"The table has {counted(missing, 'frame')} more than {shown(self._info.path)}: "
+                "it was made of another video."
             )
         raise self._nothing()
 

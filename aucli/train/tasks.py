@@ -50,6 +50,7 @@ from aucli.train.losses import (
 )
 from aucli.train.nets import build_au_net, build_face_net, read_state, seen_by, subjects_of
 from aucli.weights import cards
+from aucli.words import counted
 
 # An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 14 px.
 PLACE_RADIUS_PX = 17.0
@@ -347,8 +348,8 @@ class PreparedAUTask(AUTask):
                 "of its people was among them."
             )
         told += [
-            f"{config.dataset}, {protocol} {name}: training on {len(self._faces)} faces of "
-            f"{_subjects(fold.train)}."
+            f"{config.dataset}, {protocol} {name}: training on "
+            f"{counted(len(self._faces), 'face')} of {_subjects(fold.train)}."
         ]
         if fold.validation:
             held = sum(self._counts[subject] for subject in fold.validation)
@@ -356,7 +357,7 @@ class PreparedAUTask(AUTask):
             if not published.validation:
                 source = "taken from the training part, as the protocol has none"
             told.append(
-                f"Validation: {held} faces of {_subjects(fold.validation)}, {source}: "
+                f"Validation: {counted(held, 'face')} of {_subjects(fold.validation)}, {source}: "
                 f"{', '.join(fold.validation)}."
             )
         else:
@@ -409,7 +410,7 @@ class PreparedAUTask(AUTask):
 
 
 def _subjects(names: tuple[str, ...]) -> str:
-    return "1 subject" if len(names) == 1 else f"{len(names)} subjects"
+    return counted(len(names), "subject")
 
 
 def _landmarker(net: nn.Module, device: str = "cpu") -> BuiltinLandmarker:

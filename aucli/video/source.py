@@ -37,6 +37,7 @@ from aucli.video.stills import (
 )
 from aucli.video.transport import find_breaks
 from aucli.video.witness import LoggedErrors, missing_frames
+from aucli.words import counted
 
 Decoder = Literal["auto", "decord", "pyav"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
@@ -100,20 +101,17 @@ class DecodeReport:
         """What is missing of the file in a few words; empty where nothing is."""
         found = []
         if self.truncated:
-            known = self.declared_frames > self.decoded_frames
-            declared = f" of {self.declared_frames}" if known else ""
-            found.append(f"truncated after {self.decoded_frames}{declared} frames")
+            told = counted(self.decoded_frames, "frame")
+            if self.declared_frames > self.decoded_frames:
+                told = f"{self.decoded_frames} of {counted(self.declared_frames, 'frame')}"
+            found.append(f"truncated after {told}")
         if self.corrupt_packets:
-            found.append(f"{self.corrupt_packets} corrupt packets skipped")
+            found.append(f"{counted(self.corrupt_packets, 'corrupt packet')} skipped")
         if self.missing_frames:
-            found.append(f"about {_frames(self.missing_frames)} missing")
+            found.append(f"about {counted(self.missing_frames, 'frame')} missing")
         if self.corrupt_frames:
-            found.append(f"{_frames(self.corrupt_frames)} partly guessed")
+            found.append(f"{counted(self.corrupt_frames, 'frame')} partly guessed")
         return ", ".join(found)
-
-
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"
 
 
 class FrameSource:

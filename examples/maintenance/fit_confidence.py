@@ -209,8 +209,11 @@ def fit(features: np.ndarray, is_face: np.ndarray) -> Confidence:
     """Logistic regression by Newton's method. features: (n, 3). is_face: (n,) bool.
 
     A wider spread or a worse shape never speaks for a face: where the few undecided crops would
-    say so, that feature is left out.
+    say so, that feature is left out. Crops whose landmarks have no shape, NaN, are never a face to
+    :class:`Confidence`, and do not count.
     """
+    told = np.isfinite(features).all(1)
+    features, is_face = features[told], is_face[told]
     used = np.ones(4, bool)
     while True:
         weights = np.zeros(4)
