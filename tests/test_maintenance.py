@@ -222,6 +222,35 @@ def test_the_confidence_is_added_to_the_cards(tmp_path, script) -> None:
     assert path.read_bytes() == before
 
 
+def test_the_confidence_is_fitted_without_what_has_no_shape(script) -> None:
+    rng = np.random.default_rng(0)
+    is_face = rng.random(400) < 0.5
+    features = np.column_stack([4.0 * is_face + rng.normal(0, 1.5, 400), np.zeros((400, 2))])
+    fit = script("fit_confidence").fit
+    fitted = fit(features, is_face)
+    assert fitted.face_logit > 0.5
+    shapeless = np.array([[9.0, 0.0, np.nan]])
+    assert fit(np.concatenate([features, shapeless]), np.append(is_face, False)) == fitted
+
+
+def test_the_mean_of_two_networks(tmp_path, script, monkeypatch, capsys) -> None:
+    one, two = made_weights(tmp_path / "one", 1), made_weights(tmp_path / "two", 2, crop_size=128)
+    argv = ["mean_weights.py", str(one), str(two), "--out", str(tmp_path / "mean")]
+    monkeypatch.setattr("sys.argv", argv)
+    script("mean_weights").main()
+    stem = Path(capsys.readouterr().out.strip()).with_suffix("")
+    store.check(stem)
+    nets = [cards.load_weights(path).net.state_dict() for path in (one, two, stem)]
+    for name, mean in nets[2].items():
+        half = (nets[0][name].float() + nets[1][name].float()) / 2
+        torch.testing.assert_close(mean.float(), half, atol=1e-3, rtol=1e-3)
+    other = LandmarkNet((4, 4, 8, 12))
+    cards.save_weights(two, other, {"provenance": {}, "metrics": {}})
+    with pytest.raises(SystemExit):
+        script("mean_weights").main()
+    assert "differ in layers or sizes" in capsys.readouterr().err
+
+
 # What several scripts share is no script.
 SCRIPTS = [
     path
