@@ -78,6 +78,7 @@ def test_an_array_without_times_is_unrelated_pictures(film):
     networks: Any = tiny_networks()
     table = tiny_analyzer(networks).frames(film[0][:5])
     assert networks.faces.unrelated == [True]
+    assert table.attrs["provenance"]["input"]["looks"] == 1  # this network does not follow faces
     assert np.isnan(table["timestamp"]).all()
     assert table["frame"].tolist() == [1, 2, 3, 3, 4, 4, 5]
     assert set(table["video"]) == {"array"}

@@ -418,7 +418,8 @@ def test_methods_say_what_the_table_says(tmp_path):
         "(SHA-256 1234567890ab...).",
         "Every 5th frame was analysed, from 1 s to the end. The largest face of a frame was kept.",
         "over the neutral face (rest.mp4) was subtracted",
-        "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 %",
+        "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 % of "
+        "them.",
         "1 input was damaged",
         "How mine was trained is not known on this computer.",
         "@article{ntinou2021transfer,", "@inproceedings{bulat2017far,", "version = {9.9}",

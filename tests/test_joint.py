@@ -262,9 +262,9 @@ def test_only_pictures_are_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(rows, "look_at_crops", noted)
     pixels = np.full((2, 60, 80, 3), 100, np.uint8)
-    Analyzer(threads=1).frames(pixels)
-    Analyzer(threads=1).frames(pixels, np.array([0.0, 0.1]))
+    tables = [Analyzer(threads=1).frames(pixels, times) for times in (None, np.array([0.0, 0.1]))]
     assert calls == [True, False]
+    assert [table.attrs["provenance"]["input"]["looks"] for table in tables] == [2, 1]
 
 
 def test_a_network_that_does_not_follow_looks_once() -> None:

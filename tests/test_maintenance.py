@@ -244,6 +244,11 @@ def test_the_mean_of_two_networks(tmp_path, script, monkeypatch, capsys) -> None
     for name, mean in nets[2].items():
         half = (nets[0][name].float() + nets[1][name].float()) / 2
         torch.testing.assert_close(mean.float(), half, atol=1e-3, rtol=1e-3)
+    before = stem.with_suffix(".safetensors").read_bytes()
+    with pytest.raises(SystemExit):  # the folder is there
+        script("mean_weights").main()
+    assert "File exists" in capsys.readouterr().err
+    assert stem.with_suffix(".safetensors").read_bytes() == before
     other = LandmarkNet((4, 4, 8, 12))
     cards.save_weights(two, other, {"provenance": {}, "metrics": {}})
     with pytest.raises(SystemExit):

@@ -234,7 +234,7 @@ def test_tables_tell_the_people_of_their_network(tmp_path: Path) -> None:
         (labels / f"SN001_au{int(au[2:])}.txt").write_text(text)
     command = ["--predictions", table, "--dataset", "disfa", "--labels", tmp_path]
     told = evaluate(*command, code=1).stderr
-    assert told.startswith("aucli: 1 people are both trained on and tested (disfa SN001)")
+    assert told.startswith("aucli: 1 person is both trained on and tested (disfa SN001)")
     told = evaluate(*command, "--allow-seen").stdout
     assert "The model was trained on people who are tested here: disfa SN001." in told
     beside.write_text("{")

@@ -290,7 +290,7 @@ def test_disfa_plus_shares_people_with_disfa(root: Path, tmp_path: Path) -> None
     card["provenance"]["train_subjects"] = {"disfa-plus": ["SN001"]}
     path.write_text(json.dumps(card))
     score = ["eval", "--dataset", "disfa", "--root", root, "--model", path]
-    assert "1 people are both trained on and tested (disfa SN001)" in run(*score, code=1).stderr
+    assert "1 person is both trained on and tested (disfa SN001)" in run(*score, code=1).stderr
     run(*score, "--folds", "jaanet", "--fold", "P2", "--resamples", 0)
 
 

@@ -482,8 +482,8 @@ def _show_estimate(
         print(outputs.words(f"{job.input.label} -> {job.target or 'stdout'}: {count}"))
     unknown = sum(frames is None for frames in found.frames) - len(found.problems)
     more = f", and {counted(unknown, 'input')} of unknown length" if unknown else ""
-    known = sum(frames for frames in found.frames if frames)
-    note(f"{len(jobs)} inputs, {known} frames{more}.")
+    known = counted(sum(frames for frames in found.frames if frames), "frame")
+    note(f"{counted(len(jobs), 'input')}, {known}{more}.")
     if found.seconds is not None and found.bytes is not None:
         note(
             f"About {_duration(found.seconds)} at {found.fps:.0f} fps, as a short try gave, and "

@@ -99,7 +99,10 @@ def prepare(
     if not quiet:
         if summary.absent:
             some = ", ".join(summary.absent[:5]) + (" ..." if summary.absent[5:] else "")
-            warn(f"{len(summary.absent)} subjects of the dataset are not in {root}: {some}")
+            absent = "1 subject of the dataset is"
+            if len(summary.absent) > 1:
+                absent = f"{len(summary.absent)} subjects of the dataset are"
+            warn(f"{absent} not in {root}: {some}")
         dropped = ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items()) or "none"
         made = f"{counted(summary.faces, 'face')} of {counted(summary.recordings, 'recording')}"
         note(f"{made}; dropped: {dropped}")
@@ -116,6 +119,6 @@ def _check(dataset: str, root: Path, camera: str | None) -> None:
     if problems:
         raise typer.Exit(1)
     found = find_recordings(dataset, root, camera)
-    subjects = len({recording.subject for recording in found})
-    frames = sum(len(recording.labels) for recording in found)
-    typer.echo(f"complete: {subjects} subjects, {len(found)} recordings, {frames} labelled frames")
+    subjects = counted(len({recording.subject for recording in found}), "subject")
+    frames = counted(sum(len(recording.labels) for recording in found), "labelled frame")
+    typer.echo(f"complete: {subjects}, {counted(len(found), 'recording')}, {frames}")

@@ -201,8 +201,9 @@ def refuse_shared_people(
 
     shared = tuple(" ".join(one) for one in sorted(people(train) & people(test)))
     if shared and not force:
+        who = "1 person is" if len(shared) == 1 else f"{len(shared)} people are"
         raise DataError(
-            f"{len(shared)} people are both trained on and tested ({', '.join(shared[:3])}"
+            f"{who} both trained on and tested ({', '.join(shared[:3])}"
             f"{' ...' if shared[3:] else ''}); leave them out of the training, "
             "or allow it (--allow-seen, allow_seen=True)."
         )

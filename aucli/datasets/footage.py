@@ -12,6 +12,7 @@ from aucli.errors import DataError, InputError
 from aucli.records import FrameBatch
 from aucli.video.source import open_video
 from aucli.video.stills import decode_image, image_files, natural_key, read_image
+from aucli.words import counted
 
 BATCH_FRAMES = 16
 
@@ -119,9 +120,9 @@ class FrameReader:
                     )
             if source.report.damaged:
                 raise DataError(
-                    f"{film} is damaged (decoded {source.report.decoded_frames} frames, "
-                    f"{source.report.corrupt_packets} corrupt packets), so its labels cannot be "
-                    "matched; copy it again."
+                    f"{film} is damaged (decoded {counted(source.report.decoded_frames, 'frame')}, "
+                    f"{counted(source.report.corrupt_packets, 'corrupt packet')}), so its labels "
+                    "cannot be matched; copy it again."
                 )
 
     def _pictures(

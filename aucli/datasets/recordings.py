@@ -9,6 +9,7 @@ import numpy as np
 from aucli.datasets.footage import Footage, Pictures, picture_folder
 from aucli.datasets.labels import Labels
 from aucli.errors import DataError, InputError
+from aucli.words import counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ class Recording:
         row = int(beyond[0])
         return (
             f"{self.labels.where(row)}: frame {self.labels.numbers[row]} is labelled, but "
-            f"{self.frames} ends after {total} frames; copy the video again."
+            f"{self.frames} ends after {counted(total, 'frame')}; copy the video again."
         )
 
 

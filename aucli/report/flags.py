@@ -16,6 +16,7 @@ from aucli.report.people import Person
 from aucli.report.statistics import frame_weights
 from aucli.report.study import FaceSeries
 from aucli.table.schema import QUALITY
+from aucli.words import counted
 
 Weight = Literal["stop", "look", "note"]
 
@@ -121,7 +122,7 @@ def _quality(face: FaceSeries, there: np.ndarray, weights: np.ndarray) -> Iterat
         time = float(weights[mask].sum())
         if time / whole < POOR_SHARE and not (face.timed and time >= POOR_SECONDS):
             continue
-        how_long = f"for {_seconds(time)}" if face.timed else f"in {int(time)} pictures"
+        how_long = f"for {_seconds(time)}" if face.timed else f"in {counted(int(time), 'picture')}"
         weight: Weight = "look" if time / whole >= POOR_SHARE else "note"
         yield Flag(word, weight, f"{WORDS[word]} {how_long}")
 

@@ -371,9 +371,9 @@ class PreparedAUTask(AUTask):
                 f"Of the protocol's other parts, {absent} of {_subjects(others)} are not here."
             )
         if config.batch_size > len(self._faces):
+            faces = counted(len(self._faces), "face")
             told.append(
-                f"A batch of {config.batch_size} is more than the {len(self._faces)} faces: some "
-                "come twice in it."
+                f"A batch of {config.batch_size} is more than the {faces}: some come twice in it."
             )
         if self._leaked:
             told.append(f"The given weights know people of the test: {', '.join(self._leaked)}.")

@@ -2,9 +2,8 @@
 
     python examples/maintenance/mean_weights.py weights/builtin-landmarks RUN/weights --out MEAN
 
-It often reads what neither has seen better than both. Networks are named by a path without suffix,
-.safetensors and .json lie there. MEAN is then a RUN for embed_weights.py; its card is that of the
-second network.
+Networks are named by a path without suffix; .safetensors and .json lie there. MEAN is a new folder,
+then a RUN for embed_weights.py; its card is that of the second network.
 """
 
 import argparse
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from aucli.errors import AucliError
 from aucli.weights.cards import load_weights, save_weights
 
 
@@ -34,12 +34,12 @@ def main() -> None:
     parser.add_argument("second", type=Path, metavar="SECOND")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     arguments = parser.parse_args()
-    first, second = (load_weights(path) for path in (arguments.first, arguments.second))
     try:
+        first, second = (load_weights(path) for path in (arguments.first, arguments.second))
         mean_into(first.net, second.net)
-    except ValueError as error:
+        arguments.out.mkdir(parents=True)
+    except (ValueError, AucliError, OSError) as error:
         parser.error(str(error))
-    arguments.out.mkdir(parents=True, exist_ok=True)
     card = {key: value for key, value in second.card.items() if key not in ("sha256", "bytes")}
     print(save_weights(arguments.out / "weights", second.net, card))
 
