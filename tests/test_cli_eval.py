@@ -320,7 +320,7 @@ def test_people_of_the_training_are_refused(
     monkeypatch.setattr(sources, "read_card", lambda *_: (None, card))
     command = ["--dataset", "disfa", "--root", disfa_root, "--device", "cpu", "--resamples", 0]
     message = run(*command, code=1).stderr
-    assert message.startswith("aucli: 1 people are both trained on and tested (disfa SN031)")
+    assert message.startswith("aucli: 1 person is both trained on and tested (disfa SN031)")
     result = run(*command, "--allow-seen")
     assert "The model was trained on people who are tested here: disfa SN031." in result.stdout
     result = run(*command, "--folds", "jaanet", "--fold", "P1")
