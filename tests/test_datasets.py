@@ -19,6 +19,7 @@ from aucli.datasets.synthetic import AUBatches, FaceStore, LandmarkBatches, Scen
 from aucli.errors import DataError
 from aucli.synth import backgrounds
 from aucli.synth.scenes import scene_targets
+from aucli.synth.things import thing_pool
 
 SMILE, CHEEKS = (SYNTHETIC_AUS.index(au) for au in ("AU12", "AU06"))
 
@@ -126,6 +127,48 @@ def test_landmark_batch(root: Path) -> None:
     # The person's right mouth corner keeps the smaller x, mirrored or not.
     face = batch.landmarks[batch.is_face > 0]
     assert (face[:, 48, 0] < face[:, 54, 0]).all()
+
+
+def test_things_are_drawn_over_their_ground() -> None:
+    pool = thing_pool(40, seed=3)
+    assert pool.shape == (40, 128, 128, 4) and (pool[..., :3] <= pool[..., 3:]).all()
+    assert np.array_equal(pool[:2], thing_pool(2, seed=3))
+    # Each fills the most of its place, and all but the craters leave the corners free.
+    alpha = pool[..., 3] / 255
+    assert alpha.mean((1, 2)).min() > 0.3
+    assert (alpha[:, 2, 2] == 0).mean() > 0.9
+    ground = np.full((128, 128, 3), 77, np.uint8)
+    for seed in range(5):
+        drawn = synthetic.draw_things(np.random.default_rng(seed), ground, pool)
+        assert drawn.shape == ground.shape and (ground == 77).all()
+        changed = (drawn != 77).any(2)
+        assert changed[40:88, 40:88].mean() > 0.5
+
+
+def test_things_are_lit_from_a_side() -> None:
+    """Opposite halves of a thing differ in brightness as flat drawings do not."""
+    pool = thing_pool(60, seed=4).astype(float)
+    gray, alpha = pool[..., :3].mean(3), pool[..., 3] / 255
+    halves = [
+        [gray[part].sum() / alpha[part].sum() for part in (np.s_[i, :64], np.s_[i, 64:])]
+        for i in range(len(pool))
+    ]
+    top, bottom = np.array(halves).T
+    assert (np.abs(top - bottom) > 0.15 * (top + bottom) / 2).mean() > 0.25
+
+
+def test_a_thing_is_a_crop_without_a_face(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LandmarkBatches, "negatives", 1.0)
+    monkeypatch.setattr(LandmarkBatches, "shares", (1.0,))
+    images = []
+    for kind in ("background", "thing"):
+        monkeypatch.setattr(LandmarkBatches, "kinds", (kind,))
+        batches = LandmarkBatches(FaceStore(root), 8, seed=2)
+        batch = batches.make(np.random.default_rng(5))
+        assert (batch.is_face == 0).all()
+        images.append(batch.images)
+        assert ("things" in vars(batches)) == (kind == "thing")  # made where they are asked for
+    assert not torch.equal(*images)
 
 
 def test_followed_faces_are_cropped_by_their_own_box(root: Path) -> None:

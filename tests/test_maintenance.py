@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from bright_faces import AUS, tiny_au_model
+from PIL import Image
 
 from aucli.aus import SYNTHETIC_AUS
 from aucli.evaluation.rendered import HeldOut
 from aucli.models.landmark import LandmarkNet
+from aucli.synth.backgrounds import TILE
 from aucli.weights import cards, store
 
 MAINTENANCE = Path(__file__).resolve().parents[1] / "examples" / "maintenance"
@@ -231,6 +233,18 @@ def test_the_confidence_is_fitted_without_what_has_no_shape(script) -> None:
     assert fitted.face_logit > 0.5
     shapeless = np.array([[9.0, 0.0, np.nan]])
     assert fit(np.concatenate([features, shapeless]), np.append(is_face, False)) == fitted
+
+
+def test_folders_without_people_are_sets_of_pictures(tmp_path, script) -> None:
+    folder = tmp_path / "fruit"
+    folder.mkdir()
+    for name, width in (("a.png", 40), ("b.jpg", 50)):
+        Image.new("RGB", (width, 30)).save(folder / name)
+    sets = script("measure_finding").sets_of([], None, [folder])
+    shapes = [picture.image.shape for picture in sets["no people: fruit"]()]
+    assert shapes == [(30, 40, 3), (30, 50, 3)]
+    things = next(sets["no people: things"]())
+    assert things.image.shape == (TILE, TILE, 3) and not len(things.boxes)
 
 
 def test_the_mean_of_two_networks(tmp_path, script, monkeypatch, capsys) -> None:

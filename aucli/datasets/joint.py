@@ -20,6 +20,7 @@ from aucli.datasets.synthetic import (
     AUBatches,
     composite,
     draw_hand,
+    draw_things,
 )
 from aucli.synth.negatives import hide_face, nothing, shuffle_parts
 
@@ -60,8 +61,8 @@ class JointBatches(AUBatches):
     negatives = 0.15
     occluded = 0.2
     cut = 0.1
-    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless", "nothing")
-    shares = (0.25, 0.06, 0.1, 0.15, 0.12, 0.14, 0.12, 0.06)
+    kinds = ("off", "far", "near", "background", "thing", "hand", "shuffled", "faceless", "nothing")
+    shares = (0.23, 0.05, 0.09, 0.15, 0.12, 0.1, 0.11, 0.1, 0.05)
 
     def make(self, rng: np.random.Generator) -> JointBatch:  # type: ignore[override]
         count, size, store = self.batch_size // 2, self.crop_size, self.store
@@ -106,10 +107,12 @@ class JointBatches(AUBatches):
         self, rng: np.random.Generator, crop: np.ndarray, points: np.ndarray, kind: str
     ) -> np.ndarray:
         """What a crop (S, S, 3) of a kind shows; ``off``, ``far`` and ``near`` stay as they are."""
-        if kind in ("background", "hand"):
+        if kind in ("background", "hand", "thing"):
             crop = self.backgrounds.cut(rng, self.crop_size)
         if kind == "hand":
             return draw_hand(rng, crop, self.sprites)
+        if kind == "thing":
+            return draw_things(rng, crop, self.things)
         if kind == "shuffled":
             return shuffle_parts(rng, crop, points)
         if kind == "faceless":

@@ -28,7 +28,8 @@ from aucli.synth.backgrounds import BackgroundPool
 from aucli.synth.families import GAZE_COLUMNS
 from aucli.synth.negatives import hide_face, nothing, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
-from aucli.synth.sprites import sprite_pool
+from aucli.synth.sprites import SPRITE, sprite_pool
+from aucli.synth.things import thing_pool
 
 RESOLUTION = 192
 RENDERED_CROP = 128
@@ -295,6 +296,11 @@ class Batches(Series[Batch]):
         self.backgrounds = BackgroundPool(seed=seed)
         self.sprites = sprite_pool(seed=seed)
 
+    @cached_property
+    def things(self) -> np.ndarray:
+        """See ``thing_pool``; made where a kind of crop asks for them."""
+        return thing_pool(seed=self.seed)
+
     @property
     def fingerprint(self) -> str:
         """See :class:`Series`."""
@@ -365,13 +371,13 @@ class LandmarkBatches(Batches[LandmarkBatch]):
     followed: share of the faces that are cropped as a video's are from the frame before.
     """
 
-    negatives = 0.15
+    negatives = 0.28
     followed = 0.6
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35
     cut = 0.15
-    kinds = ("off", "far", "near", "background", "hand", "shuffled", "faceless", "nothing")
-    shares = (0.25, 0.08, 0.1, 0.14, 0.11, 0.13, 0.13, 0.06)
+    kinds = ("off", "far", "near", "background", "thing", "hand", "shuffled", "faceless", "nothing")
+    shares = (0.19, 0.06, 0.08, 0.17, 0.21, 0.07, 0.09, 0.09, 0.04)
 
     def make(self, rng: np.random.Generator) -> LandmarkBatch:
         count = self.batch_size
@@ -387,10 +393,12 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         crops = composite(self.store, index, matrices, rng, self.backgrounds)
         landmarks = apply_matrices(corners, matrices).astype(np.float32)
         for i in np.flatnonzero(~is_face):
-            if kinds[i] in ("background", "hand"):
+            if kinds[i] in ("background", "hand", "thing"):
                 crops[i] = self.backgrounds.cut(rng, RENDERED_CROP)
             if kinds[i] == "nothing":
                 crops[i] = nothing(rng, RENDERED_CROP)
+            elif kinds[i] == "thing":
+                crops[i] = draw_things(rng, crops[i], self.things)
             elif kinds[i] == "hand":
                 crops[i] = draw_hand(rng, crops[i], self.sprites)
             elif kinds[i] == "shuffled":
@@ -410,14 +418,40 @@ class LandmarkBatches(Batches[LandmarkBatch]):
 
 def draw_hand(rng: np.random.Generator, crop: np.ndarray, sprites: np.ndarray) -> np.ndarray:
     """A hand over a crop (S, S, 3) uint8. sprites: hands first, as ``sprite_pool`` has them."""
+    sprite = sprites[rng.integers(int(augment.HANDS * len(sprites)))]
+    return _put(rng, crop, sprite, rng.uniform(0.8, 2.0), rng.normal(0, 12, 2))
+
+
+def draw_things(rng: np.random.Generator, crop: np.ndarray, things: np.ndarray) -> np.ndarray:
+    """A thing where a face would be in a crop (S, S, 3) uint8, some with others around it.
+
+    things: as of ``thing_pool``.
+    """
+    for _ in range(rng.choice([0, 0, 0, 1, 3, 6])):
+        thing = things[rng.integers(len(things))]
+        crop = _put(rng, crop, thing, rng.uniform(0.3, 0.9), rng.uniform(-64, 64, 2))
+    thing = things[rng.integers(len(things))]
+    scale = np.exp(rng.uniform(np.log(0.4), np.log(1.3)))
+    return _put(rng, crop, thing, scale, rng.normal(0, 7, 2))
+
+
+def _put(
+    rng: np.random.Generator,
+    crop: np.ndarray,
+    sprite: np.ndarray,
+    scale: float,
+    off: np.ndarray,
+) -> np.ndarray:
+    """A sprite (128, 128, 4), turned anyhow and lit as a face would be, over a crop (S, S, 3).
+
+    scale and off (2,) px, from the middle: in a crop of RENDERED_CROP px.
+    """
     size = len(crop)
     part = size / RENDERED_CROP
-    sprite = sprites[rng.integers(int(augment.HANDS * len(sprites)))]
-    angle, scale = rng.uniform(0, 2 * np.pi), part * rng.uniform(0.8, 2.0)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    move = (size - 1) / 2 + part * rng.normal(0, 12, 2) - turn @ np.array([64.0, 60.0])
-    matrix = np.column_stack([turn, move])
-    front = augment.warp_rgba(sprite, matrix, (size, size))
+    angle, s = rng.uniform(0, 2 * np.pi), part * scale
+    turn = s * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    move = (size - 1) / 2 + part * off - turn @ np.full(2, (SPRITE - 1) / 2)
+    front = augment.warp_rgba(sprite, np.column_stack([turn, move]), (size, size))
     return over(front, crop, face_light(rng))
 
 

@@ -5,7 +5,7 @@
 
 Faces: clips and stills whose faces were counted by eye, and drawn scenes whose boxes are known
 (--shards, a folder made by `aucli synth`). No faces: a clip without people, photographs that
-travel with scikit-image, drawn textures and lettering; at least 300 images.
+travel with scikit-image, drawn textures, lettering and things lit from a side; over 400 images.
 
 A detection is right when it is one of the counted faces of its image (clips) or overlaps a drawn
 face by an IoU over 0.4 (scenes); all others are false. --sheets saves pictures of the found
@@ -23,10 +23,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aucli.align import face_boxes
+from aucli.datasets.synthetic import draw_things
 from aucli.faces.detect import Search
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
+from aucli.synth.things import thing_pool
 from aucli.video.source import open_video
 
 MATCH_IOU = 0.4
@@ -85,6 +87,13 @@ def lettering() -> Iterator[Picture]:
         for _ in range(rng.integers(2, 7)):
             backgrounds.draw_text(rng, picture)
         yield Picture(np.asarray(picture))
+
+
+def things() -> Iterator[Picture]:
+    """Lamps, lids, stones and craters over textures; one lies where a face would."""
+    rng, pool = np.random.default_rng(12), thing_pool(200, seed=99)
+    for _ in range(NEGATIVES_OF_A_KIND):
+        yield Picture(draw_things(rng, backgrounds.drawn_tile(rng), pool))
 
 
 def scenes(shards: Path) -> Iterator[Picture]:
@@ -193,6 +202,7 @@ def main() -> None:
         "photographs, trained on": lambda: photographs(backgrounds.TRAIN_PHOTOGRAPHS),
         "textures": textures,
         "lettering": lettering,
+        "things": things,
     }
     finders = {"aucli": builtin()}
     if not args.no_dlib:

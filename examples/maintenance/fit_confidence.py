@@ -11,9 +11,9 @@ AUC, and how many of the crops called "80 %" are faces. Only drawn pictures take
 The detector's threshold is set too: the highest one that loses at most 5 % of the verified faces.
 
 Two kinds of crops: the face detector's candidates in scenes and in pictures without faces,
-re-centred as in use, and loose crops, of which a quarter are hands, shuffled or covered faces,
-parts of faces and backgrounds. An AU network that follows faces is fitted by crops as they are cut
-of a face on its way, of which a quarter show none (any more).
+re-centred as in use, and loose crops, of which a quarter are hands, things, shuffled or covered
+faces, parts of faces and backgrounds. An AU network that follows faces is fitted by crops as they
+are cut of a face on its way, of which a quarter show none (any more).
 """
 
 import argparse
@@ -28,7 +28,7 @@ from PIL import Image
 
 from aucli.align import face_boxes
 from aucli.datasets.joint import JointBatches
-from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches
+from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches, draw_things
 from aucli.faces.builtin import (
     BuiltinDetector,
     BuiltinLandmarker,
@@ -43,6 +43,7 @@ from aucli.models.predict import AUModel, look_at_crops
 from aucli.synth.backgrounds import TILE, BackgroundPool, draw_text
 from aucli.synth.scenes import draw_scene
 from aucli.synth.sprites import sprite_pool
+from aucli.synth.things import thing_pool
 from aucli.weights.cards import (
     DEFAULT_AU_MODEL,
     DEFAULT_DETECTOR,
@@ -60,7 +61,7 @@ RIDGE = 1e-3
 LOST_FACES = 0.05
 THRESHOLDS = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5])
 BINS = 5
-TILES, SPRITES = 150, 60
+TILES, SPRITES, THINGS = 150, 60, 120
 
 
 class HalfOfFaces:
@@ -84,12 +85,31 @@ class HalfOfFaces:
         return self.store.au_weights()[self.rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is behind faces, in front of them and in their place: pools as of ``backgrounds``,
+    ``sprites`` and ``things`` in aucli/synth."""
+
+    backgrounds: BackgroundPool
+    sprites: np.ndarray
+    things: np.ndarray
+
+    @classmethod
+    def of_half(cls, half: int) -> "Surroundings":
+        return cls(
+            BackgroundPool(TILES, seed=70_001 + half),
+            sprite_pool(SPRITES, seed=70_011 + half),
+            thing_pool(THINGS, seed=70_021 + half),
+        )
+
+
 class HeldOutCrops(LandmarkBatches):
     """The crops of landmark training, from other people, backgrounds and occluders."""
 
-    def __init__(self, faces: HalfOfFaces, pool: BackgroundPool, sprites: np.ndarray) -> None:
+    def __init__(self, faces: HalfOfFaces, around: Surroundings) -> None:
         self.store, self.batch_size = cast(FaceStore, faces), CROP_BATCH
-        self.backgrounds, self.sprites = pool, sprites
+        self.backgrounds, self.sprites = around.backgrounds, around.sprites
+        self.things = around.things
 
 
 class HeldOutFollowed(JointBatches):
@@ -97,11 +117,10 @@ class HeldOutFollowed(JointBatches):
 
     negatives = 0.25
 
-    def __init__(
-        self, faces: HalfOfFaces, pool: BackgroundPool, sprites: np.ndarray, crop_size: int
-    ) -> None:
+    def __init__(self, faces: HalfOfFaces, around: Surroundings, crop_size: int) -> None:
         self.store, self.batch_size = cast(FaceStore, faces), CROP_BATCH
-        self.backgrounds, self.sprites, self.crop_size = pool, sprites, crop_size
+        self.backgrounds, self.sprites = around.backgrounds, around.sprites
+        self.things, self.crop_size = around.things, crop_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +149,7 @@ def candidate_sample(
     detector: BuiltinDetector,
     landmarker: BuiltinLandmarker,
     faces: HalfOfFaces,
-    pool: BackgroundPool,
-    sprites: np.ndarray,
+    around: Surroundings,
     count: int,
     seed: int,
 ) -> Sample:
@@ -144,12 +162,14 @@ def candidate_sample(
     kept, labels, scored = [], [], []
     for i in range(count + count // 2):
         if i < count:
-            image, boxes = draw_scene(rng, faces, pool, sprites)
+            image, boxes = draw_scene(rng, faces, around.backgrounds, around.sprites)
         else:
-            picture = Image.fromarray(pool.cut(rng, TILE))
-            if i % 2:
+            picture = Image.fromarray(around.backgrounds.cut(rng, TILE))
+            if i % 3 == 1:
                 draw_text(rng, picture)
             image, boxes = np.array(picture), np.zeros((0, 4), np.float32)
+            if i % 3 == 2:
+                image = draw_things(rng, image, around.things)
         for fine in (False, True)[: 1 if len(boxes) else 2]:
             candidates, scores = detector.detect([image], fine)[0]
             landmarks, row = landmarker.locate([image], [candidates[:CANDIDATES]])[0]
@@ -166,15 +186,14 @@ def candidate_sample(
 def crop_sample(
     landmarker: BuiltinLandmarker,
     faces: HalfOfFaces,
-    pool: BackgroundPool,
-    sprites: np.ndarray,
+    around: Surroundings,
     count: int,
     seed: int,
 ) -> Sample:
     """``count`` loose crops, one pass of the network on each."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    crops = HeldOutCrops(faces, pool, sprites)
+    crops = HeldOutCrops(faces, around)
     features, labels = [], []
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
@@ -187,15 +206,14 @@ def crop_sample(
 def followed_sample(
     model: AUModel,
     faces: HalfOfFaces,
-    pool: BackgroundPool,
-    sprites: np.ndarray,
+    around: Surroundings,
     count: int,
     seed: int,
 ) -> Sample:
     """``count`` crops of faces on their way, one look of an AU network that follows at each."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    crops = HeldOutFollowed(faces, pool, sprites, model.crop_size)
+    crops = HeldOutFollowed(faces, around, model.crop_size)
     features, labels = [], []
     for _ in range(-(-count // CROP_BATCH)):
         batch = crops.make(rng)
@@ -333,16 +351,13 @@ def main() -> None:
     followed: list[Sample] = []
     for half in (0, 1):
         faces = HalfOfFaces(store, half)
-        pool = BackgroundPool(TILES, seed=70_001 + half)
-        sprites = sprite_pool(SPRITES, seed=70_011 + half)
+        around = Surroundings.of_half(half)
         if finds:
-            scenes = candidate_sample(
-                detector, landmarker, faces, pool, sprites, args.scenes, 21 + half
-            )
-            crops = crop_sample(landmarker, faces, pool, sprites, args.crops, 31 + half)
+            scenes = candidate_sample(detector, landmarker, faces, around, args.scenes, 21 + half)
+            crops = crop_sample(landmarker, faces, around, args.crops, 31 + half)
             halves.append((scenes, crops))
         if follows:
-            followed.append(followed_sample(au, faces, pool, sprites, args.crops, 41 + half))
+            followed.append(followed_sample(au, faces, around, args.crops, 41 + half))
     entries: dict[Path, dict[str, Any]] = {}
     if finds:
         fitted = fit(

@@ -6,7 +6,8 @@ FOLDER holds pictures/ and labels.csv with the columns picture, x, y, w, h (px):
 each face that counts. From them come pictures of which nothing but that square is left, or a tenth
 or three tenths more on each side; whole pictures turned by a quarter, a half and by small steps;
 and gray pictures of 640 x 480 px with one face of 16 to 48 px beside one of 200 px. Then follow the
-pictures without people of compare_detectors.py, and pictures of nothing.
+pictures without people of compare_detectors.py, those of the folders after --none, and pictures of
+nothing.
 
 Each picture is looked at as a still, or with --film as the first frame of a film. A face is found
 where a box overlaps the square by an IoU over 0.2; it lies wrong where its landmarks are turned
@@ -16,18 +17,19 @@ pictures of what was missed, lies wrong or is false.
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from compare_detectors import clip, lettering, photographs, save_sheet, textures
+from compare_detectors import clip, lettering, photographs, save_sheet, textures, things
 from PIL import Image
 
 from aucli.align import turn_matrix
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
+from aucli.video.stills import image_files, read_image
 
 MATCH_IOU = 0.2  # the squares of the labels are wider than faces
 SIZE_WH = (640, 480)
@@ -123,8 +125,10 @@ def nothing() -> Iterator[Picture]:
                     yield Picture(np.rint(levels).clip(0, 255).astype(np.uint8))
 
 
-def sets_of(faces: list[Picture], clips: Path | None) -> dict[str, Callable[[], Iterator[Picture]]]:
-    """Each set of pictures under its name."""
+def sets_of(
+    faces: list[Picture], clips: Path | None, empty: Sequence[Path] = ()
+) -> dict[str, Callable[[], Iterator[Picture]]]:
+    """Each set of pictures under its name. empty: folders of pictures without people."""
     each = [(picture, box) for picture in faces for box in picture.boxes]
     sets: dict[str, Callable[[], Iterator[Picture]]] = {"as it is": lambda: iter(faces)}
     for margin in (0.0, 0.1, 0.3):
@@ -151,7 +155,10 @@ def sets_of(faces: list[Picture], clips: Path | None) -> dict[str, Callable[[], 
         "photographs, trained on": lambda: photographs(backgrounds.TRAIN_PHOTOGRAPHS),
         "textures": textures,
         "lettering": lettering,
+        "things": things,
     }
+    for folder in empty:
+        none[folder.name] = lambda folder=folder: map(_picture, image_files(folder))
     if clips is not None:
         none["no_face.mp4"] = lambda: clip(clips / "no_face.mp4", 0, 1)
     for name, images in none.items():
@@ -164,6 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=Path, help="folder with no_face.mp4")
+    parser.add_argument(
+        "--none", type=Path, nargs="+", default=[], help="folders of pictures without people"
+    )
     parser.add_argument("--film", action="store_true", help="as first frames of films")
     parser.add_argument("--detector", default="builtin")
     parser.add_argument("--landmarks", default="builtin")
@@ -173,7 +183,7 @@ def main() -> None:
     finder = load_faces(args.detector, args.landmarks, faces=None).finder(unrelated=not args.film)
 
     print(f"{'set':40}{'faces':>7}{'found':>7}{'share':>8}{'wrong':>7}{'all':>6}")
-    for name, images in sets_of(pictures(args.folder), args.clips).items():
+    for name, images in sets_of(pictures(args.folder), args.clips, args.none).items():
         if args.only not in name:
             continue
         faces = right = wrong = boxes = 0
@@ -194,6 +204,10 @@ def main() -> None:
         if args.sheets and odd:
             args.sheets.mkdir(parents=True, exist_ok=True)
             save_sheet(args.sheets / f"{name.replace(':', '').replace(', ', '-')}.png", odd[:48])
+
+
+def _picture(path: Path) -> Picture:
+    return Picture(read_image(path))
 
 
 def _degrees(landmarks: np.ndarray) -> float:
