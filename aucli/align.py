@@ -251,7 +251,7 @@ def warp_crops(
     elif len(frames) == count:
         sources = frames  # type: ignore[assignment]
     else:
-        raise ValueError(f"{len(frames)} frames with {count} matrices")
+        raise ValueError(f"as many frames as matrices are needed, not {len(frames)} and {count}")
     crops = np.empty((count, crop_size, crop_size, 3), np.uint8)
     if not count:
         return crops

@@ -54,8 +54,8 @@ class FrameBatch:
             )
         if not len(self.frames) == len(self.frame_index) == len(self.pts_seconds):
             raise ValueError(
-                f"{len(self.frames)} frames with {len(self.frame_index)} indices "
-                f"and {len(self.pts_seconds)} timestamps"
+                "as many frames, indices and timestamps are needed, not "
+                f"{len(self.frames)}, {len(self.frame_index)} and {len(self.pts_seconds)}"
             )
 
     def __len__(self) -> int:

@@ -240,7 +240,7 @@ def test_frames_of_different_sizes_and_read_only() -> None:
     crops = warp_crops(frames, matrices, 32)
     for frame, matrix, crop in zip(frames, matrices, crops, strict=True):
         assert np.array_equal(crop, warp_crops(frame, matrix[None], 32)[0])
-    with pytest.raises(ValueError, match=r"^2 frames with 1 matrices$"):
+    with pytest.raises(ValueError, match=r"^as many frames as matrices are needed, not 2 and 1$"):
         warp_crops(frames, matrices[:1], 32)
     assert warp_crops(frames[0], matrices[:0], 32).shape == (0, 32, 32, 3)
 

@@ -412,11 +412,11 @@ def test_methods_say_what_the_table_says(tmp_path):
     table = write_table(tmp_path / "a.parquet", made_rows({"AU12": [1, nan]}), provenance=TOLD)
     told = run("methods", table).stdout
     for words in (
-        "The intensities of 1 facial Action Units (12) of the Facial Action Coding System were "
+        "The intensities of 1 facial Action Unit (12) of the Facial Action Coding System were "
         "measured with aucli 9.9",
         "faces were found with mine, landmarks with fan-2d, and intensities with fanau-disfa "
         "(SHA-256 1234567890ab...).",
-        "Every 5th frame was analysed, from 1 s to the end. The largest face of a frame was kept.",
+        "One frame in 5 was analysed, from 1 s to the end. The largest face of a frame was kept.",
         "over the neutral face (rest.mp4) was subtracted",
         "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 % of "
         "them.",
@@ -460,7 +460,7 @@ def test_videos_in_parts_are_one_paragraph(tmp_path):
         rows = [(f"{name}.mp4", made_rows({"AU12": [1, 2]}))]
         write_table(tmp_path / f"{name}.parquet", rows, provenance=TOLD | own)
     told = run("methods", tmp_path).stdout
-    assert told.count("The intensities of 1 facial Action Units") == 1
+    assert told.count("The intensities of 1 facial Action Unit") == 1
     assert "4 frames of 2 inputs" in told
 
 

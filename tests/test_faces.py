@@ -182,7 +182,7 @@ def test_landmarker_batches_over_frames_and_follows():
     np.testing.assert_allclose(found[0][0], alone[0][0], atol=1e-2)
     followed = landmarker.follow(frames[:1], [found[0][0]])
     assert followed[0][0].shape == (2, 68, 2)
-    with pytest.raises(ValueError, match="3 frames with faces of 1"):
+    with pytest.raises(ValueError, match="faces of 3 frames are needed, not of 1"):
         landmarker.locate(frames, boxes[:1])
 
 

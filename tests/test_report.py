@@ -226,7 +226,7 @@ def test_origins_in_words() -> None:
         "Input: a.mp4 (h264, 640 x 360, 25 frames a second, read by pyav).",
         "The picture was turned by 90 degrees.",
         "Networks: AUs scc-small (abcdef01); the start of each checksum in brackets.",
-        "Options: faces all, every 2th frame.",
+        "Options: faces all, one frame in 2.",
         "Calibrated: what the face reads at rest was subtracted (neutral: rest.mp4).",
         "The AU network looked at each face twice, once mirrored; the mean was taken.",
         "Checksum of the input (SHA-256): 99.",

@@ -38,7 +38,7 @@ def scaled_size(frame: np.ndarray, scale: float) -> tuple[int, int]:
 def flatten(frames: Frames, items: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
     """A frame for each face of all frames, and the number of faces in each frame."""
     if len(frames) != len(items):
-        raise ValueError(f"{len(frames)} frames with faces of {len(items)}")
+        raise ValueError(f"faces of {len(frames)} frames are needed, not of {len(items)}")
     counts = [len(item) for item in items]
     return [frames[i] for i, n in enumerate(counts) for _ in range(n)], counts
 

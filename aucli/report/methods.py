@@ -78,7 +78,7 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     with_face = sum(int(face.sum()) for face in found.values())
     names = [f"{words} {told[kind]['name']}" + _checksum(told[kind]) for kind, words in _KINDS]
     sentences = [
-        f"The intensities of {len(faces[0].aus)} facial Action Units "
+        f"The intensities of {counted(len(faces[0].aus), 'facial Action Unit')} "
         f"({', '.join(_number(au) for au in faces[0].aus)}) of the Facial Action Coding System "
         f"were measured with aucli {told['aucli']}, on a scale from 0 (absent) to 5.",
         f"In each frame, {names[0]}, {names[1]}, and {names[2]}.",
@@ -127,7 +127,7 @@ def _frames_taken(options: Mapping[str, Any]) -> str:
     if options.get("fps"):
         taken = f"{were(options['fps'], 'frame')} analysed in each second"
     elif options.get("every", 1) > 1:
-        taken = f"Every {options['every']}th frame was analysed"
+        taken = f"One frame in {options['every']} was analysed"
     else:
         taken = "Every frame was analysed"
     start, end = options.get("start"), options.get("end")

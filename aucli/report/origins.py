@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aucli.weights.names import BUILTIN
+from aucli.words import counted
 
 LIMITS = (
     "Read the values as a scale of facial movement from 0 (absent) to 5, in arbitrary units near "
@@ -22,8 +23,8 @@ OUR_NETWORK = (
 OTHER_NETWORK = "The AU network is {name}; what is known of its errors is in its authors' paper."
 # Options of an analysis that change what is measured, and how they are said.
 _SAID = {
-    "profile": "profile {}", "faces": "faces {}", "every": "every {}th frame", "start": "from {} s",
-    "end": "up to {} s", "fps": "{} frames of each second",
+    "profile": "profile {}", "faces": "faces {}", "every": "one frame in {}", "start": "from {} s",
+    "end": "up to {} s", "fps": "frames of each second {}",
 }  # fmt: skip
 _DEFAULTS = {"profile": "builtin", "faces": "largest", "every": 1}
 
@@ -60,7 +61,7 @@ def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
     read = told.get("input") or {}
     if read.get("name"):
         size = f", {read['width']} x {read['height']}" if read.get("width") else ""
-        rate = f", {read['fps']:.4g} frames a second" if read.get("fps") else ""
+        rate = f", {counted(round(read['fps'], 2), 'frame')} a second" if read.get("fps") else ""
         by = f", read by {read['decoder']}" if read.get("decoder") else ""
         yield f"Input: {read['name']} ({read.get('codec', 'picture')}{size}{rate}{by})."
     if read.get("rotation_degrees") or read.get("mirrored"):

@@ -6,6 +6,8 @@ starts again at 0, reordered frames in formats that cannot say so.
 
 from av.video.frame import VideoFrame
 
+from aucli.words import counted
+
 # A clock that jumps back further than this has started again; less is a frame out of order.
 RESTART_SECONDS = 0.5
 
@@ -76,8 +78,8 @@ class Clock:
     def note(self) -> str:
         """How the times were mended, in one sentence; empty where they were not."""
         if self.untimed and self.untimed == self._frames:
-            rate = self._second / self.step
-            return f"The file has no times, so they follow from {rate:g} frames a second."
+            rate = counted(float(self._second / self.step), "frame")
+            return f"The file has no times, so they follow from {rate} a second."
         done = []
         if self.restarts:
             done.append(f"started again {_times(self.restarts)} and was continued")
