@@ -157,18 +157,33 @@ def test_things_are_lit_from_a_side() -> None:
     assert (np.abs(top - bottom) > 0.15 * (top + bottom) / 2).mean() > 0.25
 
 
+def test_a_close_cut_is_an_enlarged_part() -> None:
+    pool = backgrounds.BackgroundPool(2, seed=1)
+    pool.tiles = np.random.default_rng(0).integers(0, 256, pool.tiles.shape, np.uint8)
+    rough = {
+        cut.__name__: [
+            np.abs(np.diff(cut(np.random.default_rng(seed), 128).astype(int), axis=0)).mean()
+            for seed in range(20)
+        ]
+        for cut in (pool.cut, pool.cut_close)
+    }
+    assert pool.cut_close(np.random.default_rng(0), 128).shape == (128, 128, 3)
+    assert min(rough["cut"]) > 80  # noise from pixel to pixel
+    assert np.mean(rough["cut_close"]) < 40 and min(rough["cut_close"]) > 5
+
+
 def test_a_thing_is_a_crop_without_a_face(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LandmarkBatches, "negatives", 1.0)
     monkeypatch.setattr(LandmarkBatches, "shares", (1.0,))
     images = []
-    for kind in ("background", "thing"):
+    for kind in ("background", "close", "thing"):
         monkeypatch.setattr(LandmarkBatches, "kinds", (kind,))
         batches = LandmarkBatches(FaceStore(root), 8, seed=2)
         batch = batches.make(np.random.default_rng(5))
         assert (batch.is_face == 0).all()
         images.append(batch.images)
         assert ("things" in vars(batches)) == (kind == "thing")  # made where they are asked for
-    assert not torch.equal(*images)
+    assert not any(itertools.starmap(torch.equal, itertools.combinations(images, 2)))
 
 
 def test_followed_faces_are_cropped_by_their_own_box(root: Path) -> None:

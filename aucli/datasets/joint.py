@@ -61,8 +61,11 @@ class JointBatches(AUBatches):
     negatives = 0.15
     occluded = 0.2
     cut = 0.1
-    kinds = ("off", "far", "near", "background", "thing", "hand", "shuffled", "faceless", "nothing")
-    shares = (0.23, 0.05, 0.09, 0.15, 0.12, 0.1, 0.11, 0.1, 0.05)
+    kinds = (
+        "off", "far", "near", "background", "close", "thing", "hand", "shuffled", "faceless",
+        "nothing",
+    )  # fmt: skip
+    shares = (0.22, 0.05, 0.09, 0.1, 0.12, 0.11, 0.09, 0.1, 0.08, 0.04)
 
     def make(self, rng: np.random.Generator) -> JointBatch:  # type: ignore[override]
         count, size, store = self.batch_size // 2, self.crop_size, self.store
@@ -107,6 +110,8 @@ class JointBatches(AUBatches):
         self, rng: np.random.Generator, crop: np.ndarray, points: np.ndarray, kind: str
     ) -> np.ndarray:
         """What a crop (S, S, 3) of a kind shows; ``off``, ``far`` and ``near`` stay as they are."""
+        if kind == "close":
+            return self.backgrounds.cut_close(rng, self.crop_size)
         if kind in ("background", "hand", "thing"):
             crop = self.backgrounds.cut(rng, self.crop_size)
         if kind == "hand":

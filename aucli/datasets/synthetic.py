@@ -376,8 +376,11 @@ class LandmarkBatches(Batches[LandmarkBatch]):
     # Hands alone are negatives: many faces with one in front teach that a hand says nothing.
     occluded = 0.35
     cut = 0.15
-    kinds = ("off", "far", "near", "background", "thing", "hand", "shuffled", "faceless", "nothing")
-    shares = (0.19, 0.06, 0.08, 0.17, 0.21, 0.07, 0.09, 0.09, 0.04)
+    kinds = (
+        "off", "far", "near", "background", "close", "thing", "hand", "shuffled", "faceless",
+        "nothing",
+    )  # fmt: skip
+    shares = (0.16, 0.05, 0.07, 0.1, 0.22, 0.18, 0.06, 0.07, 0.06, 0.03)
 
     def make(self, rng: np.random.Generator) -> LandmarkBatch:
         count = self.batch_size
@@ -395,7 +398,9 @@ class LandmarkBatches(Batches[LandmarkBatch]):
         for i in np.flatnonzero(~is_face):
             if kinds[i] in ("background", "hand", "thing"):
                 crops[i] = self.backgrounds.cut(rng, RENDERED_CROP)
-            if kinds[i] == "nothing":
+            if kinds[i] == "close":
+                crops[i] = self.backgrounds.cut_close(rng, RENDERED_CROP)
+            elif kinds[i] == "nothing":
                 crops[i] = nothing(rng, RENDERED_CROP)
             elif kinds[i] == "thing":
                 crops[i] = draw_things(rng, crops[i], self.things)

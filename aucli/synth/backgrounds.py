@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 TILE = 320
+CLOSEST_PX = 16
 
 # Files of the folder skimage/data that show neither a person nor a face ("coins" shows portraits).
 TRAIN_PHOTOGRAPHS = (
@@ -220,3 +221,9 @@ class BackgroundPool:
         if rng.random() < 0.5:
             part = part[:, ::-1]
         return np.ascontiguousarray(part)
+
+    def cut_close(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """As :meth:`cut`, of a part of CLOSEST_PX or more, enlarged as small faces are."""
+        side = int(np.exp(rng.uniform(np.log(CLOSEST_PX), np.log(size + 1))))
+        part = Image.fromarray(self.cut(rng, side))
+        return np.array(part.resize((size, size), Image.Resampling.BILINEAR))

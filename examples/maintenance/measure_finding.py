@@ -158,7 +158,9 @@ def sets_of(
         "things": things,
     }
     for folder in empty:
-        none[folder.name] = lambda folder=folder: map(_picture, image_files(folder))
+        none[folder.name] = lambda folder=folder: (
+            Picture(read_image(path)) for path in image_files(folder)
+        )
     if clips is not None:
         none["no_face.mp4"] = lambda: clip(clips / "no_face.mp4", 0, 1)
     for name, images in none.items():
@@ -204,10 +206,6 @@ def main() -> None:
         if args.sheets and odd:
             args.sheets.mkdir(parents=True, exist_ok=True)
             save_sheet(args.sheets / f"{name.replace(':', '').replace(', ', '-')}.png", odd[:48])
-
-
-def _picture(path: Path) -> Picture:
-    return Picture(read_image(path))
 
 
 def _degrees(landmarks: np.ndarray) -> float:
