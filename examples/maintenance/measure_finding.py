@@ -20,6 +20,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from compare_detectors import clip, lettering, photographs, save_sheet, textures, things
@@ -150,7 +151,7 @@ def sets_of(
         sets[f"{side} px beside {LARGE_PX} px"] = lambda side=side: (
             beside(small, alone[i - 1], side) for i, small in enumerate(alone)
         )
-    none = {
+    none: dict[str, Callable[[], Iterator[Any]]] = {
         "photographs, held out": lambda: photographs(backgrounds.HELD_OUT_PHOTOGRAPHS),
         "photographs, trained on": lambda: photographs(backgrounds.TRAIN_PHOTOGRAPHS),
         "textures": textures,
