@@ -241,7 +241,7 @@ def test_folders_without_people_are_sets_of_pictures(tmp_path, script) -> None:
     for name, width in (("a.png", 40), ("b.jpg", 50)):
         Image.new("RGB", (width, 30)).save(folder / name)
     sets = script("measure_finding").sets_of([], None, [folder])
-    shapes = [picture.image.shape for picture in sets["no people: fruit"]()]
+    shapes = [picture.image.shape for picture in sets[f"no people: {folder}"]()]
     assert shapes == [(30, 40, 3), (30, 50, 3)]
     things = next(sets["no people: things"]())
     assert things.image.shape == (TILE, TILE, 3) and not len(things.boxes)

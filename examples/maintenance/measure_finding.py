@@ -159,7 +159,7 @@ def sets_of(
         "things": things,
     }
     for folder in empty:
-        none[folder.name] = lambda folder=folder: (
+        none[str(folder)] = lambda folder=folder: (
             Picture(read_image(path)) for path in image_files(folder)
         )
     if clips is not None:
