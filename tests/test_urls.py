@@ -695,7 +695,7 @@ def test_an_upload_that_fails_is_told(bucket, here, monkeypatch):
 
 def test_a_run_that_is_stopped_keeps_what_is_uploaded(bucket, here, server):
     for name in ("a", "slow", "t"):
-        write_clip(here / f"{name}.mp4", [ONE] * (60 if name == "slow" else 4))
+        write_clip(here / f"{name}.mp4", [ONE] * (1200 if name == "slow" else 4))
         bucket.put(f"study/{name}.mp4", here / f"{name}.mp4")
     command = [sys.executable, str(Path(__file__).with_name("bright_faces.py")), "analyze"]
     arguments = ["s3://bucket/study/", "-o", "s3://bucket/out/", "--threads", "1"]
