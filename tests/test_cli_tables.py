@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -414,8 +415,9 @@ def test_methods_say_what_the_table_says(tmp_path):
     for words in (
         "The intensities of 1 facial Action Unit (12) of the Facial Action Coding System were "
         "measured with aucli 9.9",
-        "faces were found with mine, landmarks with fan-2d, and intensities with fanau-disfa "
-        "(SHA-256 1234567890ab...).",
+        "Faces were found with mine, which searched a frame in each quarter of a second",
+        "Landmarks were put on new faces with fan-2d; it followed them from frame to frame. "
+        "Intensities were read in every analysed frame with fanau-disfa (SHA-256 1234567890ab...).",
         "One frame in 5 was analysed, from 1 s to the end. The largest face of a frame was kept.",
         "over the neutral face (rest.mp4) was subtracted",
         "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 % of "
@@ -443,14 +445,32 @@ def test_methods_say_the_precision(tmp_path):
 
 
 def test_methods_say_who_was_looked_at_twice(tmp_path):
-    for name, looks in (("film", 1), ("picture", 2)):
-        told = TOLD | {"input": {"looks": looks}}
-        rows = made_rows({"AU12": [1, 2]})
+    for name, codec, looks in (("film", "h264", 1), ("picture", "image", 2)):
+        told = TOLD | {"input": {"codec": codec, "looks": looks}}
+        rows = made_rows({"AU12": [1, 2] if name == "film" else [1]})
         write_table(tmp_path / f"{name}.parquet", rows, provenance=told)
     twice = "he AU network looked at each face twice, once mirrored, and the mean was taken."
     assert f". T{twice}" in run("methods", tmp_path / "picture.parquet").stdout
     assert "mirrored" not in run("methods", tmp_path / "film.parquet").stdout
-    assert f". In 1 input of pictures, t{twice}" in run("methods", tmp_path).stdout
+    assert run("methods", tmp_path).stdout.count(f". T{twice}") == 1
+
+
+def test_methods_say_who_followed_and_when_was_searched(tmp_path):
+    def told(codec: str, values: list[float], **more: Any) -> str:
+        table = tmp_path / "a.parquet"
+        provenance = TOLD | {"input": {"codec": codec}} | more
+        write_table(table, made_rows({"AU12": values}), provenance=provenance)
+        return run("methods", table).stdout
+
+    follower = {"name": "scc-joint", "sha256": None}
+    assert "; scc-joint followed them" in told("h264", [1, 2], follower=follower)
+    in_each = "faces were found with mine, landmarks with fan-2d, and intensities with fanau-disfa"
+    assert f"In each frame, {in_each}" in told("h264", [1, 2], device="cuda")
+    still = told("image", [1], follower=follower)
+    assert f"In each picture, {in_each}" in still
+    assert "One picture in 5 was analysed" in still
+    assert "The largest face of a picture was kept. " in still
+    assert "The tables hold 1 picture of 1 input; " in still
 
 
 def test_videos_in_parts_are_one_paragraph(tmp_path):

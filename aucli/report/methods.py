@@ -1,7 +1,7 @@
 """A methods section out of the provenance of tables: what was done, its limits, whom to cite."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from aucli.weights import store
 from aucli.weights.manifest import read_manifest
 from aucli.words import counted, were
 
-_KINDS = (("detector", "faces were found with"), ("landmarks", "landmarks with"),
-          ("model", "intensities with"))  # fmt: skip
+_KINDS = ("detector", "landmarks", "model")
 _SHORT = 12  # digits of a checksum, which tell networks apart
 _BITS = {"int8": 8, "bf16": 16}  # of other precisions than the usual one
 
@@ -62,13 +61,13 @@ def describe(faces: Sequence[FaceSeries]) -> Methods:
 def _way(face: FaceSeries) -> str:
     """What a table shares with the others that were made in the same way."""
     own = {"video", "input", "frames", "face_frames", "calibration", "parts", "joins"}
-    return json.dumps(
-        [{k: v for k, v in face.provenance.items() if k not in own}, face.aus], sort_keys=True
-    )
+    shared = {k: v for k, v in face.provenance.items() if k not in own}
+    return json.dumps([shared, face.unrelated, face.aus], sort_keys=True)
 
 
 def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     options = told["options"]
+    what = "picture" if faces[0].unrelated else "frame"
     videos = {(face.table, face.video): face for face in faces}
     frames = sum(len(face) for face in videos.values())
     found: dict[Any, Any] = {}
@@ -76,26 +75,27 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
         key = face.table, face.video
         found[key] = found[key] | face.success if key in found else face.success
     with_face = sum(int(face.sum()) for face in found.values())
-    names = [f"{words} {told[kind]['name']}" + _checksum(told[kind]) for kind, words in _KINDS]
     sentences = [
         f"The intensities of {counted(len(faces[0].aus), 'facial Action Unit')} "
         f"({', '.join(_number(au) for au in faces[0].aus)}) of the Facial Action Coding System "
         f"were measured with aucli {told['aucli']}, on a scale from 0 (absent) to 5.",
-        f"In each frame, {names[0]}, {names[1]}, and {names[2]}.",
-        _frames_taken(options) + " " + _faces_kept(options),
+        _networks_used(told, what),
     ]
     if bits := _BITS.get(options.get("precision", "")):
-        sentences.insert(2, f"The AU network ran in numbers of {bits} bits.")
-    if mirrored := _mirrored(videos.values()):
-        sentences.append(mirrored)
+        sentences.append(f"The AU network ran in numbers of {bits} bits.")
+    if all(_input(face).get("looks") == 2 for face in videos.values()):
+        sentences.append(
+            "The AU network looked at each face twice, once mirrored, and the mean was taken."
+        )
+    sentences += [_frames_taken(options, what), _faces_kept(options, what)]
     if baseline := _baseline(options):
         sentences.append(baseline)
     share = f"{100 * with_face / frames:.1f} %" if frames else "none"
-    what = counted(len(videos), "input")
+    inputs = counted(len(videos), "input")
     decoders = sorted({_input(face).get("decoder", "") for face in videos.values()} - {""})
     by = f", decoded with {', '.join(decoders)}" if decoders else ""
     sentences.append(
-        f"The tables hold {counted(frames, 'frame')} of {what}{by}; "
+        f"The tables hold {counted(frames, what)} of {inputs}{by}; "
         f"a face was measured in {share} of them."
     )
     damaged = sum(bool(_input(face).get("damage")) for face in videos.values())
@@ -105,13 +105,26 @@ def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _mirrored(faces: Collection[FaceSeries]) -> str:
-    twice = sum(_input(face).get("looks") == 2 for face in faces)
-    if not twice:
-        return ""
-    where = "" if twice == len(faces) else f"In {counted(twice, 'input')} of pictures, "
-    sentence = "the AU network looked at each face twice, once mirrored, and the mean was taken."
-    return where + sentence if where else sentence[0].upper() + sentence[1:]
+def _networks_used(told: Mapping[str, Any], what: str) -> str:
+    """Which network did what in each picture or frame, and when."""
+    detector, landmarks, model = (_named(told[kind]) for kind in _KINDS)
+    if what == "picture" or told.get("device", "cpu") != "cpu":  # a GPU searches every frame
+        return (
+            f"In each {what}, faces were found with {detector}, landmarks with {landmarks}, and "
+            f"intensities with {model}."
+        )
+    follower = told.get("follower") or told["landmarks"]
+    by = "it" if follower == told["landmarks"] else _named(follower)
+    return (
+        f"Faces were found with {detector}, which searched a frame in each quarter of a second, or "
+        "in each second while all wanted faces were followed without doubt, and every frame in "
+        f"which one was lost. Landmarks were put on new faces with {landmarks}; {by} followed them "
+        f"from frame to frame. Intensities were read in every analysed frame with {model}."
+    )
+
+
+def _named(network: Mapping[str, Any]) -> str:
+    return str(network["name"]) + _checksum(network)
 
 
 def _checksum(network: Mapping[str, Any]) -> str:
@@ -123,13 +136,13 @@ def _number(au: str) -> str:
     return str(int(au.removeprefix("AU")))
 
 
-def _frames_taken(options: Mapping[str, Any]) -> str:
+def _frames_taken(options: Mapping[str, Any], what: str) -> str:
     if options.get("fps"):
-        taken = f"{were(options['fps'], 'frame')} analysed in each second"
+        taken = f"{were(options['fps'], what)} analysed in each second"
     elif options.get("every", 1) > 1:
-        taken = f"One frame in {options['every']} was analysed"
+        taken = f"One {what} in {options['every']} was analysed"
     else:
-        taken = "Every frame was analysed"
+        taken = f"Every {what} was analysed"
     start, end = options.get("start"), options.get("end")
     if start is not None or end is not None:
         first = f"from {start:g} s" if start is not None else "from the start"
@@ -137,13 +150,13 @@ def _frames_taken(options: Mapping[str, Any]) -> str:
     return taken + "."
 
 
-def _faces_kept(options: Mapping[str, Any]) -> str:
+def _faces_kept(options: Mapping[str, Any], what: str) -> str:
     kept = str(options["faces"])
     if kept == "all":
-        return "All faces of a frame were kept."
+        return f"All faces of a {what} were kept."
     if kept in ("largest", "1"):
-        return "The largest face of a frame was kept."
-    return f"The {kept} largest faces of a frame were kept."
+        return f"The largest face of a {what} was kept."
+    return f"The {kept} largest faces of a {what} were kept."
 
 
 def _baseline(options: Mapping[str, Any]) -> str:
@@ -174,7 +187,7 @@ def _networks(told: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     known = read_manifest()
     embedded = store.list_embedded()  # all of these are the project's own
     found: dict[str, list[str]] = {}
-    for kind, _ in _KINDS:
+    for kind in _KINDS:
         network = told[kind]
         name = str(network["name"])
         if name in known:
@@ -195,7 +208,8 @@ def _networks(told: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
                     "that were coded by people: read its values as a scale of movement in "
                     "arbitrary units near the levels A-E, compare them within a person, and "
                     "validate them on your own material."
-                ] = [references.ICT_FACEKIT, references.SCC, references.HEATMAPS]
+                ] = [references.ICT_FACEKIT, references.MAKEHUMAN, references.SCC,
+                     references.HEATMAPS]  # fmt: skip
             else:
                 found[f"{name} was trained only on rendered faces."] = [references.ICT_FACEKIT]
         else:

@@ -25,6 +25,13 @@ ICT_FACEKIT = """@inproceedings{li2020ict,
   year = {2020}
 }"""
 
+MAKEHUMAN = """@misc{makehuman,
+  title = {MakeHuman: assets of the core system},
+  author = {{The MakeHuman community}},
+  howpublished = {\\url{http://www.makehumancommunity.org}},
+  note = {Public domain (CC0 1.0)}
+}"""
+
 # By the number of the paper on arXiv, which the manifest of published weights names.
 BY_ARXIV = {
     "1805.03487": """@inproceedings{sanchez2018joint,

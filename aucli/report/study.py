@@ -80,6 +80,13 @@ class FaceSeries:
         """Whether the frames have times that rise; pictures have none."""
         return len(self) > 1 and bool(self.seconds[-1] > self.seconds[0])
 
+    @property
+    def unrelated(self) -> bool:
+        """Whether these are pictures that have nothing to do with each other, or a single one."""
+        told = self.provenance.get("input")
+        image = isinstance(told, Mapping) and told.get("codec") == "image"
+        return not self.timed and (image or bool(np.isnan(self.seconds).all()))
+
     def of(self, au: str) -> np.ndarray:
         """(N,) intensities of one AU."""
         return self.intensities[:, self.aus.index(au)]

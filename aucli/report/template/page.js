@@ -115,13 +115,15 @@
 
   // The overview.
   const rows = study.rows.map((row, index) => ({ ...row, index, words: [row.video, row.person, row.state === "done" ? (row.calibrated ? "calibrated" : "not calibrated") : "", ...row.flags.map((flag) => flag[2])].join("\n").toLowerCase() }));
+  const unrelated = (row) => row.state === "done" && row.seconds === null; // pictures, without times
+  const WHAT = rows.some(unrelated) ? "input" : "video";
   const folderOf = (row) => (row.video.includes("/") ? row.video.slice(0, row.video.lastIndexOf("/")) : "");
   const kinds = new Map();
   for (const row of rows) for (const kind of new Set(row.flags.map((flag) => flag[0]))) kinds.set(kind, (kinds.get(kind) || 0) + 1);
   const heavy = (row) => row.flags.some((flag) => flag[1] !== "note");
   const weight = (row) => Math.max(0, ...row.flags.map((flag) => ({ stop: 100, look: 10, note: 1 })[flag[1]])) + row.flags.length / 100;
   const columns = [
-    { key: "video", name: "Video", value: (row) => `${row.video}\n${row.person}`, up: true },
+    { key: "video", name: WHAT === "input" ? "Input" : "Video", value: (row) => `${row.video}\n${row.person}`, up: true },
     { key: "seconds", name: "Length", number: true, value: (row) => row.seconds ?? row.frames },
     { key: "found", name: "Face", number: true, value: (row) => row.found, title: "Share of the frames with this face" },
     { key: "good", name: "Good", number: true, value: (row) => row.good, title: "Share of the face's frames in which nothing is wrong with the picture" },
@@ -142,12 +144,12 @@
     const failed = rows.filter((row) => row.state === "failed").length;
     const done = rows.filter((row) => row.state === "done");
     const median = (values) => { const sorted = values.filter((v) => v !== null && v !== undefined).sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
-    const words = [plural(videos, "video")];
+    const words = [plural(videos, WHAT)];
     if (done.length !== videos - failed) words.push(plural(done.length, "person").replace("persons", "people"));
     if (study.seconds) words.push(`${long(study.seconds)} in all`);
     $("lead").textContent = `${words.join(", ")}. ${calibration(done)}` + (study.passed_over ? ` ${plural(study.passed_over, "face")} seen for a moment only, or not chosen, ${study.passed_over === 1 ? "is" : "are"} left out.` : "");
     const tiles = [
-      [plural(videos, "video").replace(/ .*/, ""), videos === 1 ? "video" : "videos"],
+      plural(videos, WHAT).split(" "),
       [`${median(done.map((row) => row.found)) ?? "–"} %`, "of the frames show the face (median)"],
       [done.filter((row) => heavy(row)).length, "to look at before use"],
       [failed, "failed"],
@@ -157,7 +159,7 @@
     privacy.hidden = !study.pictured;
     privacy.textContent = study.blurred
       ? "The pictures of faces on this page are blurred. Movements and names of files can still tell who a person is."
-      : "This page holds pictures of faces. They are biometric data: keep and share the page as you keep and share the videos.";
+      : `This page holds pictures of faces. They are biometric data: keep and share the page as you keep and share the ${WHAT}s.`;
   }
   function option(value, text) { return h("option", { value }, text); }
   function controls() {
@@ -566,9 +568,9 @@
     const { data, Plotly } = open, both = Boolean(open.sides), soft = css("--soft");
     $("sideshead").textContent = both ? "Right and left" : "Intensity";
     const notes = [];
-    if (data.t.length > 1) notes.push("Thin marks: 95th percentile of the whole video.");
+    if (data.t.length > 1) notes.push(`Thin marks: 95th percentile of ${unrelated(open.row) ? "all pictures" : "the whole video"}.`);
     if (!data.placed) notes.push("No map of the face: this table has no places. analyze --places --sides adds them.");
-    else if (!data.sprite) notes.push(study.wanted_pictures ? "The video was not found, so there are dots without a picture." : "The page was made without pictures.");
+    else if (!data.sprite) notes.push(study.wanted_pictures ? `The ${unrelated(open.row) ? "picture" : "video"} was not found, so there are dots without a picture.` : "The page was made without pictures.");
     $("sidesnote").textContent = notes.join(" ");
     const y = data.aus.map((_, i) => i), marks = { type: "scatter", mode: "markers", y, hoverinfo: "skip", marker: { symbol: "line-ns-open", size: 9, color: soft, line: { width: 1.5 } } };
     const bar = { type: "bar", orientation: "h", y, x: y.map(() => 0), marker: { color: y.map(() => "#888"), line: { color: css("--edge"), width: 0.5 } }, hovertemplate: "%{customdata}<extra></extra>" };
@@ -609,7 +611,7 @@
   }
   $("allevents").addEventListener("click", () => { open.allEvents = true; drawEvents(); });
 
-  // Keys: j and k, or the arrows with Alt, go from video to video; Escape goes back.
+  // Keys: j and k, or the arrows with Alt, go from row to row; Escape goes back.
   addEventListener("keydown", (event) => {
     if (!open || event.target.matches("input[type=search], select")) return;
     if (event.key === "Escape") location.hash = "";
