@@ -36,6 +36,7 @@ from aucli.pipeline.batch import (
     RowStream,
     TableSettings,
     run_batch,
+    with_names,
 )
 from aucli.pipeline.calibration import Baseline, Calibrator, Readings, parse_calibration
 from aucli.pipeline.film import PartEnd, Whole
@@ -127,10 +128,7 @@ class Analyzer:
             provenance = analysis.provenance()
             outcome = Outcome(job, summary=analysis.summary)
             if analysis.calibrator is not None:
-                work = analysis.calibrator
-                outcome = replace(
-                    outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
-                )
+                outcome = outcome.calibrated(analysis.calibrator, provenance)
             if job.pictures is None:
                 return outcome, provenance
             outcome = replace(outcome, without_face=tuple(choice.without_face()))
@@ -302,7 +300,7 @@ class Analyzer:
                 earlier = Resume(self.recipe, journal, retry_failed)
                 if not overwrite:
                     earlier.check(tables)
-            outputs.check_parts(tables, self.columns.schema())
+            outputs.check_parts(tables, with_names(self.columns, planned).schema())
             engines = [InProcess(self.rows, cut=self.cut, part=self.part)]
             if count > 1:
                 words: Any = asdict(self.options)

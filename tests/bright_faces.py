@@ -97,7 +97,7 @@ def tiny_au_model() -> AUModel:
 def tiny_networks(delay_seconds: float = 0.0) -> Networks:
     """Everything that an :class:`Analyzer` needs."""
     faces: Any = BrightFinder(delay_seconds)
-    return Networks(tiny_au_model(), faces, {"model": {"name": "tiny"}})
+    return Networks(tiny_au_model(), faces, {"model": {"name": "tiny"}, **faces.provenance})
 
 
 def tiny_analyzer(networks: Networks | None = None, **options: Any) -> Analyzer:

@@ -50,15 +50,17 @@ def write_table(
     aus: Sequence[str] = ("AU12",),
     table_format: str | None = None,
     provenance: Mapping[str, Any] | None = None,
+    pictures: Mapping[int, str] | None = None,
     **groups: bool,
 ) -> Path:
-    """A table of one video, called like the file with .mp4, or of several (name, rows)."""
-    columns = Columns(tuple(aus), **groups)
+    """A table of one video, called like the file with .mp4, or of several (name, rows). pictures:
+    names of files, of a folder of pictures."""
+    columns = Columns(tuple(aus), picture=pictures is not None, **groups)
     kind = table_format or target.suffix.removeprefix(".")
     parts = [(f"{target.stem}.mp4", rows)] if isinstance(rows, Rows) else rows
     target.parent.mkdir(parents=True, exist_ok=True)
     with TableWriter(target, columns.schema(), kind, overwrite=True) as writer:
         for video, own in parts:
-            writer.write(to_record_batch(columns, video, own))
+            writer.write(to_record_batch(columns, video, own, pictures))
         writer.provenance = {"aucli": "0"} if provenance is None else provenance
     return target

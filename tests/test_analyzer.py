@@ -86,6 +86,17 @@ def test_an_array_without_times_is_unrelated_pictures(film):
     assert len(tiny_analyzer(networks).frames(read_only[:, ::-1])) == 3
 
 
+@pytest.mark.parametrize("options", [{}, {"fps": 10}])
+def test_frames_before_the_time_0_have_rows(film, options):
+    times = [-0.5, -0.1, 0.0, 0.1, 0.25]
+    table = tiny_analyzer(**options).frames(film[0][:5], times)
+    assert table["timestamp"].drop_duplicates().tolist() == times
+    live = tiny_analyzer(**options).live()
+    assert live.push(film[0][1], -0.5)["timestamp"].tolist() == [-0.5]
+    since = tiny_analyzer(start=0.0, **options).frames(film[0][:5], times)
+    assert since["timestamp"].drop_duplicates().tolist() == times[2:]
+
+
 def test_no_frame_is_an_empty_table(loaded):
     empty = loaded.frames(np.zeros((0, HEIGHT, WIDTH, 3), np.uint8), [])
     assert len(empty) == 0

@@ -602,6 +602,10 @@ def test_a_log_never_takes_the_place_of_an_input_or_a_table(study):
         result = analyze(study / "face.mp4", "-o", "t.csv", "--log", log)
         assert result.exit_code == 2, result.stderr
     assert analyze(study, "-o", "out", "--log", Path("out", JOURNAL)).exit_code == 2
+    Path("mine.mp4").write_text("a film")
+    result = analyze(study / "face.mp4", "-o", "t.csv", "--log", "mine.mp4")
+    assert result.exit_code == 2 and "mine.mp4 is there and is no log; name" in result.stderr
+    assert Path("mine.mp4").read_text() == "a film"
     assert (study / "face.mp4").read_bytes() == before
     assert not Path("t.csv").exists()
     result = analyze(study / "face.mp4", "--log", "/dev/full")

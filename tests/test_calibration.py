@@ -18,7 +18,13 @@ from aucli.cli import app
 from aucli.errors import InputError, OptionError, OutputError
 from aucli.pipeline import calibration as calibration_module
 from aucli.pipeline import held
-from aucli.pipeline.calibration import Baseline, Calibration, Calibrator, Readings
+from aucli.pipeline.calibration import (
+    Baseline,
+    Calibration,
+    Calibrator,
+    Readings,
+    like_an_expression,
+)
 from aucli.pipeline.calibration import parse_calibration as parse
 from aucli.pipeline.loading import Networks
 from aucli.table.schema import Rows
@@ -421,3 +427,31 @@ def test_faces_without_a_baseline_are_told_and_not_made_up(clip, command):
     assert len(second) == 8
     assert (second[:, :2] == 0).all()  # as OpenFace's layout has it where there is no intensity
     assert (second[:, 2] > 0).all()
+
+
+def test_a_face_without_a_baseline_is_a_face(tmp_path, clip, command):
+    write_clip(tmp_path / "short.mp4", [ONE, ONE, NONE])
+    said = command("short.mp4", "--calibrate", "median").stderr
+    assert "short.mp4: 3 frames, 2 with a face, " in said
+    assert "no baseline for face 0 (2 rows)" in said
+
+
+def test_a_baseline_like_an_expression_is_told(clip, command, monkeypatch):
+    told = "warning: clip.mp4: the baseline looks like an expression (AU"
+    monkeypatch.setattr(calibration_module, "STRONG", 5.1)
+    assert told not in command(clip, "--calibrate", "neutral=2").stderr
+    monkeypatch.setattr(calibration_module, "STRONG", 0.0)
+    said = command(clip, "--calibrate", "neutral=2", "--overwrite").stderr
+    assert told in said and "and it was subtracted; name frames or a video in which" in said
+
+
+def test_a_baseline_like_an_expression_is_of_the_person_asked_for():
+    people = [
+        {"face_id": 0, "intensities": {"AU12": 2.5, "AU12_L": 5.0, "AU06": 1.9}},
+        {"face_id": 1, "intensities": {"AU12": 3.5, "AU25": 2.0}},
+    ]
+    told = {"people": people}
+    assert like_an_expression(told) == [("AU12", 3.5), ("AU25", 2.0)]
+    assert like_an_expression(told, [0]) == [("AU12", 2.5)]
+    assert like_an_expression({"people": [{**people[0], "face_id": None}]}, [7]) == [("AU12", 2.5)]
+    assert like_an_expression(None) == []

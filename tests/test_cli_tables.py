@@ -69,7 +69,7 @@ def test_summary_on_the_screen(smile, tmp_path):
     assert "AU06" not in one
     write_table(smile.parent / "none.csv", made_rows({"AU12": [nan, nan]}))
     both = run("summarize", smile.parent).stdout
-    assert "2 faces in 2 videos" in both and "AU12 4.0, AU06 0.0" in both
+    assert "2 faces in 2 inputs" in both and "AU12 4.0, AU06 0.0" in both
     assert "no face at all" in both
     wrong = run("summarize", smile, "--aus", "99", code=1)
     assert "aucli: No table has AU99; the AUs are AU06, AU12." in wrong.stderr
@@ -420,7 +420,7 @@ def test_methods_say_what_the_table_says(tmp_path):
         "Intensities were read in every analysed frame with fanau-disfa (SHA-256 1234567890ab...).",
         "One frame in 5 was analysed, from 1 s to the end. The largest face of a frame was kept.",
         "over the neutral face (rest.mp4) was subtracted",
-        "The tables hold 2 frames of 1 input, decoded with pyav; a face was measured in 50.0 % of "
+        "The tables hold 2 frames of 1 input, decoded with pyav; a face was found in 50.0 % of "
         "them.",
         "1 input was damaged",
         "How mine was trained is not known on this computer.",
@@ -432,6 +432,30 @@ def test_methods_say_what_the_table_says(tmp_path):
     assert "@" not in run("methods", table, "--bibtex", out).stdout
     assert out.read_text().count("@") == 4
     run("methods", table, "--bibtex", out, code=1)
+    film = tmp_path / "film.mp4"
+    assert (
+        "end it in .bib." in run("methods", table, "--bibtex", film, "--overwrite", code=2).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("calibrate", "sentence"),
+    [("auto", "From 1 of 2 faces nothing was subtracted, because no frames at rest were found."),
+     ("median", "1 of 2 faces had no baseline, and therefore no intensities."),
+     ("neutral=3-5", "The median reading of the person in frames 3 to 5 was subtracted"),
+     ("neutral=3", "The median reading of the person in frame 3 was subtracted"),
+     ("neutral=1,5-2s", "The median reading of the person from 1.5 s to 2 s was subtracted")],
+)  # fmt: skip
+def test_methods_say_of_whom_nothing_was_subtracted(tmp_path, calibrate, sentence):
+    told = TOLD | {"options": OPTIONS | {"calibrate": calibrate, "faces": "all"}}
+    told["calibration"] = {"baseline": calibrate, "people": [{"face_id": 0, "intensities": {}}]}
+    rows = made_rows({"AU12": [1, 1, 1, 1]}, face_id=[0, 1, 0, 1], frames=[0, 0, 1, 1])
+    table = write_table(tmp_path / "a.parquet", rows, provenance=told)
+    assert sentence in run("methods", table).stdout
+    told["calibration"]["people"] = [{"face_id": None, "intensities": {}}]
+    table = write_table(tmp_path / "b.parquet", rows, provenance=told)
+    said = run("methods", table).stdout
+    assert "nothing was subtracted" not in said and "no baseline" not in said
 
 
 def test_methods_say_the_precision(tmp_path):
@@ -471,6 +495,14 @@ def test_methods_say_who_followed_and_when_was_searched(tmp_path):
     assert "One picture in 5 was analysed" in still
     assert "The largest face of a picture was kept. " in still
     assert "The tables hold 1 picture of 1 input; " in still
+
+
+def test_tables_that_are_described_alike_are_one_paragraph(tmp_path):
+    for name, gaze in (("a", True), ("b", False)):
+        told = TOLD | {"options": OPTIONS | {"gaze": gaze}}
+        write_table(tmp_path / f"{name}.parquet", made_rows({"AU12": [1, 2]}), provenance=told)
+    told = run("methods", tmp_path).stdout
+    assert told.count("The intensities of") == 1 and "4 frames of 2 inputs" in told
 
 
 def test_videos_in_parts_are_one_paragraph(tmp_path):

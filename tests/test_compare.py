@@ -293,6 +293,12 @@ def test_two_versions_of_aucli_say_what_changed(tmp_path: Path) -> None:
     again = write_table(tmp_path / "c" / "x.csv", made_rows(levels(AU12=SMILE)), provenance=old)
     _, out, _ = run(tmp_path / "a", again)
     assert "Both were made by the same version, networks and options." in out
+    options = [{**old, "options": {"precision": precision}} for precision in ("fp32", "int8")]
+    bits = [
+        write_table(tmp_path / kind / "x.csv", made_rows(levels(AU12=SMILE)), provenance=told)
+        for kind, told in zip("de", options, strict=True)
+    ]
+    assert "precision fp32 -> int8." in run(*bits)[1]
 
 
 def test_a_table_that_does_not_move_is_named(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_each_video_knows_how_it_was_made(study):
     assert [own["video"] for own in told["inputs"]] == ["none.mp4", "a/clip.mp4", "b/clip.mp4"]
     assert {own["options"]["every"] for own in told["inputs"]} == {2}
     faces = {face.video: face for face in read_faces("all.csv")}
-    assert len({methods._way(face) for face in faces.values()}) == 1  # one paragraph for all
+    assert len({methods._sentences(face) for face in faces.values()}) == 1  # one paragraph for all
     single = analyze("study/a/clip.mp4", "-o", "one.csv", "--every", "2")
     assert single.exit_code == 0
     own = dict(faces["a/clip.mp4"].provenance)

@@ -375,7 +375,11 @@ def test_a_table_of_several_videos(here):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["-o", "film.mov"], "'film.mov': end the name of a film in .mp4, or of a folder in /."),
+        (
+            ["-o", "film.mov"],
+            "'film.mov': end the name of a film in .mp4, of a picture in .png, or of a folder "
+            "in /.",
+        ),
         (["-o", ""], "an empty name; name a film or a folder."),
         (["-o", "film.png"], "film.png would be a film; end its name in .mp4."),
         (["-o", "c.mp4"], "is an input; a film never takes its place"),

@@ -167,16 +167,20 @@ def test_what_is_told_of_the_tables(tmp_path):
     rows = made_rows({"AU12": [1, 2]})
     first = write_table(tmp_path / "a.parquet", rows, provenance=told)
     again = write_table(tmp_path / "a.csv", rows, provenance=told)
+    eight = told | {"options": told["options"] | {"precision": "int8"}}
+    eight_bits = write_table(tmp_path / "8.csv", rows, provenance=eight)
+    other_rest = write_table(tmp_path / "r.csv", rows, provenance=told | {"neutral_sha256": "3"})
     empty = write_table(tmp_path / "b.csv", made_rows({"AU12": np.zeros(0).tolist()}))
     bad = tmp_path / "c.parquet"
     bad.write_bytes(b"nothing")
-    cohort = Cohort([first, again, empty, bad], people(tmp_path, "participant\nx\n"))
-    assert [member.face.table for member in cohort.members()] == [first]
+    tables = [first, again, eight_bits, other_rest, empty, bad]
+    cohort = Cohort(tables, people(tmp_path, "participant\nx\n"))
+    assert [member.face.table for member in cohort.members()] == [first, eight_bits, other_rest]
     assert [*cohort.notes] == [
         f"{again} holds the same as {first}, made from the same file with the same options, and is "
         "left out.",
         f"{empty} has no rows.",
-        "Of no participant of the file: a.mp4.",
+        "Of no participant of the file: a.mp4, 8.mp4, r.mp4.",
         "Participants without a video among the tables: x.",
     ]
     assert [*cohort.problems] == [str(bad)]

@@ -286,6 +286,32 @@ def test_check(disfa_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
 
 
+def test_a_label_file_that_is_cut_short_is_told(disfa_root: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(disfa_root, tmp_path / "disfa"))
+    labels = root / "ActionUnit_Labels/SN010/SN010_au12.txt"
+    lines = labels.read_text().splitlines(keepends=True)
+    labels.write_text("".join(lines[:-2]))
+    told = (
+        f"warning: {labels} lacks 2 frames that other AUs of the recording have, so these have no "
+        "AU12; copy it again if that is wrong.\n"
+    )
+    result = run("disfa", root, tmp_path / "out")
+    assert (result.exit_code, result.stderr.count(told)) == (0, 1)
+    command = ["prepare", "--dataset", "disfa", "--check", "--root", str(root)]
+    assert told in CliRunner().invoke(app, command).stderr
+    assert "lacks" not in run("disfa", disfa_root, tmp_path / "whole").stderr
+
+
+def test_subjects_may_end_in_a_comma_and_must_name_somebody(
+    disfa_root: Path, tmp_path: Path
+) -> None:
+    assert run("disfa", disfa_root, tmp_path / "a", "--subjects", "SN001, ,").exit_code == 0
+    assert len(files(tmp_path / "a" / "faces")) == 1
+    for nobody in ("", ","):
+        result = run("disfa", disfa_root, tmp_path / "b", "--subjects", nobody)
+        assert result.exit_code == 2 and "names nobody." in result.stderr
+
+
 def test_options_without_effect_are_refused(disfa_root: Path) -> None:
     command = ["prepare", "--dataset", "disfa", "--root", str(disfa_root)]
     result = CliRunner().invoke(app, [*command, "--check", "--out", "x", "--every", "3"])

@@ -233,6 +233,36 @@ def test_origins_in_words() -> None:
         "Measured by aucli 1.2.",
     ]
     assert origin_words({}) == ["Nobody noted how this table was made."]
+    not_found = (
+        "Not calibrated: no baseline was found (neutral: rest.mp4), and nothing was subtracted."
+    )
+    assert not_found in origin_words(told, subtracted=False)
+
+
+@pytest.mark.parametrize(("baseline", "who", "calibrated"), [
+    ("auto", 1, False), ("median", 1, False), ("median", 0, True), ("neutral=3", None, True),
+])  # fmt: skip
+def test_a_page_says_where_nothing_was_subtracted(
+    tmp_path: Path, baseline: str, who: int | None, calibrated: bool
+) -> None:
+    people = [{"face_id": who, "rows": 9, "intensities": {}}]
+    told = {"aucli": "0", "calibration": {"baseline": baseline, "people": people}}
+    rows = made_rows({"AU12": [1.0] * 50})
+    table = write_table(tmp_path / "a.parquet", rows, provenance=told, raw=True)
+    assert report(table, "-o", tmp_path / "page.html").exit_code == 0
+    (row,), details = study_of(tmp_path / "page.html")["rows"], detail_of(tmp_path / "page.html")
+    assert row["calibrated"] is calibrated
+    assert row["baseline"].startswith("none found (") is not calibrated
+    said = [text for text in details["origins"] if "alibrated: " in text]
+    assert [text.startswith("Calibrated") for text in said] == [calibrated]
+
+
+def test_a_page_names_the_pictures_of_a_folder(tmp_path: Path) -> None:
+    rows = made_rows({"AU12": [1.0, 2.0]}, times=[NAN, NAN])
+    names = {0: "eva.jpg", 1: "</script>.jpg"}
+    table = write_table(tmp_path / "a.parquet", rows, pictures=names)
+    assert report(table, "-o", tmp_path / "page.html").exit_code == 0
+    assert detail_of(tmp_path / "page.html")["names"] == [*names.values()]
 
 
 def test_limits_name_the_network() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from bright_faces import tiny_networks
+from bright_faces import NONE, ONE, TWO, tiny_analyzer, tiny_networks, write_clip
 from PIL import Image, ImageCms
 from typer.testing import CliRunner
 from video_clips import picture, read
@@ -14,6 +15,8 @@ from video_clips import picture, read
 from aucli import analyzer
 from aucli.cli import app
 from aucli.errors import InputError, LibraryError, PassingError
+from aucli.pipeline import workers
+from aucli.table.reading import read_table
 from aucli.table.writer import read_provenance
 from aucli.video import stills
 from aucli.video.source import ImageSource, open_video
@@ -305,3 +308,74 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     with pytest.raises(InputError, match="32 x 24 pixels, more than max_pixels=700"):
         ImageSource(tmp_path, [save_all(tmp_path / "a.tif")], 2, max_pixels=700)
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+# Names of the pictures of a folder.
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """A current folder with a folder of pictures, of which one cannot be read, and a film."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(analyzer, "load_networks", lambda options: tiny_networks())
+    monkeypatch.setattr(workers, "MODULE", "bright_worker")
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for name, gray in (("eva 2.png", ONE), ("eva 10.png", TWO), ("nobody.png", NONE)):
+        Image.new("RGB", (96, 64), (gray, gray, gray)).save(folder / name)
+    (folder / "eva 3.png").write_text("no picture")
+    write_clip(tmp_path / "film.mp4", [ONE] * 2)
+    return folder
+
+
+NAMED = [(1, "eva 2.png"), (3, "eva 10.png"), (3, "eva 10.png"), (4, "nobody.png")]
+
+
+def analyze(*arguments):
+    return CliRunner().invoke(app, ["analyze", "--threads", "1", "--faces", "all", *arguments])
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl", "openface"])
+def test_every_row_names_its_picture(album, form):
+    result = analyze("album", "film.mp4", "--format", form, "-o", "out/")
+    suffix = "csv" if form == "openface" else form
+    assert result.exit_code == 1
+    assert (
+        "warning: album: 1 picture not read (eva 3.png); the rows that could be decoded are in "
+        f"out/album.{suffix}."
+    ) in result.stderr
+    table = read_table(album.parent / f"out/album.{suffix}")
+    assert [*zip(table["frame"], table["picture"], strict=True)] == NAMED
+    assert "picture" not in read_table(album.parent / f"out/film.{suffix}")
+
+
+@pytest.mark.parametrize("out", ["all.csv", "all.parquet", "-"])
+def test_one_table_of_pictures_and_films_names_the_pictures(album, out):
+    result = analyze("film.mp4", "album", "-o", out, *(["--format", "csv"] if out == "-" else []))
+    if out == "-":
+        out = "streamed.csv"
+        Path(out).write_text(result.stdout)
+    table = read_table(Path(out))
+    films, pictures = table[table["video"] == "film.mp4"], table[table["video"] == "album"]
+    assert (films["picture"].fillna("") == "").all() and len(films) == 2
+    assert [*zip(pictures["frame"], pictures["picture"], strict=True)] == NAMED
+
+
+def test_a_dataset_of_pictures_and_films_has_the_same_columns(album):
+    analyze("film.mp4", "album", "-o", "set/", "--format", "dataset")
+    parts = sorted(Path("set").glob("input=*/part-0.parquet"))
+    schemas = [pq.read_schema(part).remove_metadata() for part in parts]
+    assert len(parts) == 2 and schemas[0] == schemas[1] and "picture" in schemas[0].names
+
+
+def test_python_names_the_pictures(album):
+    table = tiny_analyzer(faces="all").frame(album)
+    assert [*zip(table["frame"], table["picture"], strict=True)] == NAMED
+    assert "picture" not in tiny_analyzer().frame(album / "eva 2.png")
+
+
+def test_many_pictures_that_cannot_be_read_are_counted(album):
+    for i in range(7):
+        (album / f"z{i}.png").write_text("no picture")
+    said = analyze("album", "-q").stderr
+    assert "8 pictures not read (eva 3.png, z0.png, z1.png, z2.png, z3.png, ...);" in said

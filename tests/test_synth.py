@@ -384,6 +384,7 @@ def test_a_mistake_leaves_no_folder(tmp_path: Path) -> None:
         ("sheet.jpg", "sheet.jpg is no sheet; end it in .png."),
         (".", ". is no sheet; end it in .png."),
         ("folder.png", "folder.png is a folder; name a file."),
+        ("there.png", "there.png exists already; --overwrite (overwrite=True) replaces it."),
     ],
 )
 def test_a_sheet_that_cannot_be_is_refused_before_the_rendering(
@@ -391,8 +392,9 @@ def test_a_sheet_that_cannot_be_is_refused_before_the_rendering(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "there.png").write_text("mine")
     made = CliRunner().invoke(app, ["synth", f"--ict={toy_folder}", "--out=out", f"--sheet={name}"])
-    assert made.exit_code == (1 if "folder" in told else 2)
+    assert made.exit_code == (2 if "no sheet" in told else 1)
     assert told in made.stderr and not (tmp_path / "out").exists()
 
 

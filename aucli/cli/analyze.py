@@ -209,9 +209,10 @@ def analyze(
     from aucli.cli.console import log_to, note
     from aucli.cli.progress import Reporter
     from aucli.files import refuse_inputs, shown
-    from aucli.pipeline.batch import InProcess, Job, TableSettings, run_batch
+    from aucli.pipeline.batch import InProcess, Job, TableSettings, run_batch, with_names
     from aucli.pipeline.inputs import (
         find_inputs,
+        is_no_log,
         local_paths,
         one_table,
         overlay_stem,
@@ -301,6 +302,10 @@ def analyze(
         read = [*local_paths(found), *reads]
         tables = [file for table in targets if table for file in (table, provenance_file(table))]
         refuse_taken([log], read, "log")
+        if is_no_log(log):
+            raise typer.BadParameter(
+                f"{shown(log)} is there and is no log; name another file.", param_hint="--log"
+            )
         if os.path.abspath(log) in {os.path.abspath(file) for file in [*tables, journal.path]}:
             raise typer.BadParameter("a table or the journal is there.", param_hint="--log")
     planned = [
@@ -357,7 +362,7 @@ def analyze(
             earlier = Resume(analyzer.recipe, journal, retry_failed)
             if not overwrite:
                 earlier.check(job.target for job in planned if job.target is not None)
-        outputs.check_parts(tables, analyzer.columns.schema())
+        outputs.check_parts(tables, with_names(analyzer.columns, planned).schema())
         with reporter:
             for outcome in run_batch(
                 engines,

@@ -26,10 +26,10 @@ def compare(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME=]TABLE",
+            metavar="TABLE",
             help="Two or more tables, or folders with a table for each video: of aucli, OpenFace, "
-            "OpenFace 3, py-feat or LibreFace. NAME stands for it; a tool's name says how to read "
-            "it.",
+            "OpenFace 3, py-feat or LibreFace. NAME=TABLE gives it a name; a tool's name says how "
+            "to read it.",
             show_default=False,
         ),
     ],

@@ -33,6 +33,8 @@ def methods(
     from aucli.table.dataset import refuse_taken
 
     if bibtex is not None:
+        if bibtex.suffix.lower() != ".bib":
+            raise typer.BadParameter(f"{bibtex}: end it in .bib.", param_hint="--bibtex")
         refuse_existing(bibtex, overwrite)
     found = given.look_for(tables)
     refuse_taken([bibtex] if bibtex else [], found.tables, "file")

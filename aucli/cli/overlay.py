@@ -154,7 +154,9 @@ def overlay(
     if clips is not None:
         cuts = _clips(table, rows, readings, options, clips, stem)
         if out is None and not cuts:
-            note(f"{shown(video.name)}: no event of these AUs, so no clip.")
+            timed = rows["timestamp"].nunique() > 1
+            why = "no event of these AUs" if timed else "pictures have no time, so no events"
+            note(f"{shown(video.name)}: {why}, so no clip.")
             return
     films = [] if target is None else engine.possible_files(target, is_file)
     refuse_taken([*films, *(cut.file for cut in cuts)], [video, table], "film")
@@ -227,7 +229,8 @@ def _target(stem: str, out: str | None) -> tuple[Path | None, bool]:
         return path / stem, False
     if path.suffix.lower() not in (".mp4", ".png"):
         raise typer.BadParameter(
-            f"{out!r}: end the name of a film in .mp4, or of a folder in /.", param_hint="--out"
+            f"{out!r}: end the name of a film in .mp4, of a picture in .png, or of a folder in /.",
+            param_hint="--out",
         )
     return path, True
 

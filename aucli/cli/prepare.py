@@ -75,7 +75,11 @@ def prepare(
     from aucli.table.dataset import refuse_taken
 
     refuse_taken([out / MANIFEST], [], "set of faces")
-    names = tuple(name.strip() for name in subjects.split(",")) if subjects else None
+    names = None
+    if subjects is not None:
+        names = tuple(name for part in subjects.split(",") if (name := part.strip()))
+        if not names:
+            raise typer.BadParameter("names nobody.", param_hint="--subjects")
     config = PrepareConfig(dataset, root, out, camera, names, every, size)
     networks = None
     if landmarks != "dataset":
@@ -95,6 +99,7 @@ def prepare(
             on_start=lambda frames: bar.begin("labelled frames", frames),
             on_progress=bar.advance,
             on_problem=lambda sentence: note(f"aucli: {sentence}"),
+            on_gap=warn,
         )
     if not quiet:
         if summary.absent:
@@ -111,14 +116,18 @@ def prepare(
 
 
 def _check(dataset: str, root: Path, camera: str | None) -> None:
+    from aucli.cli.console import warn
     from aucli.datasets.adapters import check, find_recordings
 
     problems = check(dataset, root, camera)
     for problem in problems:
         typer.echo(problem)
+    found = find_recordings(dataset, root, camera)
+    for recording in found:
+        for sentence in recording.labels.gaps:
+            warn(sentence)
     if problems:
         raise typer.Exit(1)
-    found = find_recordings(dataset, root, camera)
     subjects = counted(len({recording.subject for recording in found}), "subject")
     frames = counted(sum(len(recording.labels) for recording in found), "labelled frame")
     typer.echo(f"complete: {subjects}, {counted(len(found), 'recording')}, {frames}")

@@ -201,6 +201,12 @@ class Reporter:
                 note(f"{label}: quality of the rows with a face: {', '.join(poor)}")
 
     def _calibrated(self, label: str, outcome: Outcome) -> None:
+        if outcome.expression:
+            told = ", ".join(f"{au} {level:.1f}" for au, level in outcome.expression[:3])
+            warn(
+                f"{label}: the baseline looks like an expression ({told}), and it was subtracted; "
+                "name frames or a video in which the face is at rest."
+            )
         if not outcome.uncalibrated:
             return
         faces = ", ".join(map(str, outcome.uncalibrated))

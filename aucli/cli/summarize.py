@@ -145,8 +145,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
             f"{own[0]['face_percent']:.0f}", _number(sum(counts) if counts else None),
             words or "no face at all",
         ])  # fmt: skip
-    videos = counted(len({face[:2] for face in faces}), "video")
-    show_grid(f"{len(faces)} faces in {videos}; -o FILE has every AU", columns, lines, (0, 5))
+    inputs = counted(len({face[:2] for face in faces}), "input")
+    show_grid(f"{len(faces)} faces in {inputs}; -o FILE has every AU", columns, lines, (0, 5))
 
 
 def _who(row: dict[str, Any], with_face: bool = True) -> str:

@@ -49,6 +49,7 @@ def synth(
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw a contact sheet of every AU, as PNG.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet.")] = False,
 ) -> None:
     """Render faces with exact AU intensities, landmarks, head pose, blink and gaze.
 
@@ -76,7 +77,7 @@ def synth(
     from aucli.table.dataset import refuse_taken
 
     if sheet is not None:
-        check_au_sheet(sheet)  # before hours of rendering
+        check_au_sheet(sheet, overwrite)  # before hours of rendering
     refuse_taken([out / MANIFEST, *([sheet] if sheet else [])], [], "set of faces")
     config = SynthConfig(count, seed, family=family)
     with ExitStack() as stack:
@@ -96,4 +97,4 @@ def synth(
         f"rendered {counted(rendered, 'face')}; {count - rendered} were in {out} already", err=True
     )
     if sheet is not None:
-        draw_au_sheet(sources, sheet)
+        draw_au_sheet(sources, sheet, overwrite)

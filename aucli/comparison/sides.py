@@ -256,7 +256,7 @@ def _facts(told: Mapping[str, Any]) -> dict[str, str]:
             facts[what] = shown(f"{network['name']} ({str(network.get('sha256', ''))[:8]})")
     options = told.get("options")
     if isinstance(options, Mapping):
-        for option in ("faces", "every", "start", "end", "fps", "calibrate"):
+        for option in ("faces", "every", "start", "end", "fps", "calibrate", "precision"):
             if option in options:
                 value = options[option]
                 facts[option] = "none" if value is None else shown(value)

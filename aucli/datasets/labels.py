@@ -4,13 +4,14 @@ Every mistake in a file is told as one sentence with the file and the line.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from aucli.aus import MAX_INTENSITY
 from aucli.errors import DataError
+from aucli.words import counted
 
 MAX_FRAME = 2**31
 UNSCORABLE = 9.0  # the coders' mark for an AU that could not be seen
@@ -25,13 +26,15 @@ class Labels:
 
     frame_index: (N,) int64, 0-based. intensities: (N, A) float32, 0-5, NaN where unscorable or not
     coded. numbers: (N,) int64, the frames as the label files number them. origins: N times the file
-    and the line (1-based) where the frame is first labelled.
+    and the line (1-based) where the frame is first labelled. gaps: sentences on files that lack
+    frames which others of the recording have.
     """
 
     frame_index: np.ndarray
     intensities: np.ndarray
     numbers: np.ndarray
     origins: tuple[tuple[Path, int], ...]
+    gaps: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -44,7 +47,13 @@ class Labels:
     def taken(self, rows: np.ndarray) -> "Labels":
         """The rows of a (N,) bool mask."""
         origins = tuple(self.origins[i] for i in np.flatnonzero(rows))
-        return Labels(self.frame_index[rows], self.intensities[rows], self.numbers[rows], origins)
+        return replace(
+            self,
+            frame_index=self.frame_index[rows],
+            intensities=self.intensities[rows],
+            numbers=self.numbers[rows],
+            origins=origins,
+        )
 
 
 def checked_intensity(path: Path, line: int, value: float, unscorable: bool) -> float:
@@ -127,7 +136,14 @@ def join_values(
     intensities = np.array(
         [[values.get(n, missing)[0] for values in columns] for n in numbers.tolist()], np.float32
     ).reshape(len(numbers), len(columns))
-    return Labels(numbers, intensities, numbers, tuple(origins[n] for n in numbers.tolist()))
+    gaps = tuple(
+        f"{path} lacks {counted(len(origins) - len(values), 'frame')} that other AUs of the "
+        f"recording have, so these have no {au}; copy it again if that is wrong."
+        for (au, path), values in zip(files.items(), columns, strict=True)
+        if 0 < len(values) < len(origins)
+    )
+    told = tuple(origins[n] for n in numbers.tolist())
+    return Labels(numbers, intensities, numbers, told, gaps)
 
 
 def no_labels(aus: tuple[str, ...]) -> Labels:
@@ -144,4 +160,4 @@ def from_one(labels: Labels, problems: list[str]) -> Labels:
             "restore the file."
         )
         labels = labels.taken(labels.numbers >= 1)
-    return Labels(labels.numbers - 1, labels.intensities, labels.numbers, labels.origins)
+    return replace(labels, frame_index=labels.numbers - 1)

@@ -73,12 +73,14 @@ def prepare(
     on_start: Callable[[int], None] = lambda frames: None,
     on_progress: Callable[[int], None] = lambda frames: None,
     on_problem: Callable[[str], None] = lambda sentence: None,
+    on_gap: Callable[[str], None] = lambda sentence: None,
 ) -> PreparedSummary:
     """Write the recordings that ``config.out`` lacks, then the manifest and the dropped frames.
 
     networks: that find the faces; None takes those that the dataset brings. on_start:
     called once with the number of labelled frames; on_progress: with the number of those just done
-    or found. on_problem: called with a sentence for each recording that is left out.
+    or found. on_problem: called with a sentence for each recording that is left out. on_gap: with
+    one for each label file that lacks frames which others of its recording have.
 
     Raises:
         DataError: the folder is not that of the dataset, or ``out`` was made with other settings.
@@ -94,6 +96,8 @@ def prepare(
     on_start(sum(len(recording.labels) for recording in found))
     problems: list[str] = []
     for recording in found:
+        for sentence in recording.labels.gaps:
+            on_gap(sentence)
         path = prepared.shard_path(config.out, recording.video)
         if not path.exists():
             sentences = problems_of(recording)

@@ -1,7 +1,7 @@
 """A labelled video of any dataset, and how its folders are found."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def at_pictures(labels: Labels, numbers: list[int], folder: Footage, problems: l
         )
         labels = labels.taken(found)
     frame_index = np.array([places[n] for n in labels.numbers.tolist()], np.int64)
-    return Labels(frame_index, labels.intensities, labels.numbers, labels.origins)
+    return replace(labels, frame_index=frame_index)
 
 
 def numbered_pictures(frames: Footage | None, labels: Labels, problems: list[str]) -> Labels:

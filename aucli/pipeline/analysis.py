@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
@@ -72,7 +72,7 @@ class Analysis:
         self.label = label
         self.networks = networks
         self.options = options
-        self.columns = networks.columns(options)
+        self.columns = replace(networks.columns(options), picture=source.names is not None)
         self.calibrator = calibrator_of(options, label, networks, neutral)
         self._on_frames = on_frames
         self._on_rows = on_rows
@@ -143,7 +143,7 @@ class Analysis:
                 totals.add(rows)
                 levels.add(rows.frame_index, rows.pts_seconds, rows.intensities)
                 memory.after(len(rows.frame_index))
-                batch = to_record_batch(self.columns, self.label, rows)
+                batch = to_record_batch(self.columns, self.label, rows, self._source.names)
                 left, cpu_left = time.perf_counter(), time.thread_time()
                 if self._on_rows is not None:
                     self._on_rows(rows)

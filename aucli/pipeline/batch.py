@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from aucli.errors import AucliError, InputError, PassingError, as_memory_lack
 from aucli.files import refuse_existing, sweep_part
+from aucli.pipeline.calibration import Calibrator, like_an_expression
 from aucli.pipeline.film import Film, drain
 from aucli.pipeline.held import Held
 from aucli.pipeline.inputs import Input, map_pictures, one_table
@@ -27,6 +28,7 @@ from aucli.pipeline.resume import Resume
 from aucli.pipeline.segments import Cut, Part
 from aucli.pipeline.summary import OnFrames, Summary
 from aucli.pipeline.urls import Url
+from aucli.table.dataset import input_of
 from aucli.table.schema import Columns
 from aucli.table.writer import TableWriter
 from aucli.video.stills import overlay_files
@@ -109,7 +111,8 @@ class Outcome:
 
     error: why it failed: an AucliError, or a bug. summary: None where no table was made.
     uncalibrated: face_id -> rows without a baseline; with ``kept_readings`` they have what was read
-    all the same, else raw readings alone. pictures: of the maps. without_face: frames
+    all the same, else raw readings alone. expression: AUs of the baseline that look like one, with
+    their levels. pictures: of the maps. without_face: frames
     (0-based) that were to be drawn and have no face. overlay: what was drawn. earlier: what an
     earlier run made of it; this one did not analyse it again.
     """
@@ -119,6 +122,7 @@ class Outcome:
     summary: Summary | None = None
     uncalibrated: dict[int, int] = field(default_factory=dict)
     kept_readings: bool = False
+    expression: tuple[tuple[str, float], ...] = ()
     pictures: tuple[Path, ...] = ()
     without_face: tuple[int, ...] = ()
     overlay: tuple[Path, ...] = ()
@@ -150,6 +154,15 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the input has a whole table; a damaged one keeps its rows and is not ok."""
         return self.state == "done"
+
+    def calibrated(self, work: Calibrator, provenance: Mapping[str, Any]) -> "Outcome":
+        """The same with what is to say of the baselines."""
+        return replace(
+            self,
+            uncalibrated=work.uncalibrated,
+            kept_readings=work.calibration.quiet,
+            expression=tuple(like_an_expression(provenance.get("calibration"))),
+        )
 
     @property
     def is_bug(self) -> bool:
@@ -267,7 +280,10 @@ def run_batch(
     cannot be written; every other error becomes an outcome.
     """
     jobs = list(jobs)
-    schema = columns.schema()
+    shared = any(job.target is None or input_of(job.target) for job in jobs)
+    shared |= bool(one_table(job.target for job in jobs))
+    if shared:
+        columns = with_names(columns, jobs)
     if one := one_table(job.target for job in jobs):
         yield from _run_together(engines, jobs, one, columns, settings, watch, in_parts)
         return
@@ -281,7 +297,8 @@ def run_batch(
         def finish(source: Engine, engine: Engine, watch: Watch) -> Done:
             provenance: dict[str, Any] = {}
             try:
-                outcome, provenance = _run(source, job, schema, settings, watch, call)
+                own = columns if shared else with_names(columns, [job])
+                outcome, provenance = _run(source, job, own.schema(), settings, watch, call)
             except Exception as error:
                 outcome = Outcome(job, as_memory_lack(error) or error)
             outcome = deliver(_with_overlay(outcome, engine, watch, call))
@@ -304,6 +321,12 @@ def run_batch(
         yield noted(None if outcome.earlier else journal, outcome, before, sha256)
 
 
+def with_names(columns: Columns, jobs: Iterable[Job]) -> Columns:
+    """The columns of one table or dataset of these jobs, with names of pictures if there are
+    any."""
+    return replace(columns, picture=any(job.input.is_folder for job in jobs))
+
+
 class _Joined(InProcess):
     """Has the rows of a video whose parts are done."""
 
@@ -315,9 +338,7 @@ class _Joined(InProcess):
         summary, whole = yield from self._film.rows()
         outcome = Outcome(job, summary=summary)
         if (work := whole.calibrator) is not None:
-            outcome = replace(
-                outcome, uncalibrated=work.uncalibrated, kept_readings=work.calibration.quiet
-            )
+            outcome = outcome.calibrated(work, whole.provenance)
         return outcome, whole.provenance
 
 

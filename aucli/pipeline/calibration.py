@@ -19,7 +19,7 @@ Rows wait until the baseline is known, so after a segment at the start of the vi
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from aucli.aus import MAX_INTENSITY, SIDES
 from aucli.errors import InputError, OptionError
 from aucli.faces.wanted import parse_faces
 from aucli.pipeline.held import Held
+from aucli.pipeline.summary import STRONG
 from aucli.table.schema import QUALITY, Rows
+from aucli.words import counted
 
 # A median over the whole video needs this many rows of a face, a second of most videos: a face that
 # is seen for a moment would be called neutral whatever it does.
@@ -245,13 +247,12 @@ class Calibrator:
         self._readings = Readings()
 
     def _refuse_nothing(self) -> None:
-        asked, unit = f"'{self.calibration.text}'", "s" if self.calibration.seconds else "frames"
+        asked = f"'{self.calibration.text}'"
+        ends = f"{self._end:g} s" if self.calibration.seconds else counted(int(self._end), "frame")
         if np.isnan(self._end):
             raise InputError(f"{self.label} has no timestamps for {asked}; name frames.")
         if self._end < self.calibration.first:
-            raise InputError(
-                f"{self.label} ends after {self._end:g} {unit}, before {asked}; name frames in it."
-            )
+            raise InputError(f"{self.label} ends after {ends}, before {asked}; name frames in it.")
         if not self._seen:
             raise InputError(f"{self.label} has no analysed frame at {asked}; name another.")
         if not self._readings.each():
@@ -297,3 +298,21 @@ def _told(face_id: int | None, baseline: Baseline, aus: tuple[str, ...]) -> dict
     known = {name: value for name, value in levels.items() if np.isfinite(value)}
     told = {"face_id": face_id, "rows": baseline.rows, "intensities": known}
     return told | ({"sha256": baseline.sha256} if baseline.sha256 else {})
+
+
+def like_an_expression(
+    told: Mapping[str, Any] | None, ids: Collection[int] | None = None
+) -> list[tuple[str, float]]:
+    """AUs whose baseline is at level B or more, which a face at rest hardly is; the strongest
+    first.
+
+    told: the provenance's ``calibration``. ids: of the faces that count; None for all.
+    """
+    found: dict[str, float] = {}
+    for person in (told or {}).get("people") or ():
+        if ids is not None and person.get("face_id") not in (None, *ids):
+            continue
+        for au, level in person.get("intensities", {}).items():
+            if "_" not in au and level >= STRONG:
+                found[au] = max(level, found.get(au, 0.0))
+    return sorted(found.items(), key=lambda item: -item[1])

@@ -58,6 +58,11 @@ class Input:
     path: Place
     label: str
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of pictures."""
+        return self.path.is_prefix if isinstance(self.path, Url) else self.path.is_dir()
+
 
 class Found(NamedTuple):
     """What :func:`find_inputs` found.
@@ -395,6 +400,12 @@ def plan_targets(
 def local_paths(inputs: Iterable[Input]) -> Iterator[Path]:
     """The paths of the inputs that lie on this computer."""
     return (item.path for item in inputs if isinstance(item.path, Path))
+
+
+def is_no_log(path: Path) -> bool:
+    """Whether a file is there that, by its name, is a table, a video or a picture."""
+    kinds = {*TABLE_SUFFIXES, *OTHER_SUFFIXES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES}
+    return path.suffix.lower() in kinds and path.exists()
 
 
 def one_table(targets: Iterable[Path | None]) -> Path | None:

@@ -175,14 +175,15 @@ class Totals:
         index = rows.frame_index
         self.frames += int(np.count_nonzero(np.diff(index, prepend=self._last)))
         self._last = int(index[-1])
-        with_face = index[rows.success]
+        faces = rows.face_id >= 0  # also those without a baseline, which have raw readings alone
+        with_face = index[faces]
         if not len(with_face):
             return
         self.face_frames += int(np.count_nonzero(np.diff(with_face, prepend=self._last_face)))
         self._last_face = int(with_face[-1])
         self.face_rows += len(with_face)
         if rows.quality is not None:
-            self._quality += rows.quality[rows.success].sum(0)
+            self._quality += rows.quality[faces].sum(0)
 
     def quality(self) -> dict[str, float]:
         """Share of the rows with a face to which each word of the column ``quality`` applies, 0-1;

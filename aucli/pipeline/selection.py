@@ -1,6 +1,7 @@
 """Which frames of a video are analysed: a part of it, each Nth, so many a second."""
 
 import math
+import sys
 
 import numpy as np
 
@@ -14,11 +15,12 @@ class Selection:
     """Frames chosen by ``start``, ``end``, ``every`` and ``fps``, while they pass in order."""
 
     def __init__(self, options: AnalyzeOptions) -> None:
-        self._start = options.start or 0.0
+        # Frames in memory may have times before 0.
+        self._start = -math.inf if options.start is None else options.start
         self._end = math.inf if options.end is None else options.end
         self._every = options.every
         self._fps = options.fps
-        self._slot = -1  # of the last frame that was taken, where so many a second are
+        self._slot = -sys.maxsize  # of the last frame that was taken, where so many a second are
 
     def keep(self, frame_index: np.ndarray, pts_seconds: np.ndarray) -> np.ndarray:
         """(N,) bool: which of the next frames to analyse.
@@ -31,7 +33,7 @@ class Selection:
         keep &= ~(pts_seconds >= self._end)
         if self._fps is not None:
             for i in np.flatnonzero(keep):
-                since = pts_seconds[i] - self._start + TOLERANCE_SECONDS
+                since = pts_seconds[i] - max(self._start, 0.0) + TOLERANCE_SECONDS
                 slot = math.floor(since * self._fps) if math.isfinite(since) else self._slot + 1
                 keep[i] = slot > self._slot
                 self._slot = max(self._slot, slot)

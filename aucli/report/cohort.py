@@ -244,6 +244,8 @@ def _recipe(face: FaceSeries) -> str:
             name: told["options"][name]
             for name in ("faces", "every", "start", "end", "fps", "calibrate")
         }
+        options["precision"] = told["options"].get("precision", "fp32")
+        options["neutral"] = told.get("neutral_sha256")
         networks = [told[name]["sha256"] for name in ("model", "detector", "landmarks")]
         return json.dumps([told["input"]["sha256"], networks, options]) * bool(
             told["input"]["sha256"]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from aucli.files import shown
 from aucli.report.events import Event
-from aucli.report.flags import Flag, quality_masks, spans
+from aucli.report.flags import Flag, has_baseline, quality_masks, spans
 from aucli.report.moments import as_sprite, in_square, square_of
 from aucli.report.origins import origin_words
 from aucli.report.people import Person
@@ -55,23 +56,25 @@ def detail(
         },
         "events": _events(face, statistics),
         "flags": [[flag.weight, flag.text] for flag in flags],
-        "origins": origin_words(face.provenance),
+        "origins": origin_words(face.provenance, has_baseline(face, person.ids)),
         "p95": [level(statistics.aus[au].p95) for au in face.aus],
         "placed": face.places is not None,
         "moments": [_moment(face, row, where) for row in moments],
     }
+    if face.pictures is not None:
+        told["names"] = [shown(name) for name in face.pictures[kept.frames].tolist()]
     if face.sides is not None:
         for number, side in enumerate(("left", "right")):
             told[side] = series(thin(face.sides[:, :, number], kept))
             told[f"p95_{side}"] = [level(value) for value in _p95(face.sides[:, :, number])]
-    shown = [picture for picture in pictures if picture is not None]
-    if shown:
-        told["sprite"] = as_sprite(shown)
+    found = [picture for picture in pictures if picture is not None]
+    if found:
+        told["sprite"] = as_sprite(found)
         number = -1
         for moment, picture in zip(told["moments"], pictures, strict=True):
             number += picture is not None
             moment["picture"] = number if picture is not None else None
-        told["pictures"] = len(shown)
+        told["pictures"] = len(found)
     return told
 
 

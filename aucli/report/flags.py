@@ -5,13 +5,13 @@ asks for: ``stop`` (nothing to use, or a part is missing), ``look`` (look before
 ``note``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from aucli.pipeline.summary import STRONG
+from aucli.pipeline.calibration import AUTO, like_an_expression
 from aucli.report.people import Person
 from aucli.report.statistics import frame_weights
 from aucli.report.study import FaceSeries
@@ -37,7 +37,6 @@ STOP_SHARE = 0.5
 LONG_GAP_SECONDS = 2.0
 POOR_SECONDS = 1.0  # of a word of quality
 POOR_SHARE = 0.1
-LIKE_AN_EXPRESSION = STRONG  # of a baseline: level B is plain to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,31 +131,22 @@ def _baseline(face: FaceSeries, ids: tuple[int, ...], there: np.ndarray) -> Iter
     if without.any():
         share = float(without.sum() / there.sum())
         yield Flag("no baseline", "look", f"no baseline for {_percent(share)} of the face's frames")
-    if _never_at_rest(face.provenance, ids):
+    told = face.provenance.get("calibration") or {}
+    if told.get("baseline") == AUTO and not has_baseline(face, ids):
         yield Flag("no baseline", "look", "never at rest for long, so nothing was subtracted")
-    strong = strong_baseline(face.provenance, ids)
+    strong = like_an_expression(face.provenance.get("calibration"), ids)
     if strong:
         told = ", ".join(f"{au} {level:.1f}" for au, level in strong[:3])
         yield Flag("baseline", "look", f"the baseline looks like an expression ({told})")
 
 
-def _never_at_rest(provenance: Mapping[str, Any], ids: tuple[int, ...]) -> bool:
-    told = provenance.get("calibration") or {}
+def has_baseline(face: FaceSeries, ids: Collection[int] = ()) -> bool:
+    """Whether a face has a baseline, as far as its table tells. ids: its other ones."""
+    told = face.provenance.get("calibration")
+    if not told:
+        return face.raw is not None
     known = {person.get("face_id") for person in told.get("people") or ()}
-    return told.get("baseline") == "auto" and not known & {None, *ids}
-
-
-def strong_baseline(provenance: Mapping[str, Any], ids: tuple[int, ...]) -> list[tuple[str, float]]:
-    """AUs whose baseline is at level B or more, the strongest first."""
-    people = (provenance.get("calibration") or {}).get("people") or ()
-    found: dict[str, float] = {}
-    for told in people:
-        if told.get("face_id") not in (None, *ids):
-            continue
-        for au, level in told.get("intensities", {}).items():
-            if "_" not in au and level >= LIKE_AN_EXPRESSION:
-                found[au] = max(level, found.get(au, 0.0))
-    return sorted(found.items(), key=lambda item: -item[1])
+    return bool(known & {None, face.face_id, *ids})
 
 
 def _percent(share: float) -> str:

@@ -1,13 +1,14 @@
 """A methods section out of the provenance of tables: what was done, its limits, whom to cite."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aucli.errors import DataError, WeightsError
 from aucli.files import shown
+from aucli.pipeline.calibration import AUTO, parse_segment
 from aucli.report import references
+from aucli.report.flags import has_baseline
 from aucli.report.study import FaceSeries
 from aucli.weights import store
 from aucli.weights.manifest import read_manifest
@@ -34,75 +35,76 @@ def describe(faces: Sequence[FaceSeries]) -> Methods:
 
     Raises DataError where the provenance lacks what it has to say.
     """
-    ways: dict[str, list[FaceSeries]] = {}
+    ways: dict[tuple[str, ...], list[FaceSeries]] = {}  # what is said alike is said once
+    limits: dict[str, None] = {}
+    entries = {references.FACS: None}
     for face in faces:
-        ways.setdefault(_way(face), []).append(face)
-    paragraphs, limits, entries = [], {}, {references.FACS: None}
-    for own in ways.values():
-        told = own[0].provenance
         try:
-            paragraphs.append(_paragraph(own, told))
-            for sentence, cited in _networks(told):
+            ways.setdefault(_sentences(face), []).append(face)
+            for sentence, cited in _networks(face.provenance):
                 limits.setdefault(sentence)
                 entries |= dict.fromkeys(cited)
-            entries.setdefault(references.AUCLI.format(version=told["aucli"]))
+            entries.setdefault(references.AUCLI.format(version=face.provenance["aucli"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{shown(own[0].table)} does not tell enough of how it was made ({error} is "
+                f"{shown(face.table)} does not tell enough of how it was made ({error} is "
                 "missing); analyze the video again."
             ) from error
     limits.setdefault(
         "AU intensities measure movement of the face; they do not measure emotion, intent or "
         "identity. They are least sure in profile, behind hands and masks, and in hard light."
     )
+    paragraphs = [" ".join([*said, *_counts(own)]) for said, own in ways.items()]
     return Methods(tuple(paragraphs), tuple(limits), tuple(entries))
 
 
-def _way(face: FaceSeries) -> str:
-    """What a table shares with the others that were made in the same way."""
-    own = {"video", "input", "frames", "face_frames", "calibration", "parts", "joins"}
-    shared = {k: v for k, v in face.provenance.items() if k not in own}
-    return json.dumps([shared, face.unrelated, face.aus], sort_keys=True)
-
-
-def _paragraph(faces: Sequence[FaceSeries], told: Mapping[str, Any]) -> str:
+def _sentences(face: FaceSeries) -> tuple[str, ...]:
+    """How the table of a face was made, without counts."""
+    told = face.provenance
     options = told["options"]
-    what = "picture" if faces[0].unrelated else "frame"
-    videos = {(face.table, face.video): face for face in faces}
-    frames = sum(len(face) for face in videos.values())
-    found: dict[Any, Any] = {}
-    for face in faces:
-        key = face.table, face.video
-        found[key] = found[key] | face.success if key in found else face.success
-    with_face = sum(int(face.sum()) for face in found.values())
+    what = "picture" if face.unrelated else "frame"
     sentences = [
-        f"The intensities of {counted(len(faces[0].aus), 'facial Action Unit')} "
-        f"({', '.join(_number(au) for au in faces[0].aus)}) of the Facial Action Coding System "
+        f"The intensities of {counted(len(face.aus), 'facial Action Unit')} "
+        f"({', '.join(_number(au) for au in face.aus)}) of the Facial Action Coding System "
         f"were measured with aucli {told['aucli']}, on a scale from 0 (absent) to 5.",
         _networks_used(told, what),
     ]
     if bits := _BITS.get(options.get("precision", "")):
         sentences.append(f"The AU network ran in numbers of {bits} bits.")
-    if all(_input(face).get("looks") == 2 for face in videos.values()):
+    if _input(face).get("looks") == 2:
         sentences.append(
             "The AU network looked at each face twice, once mirrored, and the mean was taken."
         )
     sentences += [_frames_taken(options, what), _faces_kept(options, what)]
     if baseline := _baseline(options):
         sentences.append(baseline)
+    return tuple(sentences)
+
+
+def _counts(faces: Sequence[FaceSeries]) -> list[str]:
+    """What the tables of faces hold that were made in the same way."""
+    what = "picture" if faces[0].unrelated else "frame"
+    videos = {(face.table, face.video): face for face in faces}
+    frames = sum(len(face) for face in videos.values())
+    found: dict[Any, Any] = {}
+    for face in faces:
+        key, there = (face.table, face.video), face.face_ids >= 0
+        found[key] = found[key] | there if key in found else there
+    with_face = sum(int(face.sum()) for face in found.values())
     share = f"{100 * with_face / frames:.1f} %" if frames else "none"
     inputs = counted(len(videos), "input")
     decoders = sorted({_input(face).get("decoder", "") for face in videos.values()} - {""})
     by = f", decoded with {', '.join(decoders)}" if decoders else ""
-    sentences.append(
+    sentences = [
+        *_without_baseline(faces),
         f"The tables hold {counted(frames, what)} of {inputs}{by}; "
-        f"a face was measured in {share} of them."
-    )
+        f"a face was found in {share} of them.",
+    ]
     damaged = sum(bool(_input(face).get("damage")) for face in videos.values())
     if damaged:
         whose = were(damaged, "input")
-        sentences.append(f"{whose} damaged; the frames that could be decoded were kept.")
-    return " ".join(sentences)
+        sentences.append(f"{whose} damaged; the {what}s that could be decoded were kept.")
+    return sentences
 
 
 def _networks_used(told: Mapping[str, Any], what: str) -> str:
@@ -164,17 +166,34 @@ def _baseline(options: Mapping[str, Any]) -> str:
     if not told:
         return ""
     source = str(told).removeprefix("neutral=")
-    where = (
-        "over the whole video"
-        if source == "median"
-        else "over the frames in which the face was at rest"
-        if source == "auto"
-        else f"over the neutral face ({shown(source.replace(chr(92), '/').rpartition('/')[2])})"
-    )
+    if segment := parse_segment(source):
+        first, last, seconds = segment
+        where = f"in frames {first:g} to {last:g}" if last > first else f"in frame {first:g}"
+        where = f"from {first:g} s to {last:g} s" if seconds else where
+    elif source == "median":
+        where = "over the whole video"
+    elif source == "auto":
+        where = "over the frames in which the face was at rest"
+    else:
+        where = f"over the neutral face ({shown(source.replace(chr(92), '/').rpartition('/')[2])})"
     return (
         f"The median reading of the person {where} was subtracted from each AU, and the result "
         "kept within 0-5."
     )
+
+
+def _without_baseline(faces: Sequence[FaceSeries]) -> list[str]:
+    """A sentence on the faces from which nothing was subtracted, where there are some."""
+    if not faces[0].provenance["options"].get("calibrate"):
+        return []
+    seen = [face for face in faces if face.face_id is not None]
+    lacking = sum(not has_baseline(face) for face in seen)
+    if not lacking:
+        return []
+    of = f"{lacking} of {counted(len(seen), 'face')}"
+    if faces[0].provenance["options"]["calibrate"] == AUTO:
+        return [f"From {of} nothing was subtracted, because no frames at rest were found."]
+    return [f"{of[0].upper()}{of[1:]} had no baseline, and therefore no intensities."]
 
 
 def _input(face: FaceSeries) -> Mapping[str, Any]:

@@ -38,8 +38,9 @@ def limits(provenances: list[Mapping[str, Any]]) -> list[str]:
     return [*found, *LIMITS]
 
 
-def calibration_words(provenance: Mapping[str, Any]) -> str:
-    """How the intensities were calibrated, in a few words."""
+def calibration_words(provenance: Mapping[str, Any], subtracted: bool = True) -> str:
+    """How the intensities were calibrated, in a few words. subtracted: whether there was a
+    baseline."""
     if not provenance:
         return "unknown"
     told = (provenance.get("calibration") or {}).get("baseline")
@@ -47,17 +48,18 @@ def calibration_words(provenance: Mapping[str, Any]) -> str:
         return "none"
     source = str(told).removeprefix("neutral=")
     words = {"median": "median of the video", "auto": "frames at rest"}
-    return words.get(source, f"neutral: {source}")
+    found = words.get(source, f"neutral: {source}")
+    return found if subtracted else f"none found ({found})"
 
 
-def origin_words(provenance: Mapping[str, Any]) -> list[str]:
-    """Where the rows come from, a sentence each."""
+def origin_words(provenance: Mapping[str, Any], subtracted: bool = True) -> list[str]:
+    """Where the rows come from, a sentence each. subtracted: whether there was a baseline."""
     if not provenance:
         return ["Nobody noted how this table was made."]
-    return list(_sentences(provenance))
+    return list(_sentences(provenance, subtracted))
 
 
-def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
+def _sentences(told: Mapping[str, Any], subtracted: bool) -> Iterator[str]:
     read = told.get("input") or {}
     if read.get("name"):
         size = f", {read['width']} x {read['height']}" if read.get("width") else ""
@@ -90,6 +92,8 @@ def _sentences(told: Mapping[str, Any]) -> Iterator[str]:
     words = calibration_words(told)
     if words == "none":
         yield "Not calibrated: a face at rest may read above 0."
+    elif not subtracted:
+        yield f"Not calibrated: no baseline was found ({words}), and nothing was subtracted."
     else:
         yield f"Calibrated: what the face reads at rest was subtracted ({words})."
     if read.get("looks") == 2:

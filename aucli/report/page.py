@@ -27,7 +27,7 @@ from aucli.errors import AucliError, DataError, InputError, LibraryError, Output
 from aucli.files import OutputExists, refuse_existing, shown, write_text
 from aucli.pipeline.journal import JOURNAL, Journal
 from aucli.report.details import detail, level
-from aucli.report.flags import Flag, find_flags
+from aucli.report.flags import Flag, find_flags, has_baseline
 from aucli.report.moments import (
     Square,
     Videos,
@@ -324,6 +324,7 @@ def _row(
     who = person.name
     if not who and several:
         who = f"face {', '.join(map(str, person.ids))}"
+    subtracted = has_baseline(face, person.ids)
     return {
         "video": shown(face.video),
         "person": shown(who),
@@ -333,8 +334,8 @@ def _row(
         "found": round(100 * there / max(len(face), 1), 1),
         "good": round(100 * good / there) if there else None,
         "poor": {word: share for word, share in poor.items() if share},
-        "baseline": calibration_words(face.provenance),
-        "calibrated": face.raw is not None,
+        "baseline": calibration_words(face.provenance, subtracted),
+        "calibrated": subtracted,
         "flags": [[flag.kind, flag.weight, flag.text] for flag in flags],
         "p95": {au: level(own.p95) for au, own in statistics.aus.items()},
         "strong": {

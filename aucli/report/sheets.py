@@ -36,6 +36,7 @@ _SAV_RESERVED = {"ALL", "AND", "BY", "EQ", "GE", "GT", "LE", "LT", "NE", "NOT", 
 # What the columns of a table of aucli are, for SPSS and for data dictionaries.
 LABELS = {
     "video": "Video or picture",
+    "picture": "Name of the picture's file, in a folder of pictures",
     "frame": "Frame number, from 1",
     "timestamp": "Time from the start of the video, seconds",
     "face_id": "Number of the face in the video, from 0",

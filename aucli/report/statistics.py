@@ -66,7 +66,7 @@ def face_statistics(face: FaceSeries, rule: Rule | None = None) -> FaceStatistic
     weights = frame_weights(face)
     return FaceStatistics(
         frames=len(face),
-        face_frames=int(face.success.sum()),
+        face_frames=int((face.face_ids >= 0).sum()),
         seconds=float(lasting.sum()) if face.timed else np.nan,
         face_seconds=float(lasting[face.success].sum()) if face.timed else np.nan,
         aus={

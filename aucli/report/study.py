@@ -40,7 +40,8 @@ class FaceSeries:
     user should know. one_person: the table keeps one face a frame.
 
     frames: (N,) int64, from 1. seconds: (N,) float64, all NaN for pictures. success: (N,) bool,
-    whether this face has intensities there. face_ids: (N,) int32, -1 without this face.
+    whether this face has intensities there. pictures: (N,) names of files, of a folder of
+    pictures. face_ids: (N,) int32, -1 without this face.
     confidence: (N,) 0-1. quality: (N,) words, '' where nothing is wrong or there is no face.
     boxes: (N, 4) px, x y width height. pose: (N, 3) rad. intensities: (N, A), 0-5. raw: the same
     before a baseline was subtracted; None where there was none. sides: (N, A, 2) [L, R].
@@ -69,6 +70,7 @@ class FaceSeries:
     places: np.ndarray | None
     side_places: np.ndarray | None
     landmarks: np.ndarray | None
+    pictures: np.ndarray | None
     provenance: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -217,6 +219,9 @@ def _faces(
         groups = [(present[0] if present else None, there)]
     else:
         groups = [(face_id, ids == face_id) for face_id in sorted(present)]
+    names = None
+    if "picture" in rows and bool(rows["picture"].notna().to_numpy().any()):
+        names = rows["picture"].fillna("").to_numpy(str)[first]
     aus = au_names(rows.columns)
     made = _Arrays(rows, aus)
     for face_id, chosen in groups:
@@ -253,6 +258,7 @@ def _faces(
             places=spread(made.points("{}_{}")),
             side_places=spread(made.side_points()),
             landmarks=spread(made.landmarks()),
+            pictures=names,
             provenance=provenance,
             notes=notes,
         )

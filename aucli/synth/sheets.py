@@ -58,19 +58,20 @@ def au_sheet(maker: FaceMaker, seed: int = 0) -> Image.Image:
     return sheet
 
 
-def check_au_sheet(path: Path) -> None:
-    """Raise OptionError where the name does not end in .png, OutputError where it is a folder."""
+def check_au_sheet(path: Path, overwrite: bool = False) -> None:
+    """Raise OptionError where the name does not end in .png, OutputError where it is a folder or,
+    without ``overwrite``, is there."""
     if path.suffix.lower() != ".png":
         raise OptionError(f"{shown(path)} is no sheet; end it in .png.")
-    refuse_existing(path, overwrite=True)
+    refuse_existing(path, overwrite)
 
 
-def draw_au_sheet(sources: Mapping[str, Path], path: Path) -> None:
+def draw_au_sheet(sources: Mapping[str, Path], path: Path, overwrite: bool = False) -> None:
     """Write :func:`au_sheet` of each family of ``sources``, one below the other, to a PNG.
 
     Raises as :func:`check_au_sheet`, and OutputError.
     """
-    check_au_sheet(path)
+    check_au_sheet(path, overwrite)
     sheets = [
         au_sheet(FaceMaker(Renderer(FaceMesh(load_family(name, source)))))
         for name, source in sources.items()
@@ -78,5 +79,5 @@ def draw_au_sheet(sources: Mapping[str, Path], path: Path) -> None:
     whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)))
     for n, sheet in enumerate(sheets):
         whole.paste(sheet, (0, n * sheet.height))
-    with writing(path), write_whole(path) as stream:
+    with writing(path), write_whole(path, overwrite) as stream:
         whole.save(stream, "PNG")

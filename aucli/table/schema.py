@@ -9,7 +9,8 @@ and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
     nothing is wrong), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
     AU01_r ... (0-5)
 
-and, where asked for, ``AU12_raw`` (0-5, the reading before a person's baseline was subtracted),
+Of folders of pictures ``picture``, the name of the file, comes behind ``video``. Where asked for,
+there are ``AU12_raw`` (0-5, the reading before a person's baseline was subtracted),
 ``AU12_L AU12_R`` (0-5, the person's own sides, with baselines also ``AU12_L_raw AU12_R_raw``),
 ``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
 ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least
@@ -19,7 +20,7 @@ Pixels are those of the row's own frame, upright and square; in a call or a fold
 have another size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -47,9 +48,10 @@ _BOX = ("face_x", "face_y", "face_w", "face_h")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns a table has: the AUs and the optional groups."""
+    """Which columns a table has: the AUs and the optional ones. picture: of folders of pictures."""
 
     aus: tuple[str, ...]
+    picture: bool = False
     raw: bool = False
     sides: bool = False
     places: bool = False
@@ -62,6 +64,7 @@ class Columns:
         f32 = pa.float32()
         fields = [
             pa.field("video", pa.string(), nullable=False),
+            *([pa.field("picture", pa.string())] if self.picture else []),
             pa.field("frame", pa.int64(), nullable=False),
             pa.field("timestamp", pa.float64()),
             pa.field("face_id", pa.int32()),
@@ -129,9 +132,14 @@ class Rows:
         return len(self.frame_index)
 
 
-def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
-    """Rows as one Arrow batch of ``columns.schema()``; NaN becomes null, frames count from 1."""
-    count = len(rows)
+def to_record_batch(
+    columns: Columns, video: str, rows: Rows, pictures: Mapping[int, str] | None = None
+) -> pa.RecordBatch:
+    """Rows as one Arrow batch of ``columns.schema()``; NaN becomes null, frames count from 1.
+
+    pictures: names of files by ``frame_index``, for the column ``picture``.
+    """
+    count, named = len(rows), pictures or {}
     corner, extent = rows.bbox_xyxy_px[:, :2], rows.bbox_xyxy_px[:, 2:] - rows.bbox_xyxy_px[:, :2]
     groups = [corner, extent, rows.pose_radians, rows.intensities]
     read = rows.sides if rows.raw_sides is None else rows.raw_sides  # (N, A, 2)
@@ -151,6 +159,7 @@ def to_record_batch(columns: Columns, video: str, rows: Rows) -> pa.RecordBatch:
         groups.append(told.reshape(count, -1))  # (N, 4A): AU01_L_x, AU01_L_y, AU01_R_x ...
     arrays = [
         repeat_text(video, count),
+        *([to_texts([named.get(i) for i in rows.frame_index.tolist()])] if columns.picture else []),
         to_array(rows.frame_index + 1),
         to_array(rows.pts_seconds, np.isfinite(rows.pts_seconds)),
         to_array(rows.face_id, rows.face_id >= 0),

@@ -130,7 +130,9 @@ class TableWriter:
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Append the rows of one batch of ``schema``."""
+        """Append the rows of one batch of ``schema``; only ``picture`` may be missing."""
+        if batch.schema.names != self.schema.names:
+            batch = _with_null_pictures(batch, self.schema)
         self.rows += len(batch)
         with self._sentences():
             if self._parquet is None:
@@ -205,3 +207,11 @@ class TableWriter:
                 else "choose another place"
             )
             raise OutputError(f"Cannot write {where}: {reason}; {remedy}.") from error
+
+
+def _with_null_pictures(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows of a film in a table that also has folders of pictures."""
+    there = {*batch.schema.names}
+    nulls = pa.nulls(len(batch), pa.string())
+    columns = [batch[name] if name in there else nulls for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -22,6 +22,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from aucli.errors import InputError, PassingError
+from aucli.files import shown
 from aucli.records import FrameBatch, VideoInfo
 from aucli.video import demux
 from aucli.video.clock import Clock
@@ -62,6 +63,7 @@ FILE_KINDS = {
 DECORD_CODECS = frozenset({"h264"})
 # Frames that one thread decodes anew between two signs of life.
 FRAMES_BETWEEN = 64
+NAMED = 5  # files that a sentence lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class DecodeReport:
     the times beside an error. ``truncated``: the file ends before what it declares. ``decoder``:
     'decord', 'pyav', 'pillow', or 'decord+pyav' where PyAV took over in the middle. ``clock``: how
     times that did not rise were mended, in one sentence; empty where none were. ``notes``:
-    what was done to the pixels of still images, a sentence each. ``errors``: of a part of a video,
+    what was done to the pixels of still images, a sentence each. ``unread``: files of a folder of
+    images that could not be decoded, or not whole. ``errors``: of a part of a video,
     what FFmpeg logged without saying that a frame is damaged.
     """
 
@@ -87,6 +90,7 @@ class DecodeReport:
     truncated: bool = False
     clock: str = ""
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     errors: int = 0
 
     @property
@@ -105,7 +109,11 @@ class DecodeReport:
             if self.declared_frames > self.decoded_frames:
                 told = f"{self.decoded_frames} of {counted(self.declared_frames, 'frame')}"
             found.append(f"truncated after {told}")
-        if self.corrupt_packets:
+        if self.unread:
+            named = ", ".join(shown(name) for name in self.unread[:NAMED])
+            more = ", ..." if len(self.unread) > NAMED else ""
+            found.append(f"{counted(len(self.unread), 'picture')} not read ({named}{more})")
+        elif self.corrupt_packets:
             found.append(f"{counted(self.corrupt_packets, 'corrupt packet')} skipped")
         if self.missing_frames:
             found.append(f"about {counted(self.missing_frames, 'frame')} missing")
@@ -119,11 +127,13 @@ class FrameSource:
 
     Every iteration starts at the first frame. Memory stays bounded: nothing is read ahead of the
     consumer, except by decord, which gets only clips that fit the memory budget. ``unrelated``:
-    the frames are pictures, not a film. ``on_wait``: a sign of life, called while frames are
-    decoded that are not given.
+    the frames are pictures, not a film. ``names``: of the files of a folder of pictures, by
+    ``frame_index``, as far as they are decoded; None for other inputs. ``on_wait``: a sign of life,
+    called while frames are decoded that are not given.
     """
 
     unrelated = False
+    names: dict[int, str] | None = None
 
     def __init__(self, info: VideoInfo, batch_size: int) -> None:
         if batch_size < 1:
@@ -171,8 +181,12 @@ class FrameSource:
     def _batches(self) -> Generator[FrameBatch, None, None]:
         raise NotImplementedError
 
-    def _count_corrupt(self) -> None:
-        self.report = replace(self.report, corrupt_packets=self.report.corrupt_packets + 1)
+    def _count_corrupt(self, *unread: str) -> None:
+        self.report = replace(
+            self.report,
+            corrupt_packets=self.report.corrupt_packets + 1,
+            unread=(*self.report.unread, *unread),
+        )
 
 
 def open_video(
@@ -233,6 +247,8 @@ class ImageSource(FrameSource):
         )
         self._files = files
         self._max_pixels = max_pixels
+        if path.is_dir():
+            self.names = {}
 
     def _batches(self) -> Generator[FrameBatch, None, None]:
         pictures: list[Picture] = []
@@ -258,10 +274,12 @@ class ImageSource(FrameSource):
                     if picture.note and picture.note not in self.report.notes:
                         notes = (*self.report.notes, picture.note)
                         self.report = replace(self.report, notes=notes)
+                    if self.names is not None:
+                        self.names[index] = shown(file.name)
                     yield index, picture
                     index += 1
             except InputError:
-                self._count_corrupt()
+                self._count_corrupt(*([file.name] if self.names is not None else []))
             index = max(index, before + 1)
 
     def _batch(self, pictures: list[Picture], indices: list[int]) -> FrameBatch:

@@ -308,7 +308,9 @@
     return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? first, allEvents: false };
   }
   const axisTime = (t) => (open.data.timed ? t / 1000 : t);
-  const said = (t) => (open.data.timed ? clock(t) : `picture ${Math.round(t)}`);
+  const named = (t) => open.data.names?.[open.data.t.indexOf(Math.round(t))] || `picture ${Math.round(t)}`;
+  const inGap = (t) => open.data.gaps.some(([begin, end]) => t >= begin && t < end);
+  const said = (t) => (open.data.timed ? clock(t) : named(t));
   function nearest(sorted, t) {
     let low = 0, high = sorted.length - 1;
     while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] < t) low = middle + 1; else high = middle; }
@@ -360,7 +362,7 @@
     if (open.data.t.length < 2) return;
     const { data, levels, sides, chosen, Plotly } = open;
     const narrow = innerWidth < 700;
-    const x = data.t.map(axisTime);
+    const x = data.t.map(axisTime), mode = data.timed ? "lines" : "markers";
     const soft = css("--soft"), line = css("--line"), ink = css("--ink"), paper = "rgba(0,0,0,0)";
     const words = Object.keys(data.quality);
     const panels = [["map", data.aus.length * (narrow ? 15 : 16)], ["lines", 170], ...(sides ? [["sides", 110]] : []), ["pose", 110], ...(words.length ? [["quality", words.length * 18 + 4]] : [])];
@@ -370,7 +372,7 @@
       height: height + margin.t + margin.b, margin, paper_bgcolor: paper, plot_bgcolor: paper, font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: soft },
       showlegend: false, hovermode: "x", hoverdistance: 40, dragmode: "zoom", annotations: [], shapes: [],
       hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--edge"), font: { color: ink, size: 11.5 } },
-      xaxis: { range: open.range.map(axisTime), anchor: "y9", gridcolor: line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: line, fixedrange: false, title: { text: data.timed ? "seconds" : "picture", standoff: 6 } },
+      xaxis: { range: open.range.map(axisTime), anchor: "y9", gridcolor: line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: line, fixedrange: false, title: { text: data.timed ? "seconds" : "picture", standoff: 6 }, ...(data.timed || data.t.length > 20 ? {} : { dtick: 1 }) },
     };
     const traces = [];
     let top = height, last = "y";
@@ -379,7 +381,7 @@
       const id = place ? `y${place + 1}` : "y", key = `yaxis${place ? place + 1 : ""}`;
       axes[name] = id; last = id;
       layout[key] = { domain: [(top - size) / height, top / height], fixedrange: true, gridcolor: line, zeroline: false, ticks: "" };
-      const title = { map: "Every AU; bars mark events, dots their apex", lines: `Intensity${chosen.length ? "" : ": choose AUs below"}`, sides: "Left minus right (above 0: the person's left is stronger)", pose: "Head, degrees: pitch ——, yaw – –, roll ···", quality: "Quality" }[name];
+      const title = { map: data.timed ? "Every AU; bars mark events, dots their apex" : "Every AU", lines: `Intensity${chosen.length ? "" : ": choose AUs below"}`, sides: "Left minus right (above 0: the person's left is stronger)", pose: `Head, degrees: ${data.timed ? "pitch ——, yaw – –, roll ···" : "pitch ●, yaw ■, roll ✕"}`, quality: "Quality" }[name];
       layout.annotations.push({ text: title, xref: "paper", x: 0, xanchor: "left", yref: "paper", y: top / height, yanchor: "bottom", showarrow: false, font: { size: narrow ? 10.5 : 11.5, color: ink } });
       top -= size + gap;
     });
@@ -393,16 +395,16 @@
     traces.push({ type: "scatter", mode: "lines", x: bars.x, y: bars.y, line: { color: mark, width: 2 }, hoverinfo: "skip", yaxis: "y" });
     traces.push({ type: "scatter", mode: "markers", x: data.events.map((event) => event[2] / 1000), y: data.events.map((event) => event[0] + 0.32), marker: { color: mark, size: 5, line: { color: css("--paper"), width: 1 } }, hoverinfo: "skip", yaxis: "y" });
     Object.assign(layout[`yaxis${axes.lines.slice(1)}`], { range: [0, 5.1], tickvals: [0, 1, 2, 3, 4, 5], ticktext: ["0", "1 A", "2 B", "3 C", "4 D", "5 E"] });
-    chosen.forEach((i, place) => traces.push({ type: "scatter", mode: "lines", name: data.aus[i], x, y: levels[i], line: { ...styleOf(place), width: 1.7 }, connectgaps: false, yaxis: axes.lines, hovertemplate: `${data.aus[i]} %{y:.1f}<extra></extra>` }));
+    chosen.forEach((i, place) => traces.push({ type: "scatter", mode, name: data.aus[i], x, y: levels[i], line: { ...styleOf(place), width: 1.7 }, marker: { color: styleOf(place).color }, connectgaps: false, yaxis: axes.lines, hovertemplate: `${data.aus[i]} %{y:.1f}<extra></extra>` }));
     if (sides) {
       const differences = chosen.map((i) => sides.left[i].map((value, k) => (value === null || sides.right[i][k] === null ? null : value - sides.right[i][k])));
       const most = Math.max(1, ...differences.flat().map((value) => Math.abs(value || 0)));
       Object.assign(layout[`yaxis${axes.sides.slice(1)}`], { range: [-most * 1.05, most * 1.05], nticks: 5, zeroline: true, zerolinecolor: css("--edge") });
-      chosen.forEach((i, place) => traces.push({ type: "scatter", mode: "lines", x, y: differences[place], line: { ...styleOf(place), width: 1.4 }, yaxis: axes.sides, hovertemplate: `${data.aus[i]} %{y:+.1f}<extra></extra>` }));
+      chosen.forEach((i, place) => traces.push({ type: "scatter", mode, x, y: differences[place], line: { ...styleOf(place), width: 1.4 }, marker: { color: styleOf(place).color }, yaxis: axes.sides, hovertemplate: `${data.aus[i]} %{y:+.1f}<extra></extra>` }));
     }
     const names = ["pitch (chin down)", "yaw (to the left)", "roll"];
     Object.assign(layout[`yaxis${axes.pose.slice(1)}`], { nticks: 5, zeroline: true, zerolinecolor: css("--edge") });
-    data.pose.forEach((curve, k) => traces.push({ type: "scatter", mode: "lines", x, y: curve.map((v) => (v === null ? null : v / TENTHS)), line: { color: ink, width: 1.3, dash: ["solid", "dash", "dot"][k] }, opacity: 0.8, yaxis: axes.pose, hovertemplate: `${names[k]} %{y:.0f}°<extra></extra>` }));
+    data.pose.forEach((curve, k) => traces.push({ type: "scatter", mode, marker: { color: ink, symbol: ["circle", "square", "x"][k] }, x, y: curve.map((v) => (v === null ? null : v / TENTHS)), line: { color: ink, width: 1.3, dash: ["solid", "dash", "dot"][k] }, opacity: 0.8, yaxis: axes.pose, hovertemplate: `${names[k]} %{y:.0f}°<extra></extra>` }));
     if (words.length) {
       const bar = { x: [], y: [] };
       words.forEach((word, k) => data.quality[word].forEach(([begin, end]) => { bar.x.push(axisTime(begin), axisTime(end), null); bar.y.push(k, k, null); }));
@@ -514,8 +516,8 @@
     else updateSides(null, data.aus.map((_, i) => cell(open.levels[i][k])));
     const strong = data.aus.map((au, i) => [open.levels[i][k] ?? 0, au]).filter((each) => each[0] >= 1).sort((a, b) => b[0] - a[0]).slice(0, 4);
     const frame = data.frames[k], there = open.levels.some((curve) => curve[k] !== null);
-    $("moment").replaceChildren(h("b", {}, data.timed ? `${clock(data.t[k])}, frame ${frame}` : `picture ${frame}`), h("br"),
-      !there ? "no face here" : strong.length ? strong.map(([value, au]) => `${au} ${value.toFixed(1)}`).join(" · ") : "no AU at 1 or more",
+    $("moment").replaceChildren(h("b", {}, data.timed ? `${clock(data.t[k])}, frame ${frame}` : named(data.t[k])), h("br"),
+      !there ? (inGap(data.t[k]) ? "no face here" : "no intensity here") : strong.length ? strong.map(([value, au]) => `${au} ${value.toFixed(1)}`).join(" · ") : "no AU at 1 or more",
       moment && data.timed && Math.abs(moment.t - data.t[k]) > 100 && (data.sprite || data.placed) ? h("span", { class: "quiet" }, ` (above: ${clock(moment.t)})`) : "");
   }
   const SVG = "http://www.w3.org/2000/svg";
