@@ -92,6 +92,8 @@ def test_a_byte_of_a_shard(root: Path, rendered: Path, tmp_path: Path) -> None:
     shard.write_bytes(blob)
     settings = config(rendered, tmp_path / "b", dataset="synthetic")
     refused(settings, DataError, damaged(shard, "render it again"))
+    pq.write_table(pq.ParquetFile(shard).schema_arrow.empty_table(), shard)
+    refused(settings, DataError, damaged(shard, "render it again"))
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.99])

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from aucli.cli import app
 from aucli.datasets import prepared, synthetic
-from aucli.errors import DataError, WeightsError
+from aucli.errors import DataError, OutputError, WeightsError
 from aucli.evaluation.tables import read_predictions
 from aucli.synth import backgrounds
 from aucli.train.config import FREE, TrainConfig, with_preset
@@ -194,9 +194,61 @@ def test_a_card_that_is_silent_is_told(root: Path, begun: Path) -> None:
     model = begun / "weights.safetensors"
     told = evaluate("--dataset", "disfa", "--root", root, "--model", model).stdout
     assert (
-        f"The card of {model} does not say on whom it was trained; the scores hold only if nobody "
-        "who is tested here was among them."
+        f"The card of {model} does not name everybody on whom the model was trained; the scores "
+        "hold only if nobody who is tested here was among them."
     ) in told
+
+
+def test_weights_that_began_with_silent_ones_are_silent(
+    root: Path, rendered: Path, begun: Path, tmp_path: Path
+) -> None:
+    """Also by way of rendered faces, checkpoints and tables."""
+    naked = tmp_path / "naked.safetensors"
+    shutil.copy(begun / "weights.safetensors", naked)
+    unknown = {"unknown": ["naked.safetensors"]}
+    train(config(rendered, tmp_path / "a", dataset="synthetic", init=naked))
+    assert people(tmp_path / "a") == unknown
+    last = tmp_path / "a" / "checkpoint.pt"
+    told: list[str] = []
+    train(config(root, tmp_path / "b", init=last), on_start=told.extend)
+    assert told[0].startswith(f"{last} does not say on whom it was trained")
+    assert people(tmp_path / "b") == unknown | {"disfa": P1}
+    model = tmp_path / "b" / "weights.safetensors"
+    silent = "does not name everybody on whom the model was trained; the scores hold only if nobody"
+    fold = ("--dataset", "disfa", "--root", root, "--folds", "jaanet", "--fold", "P2")
+    assert silent in evaluate(*fold, "--model", model, "--allow-seen").stdout
+
+
+def test_weights_without_their_run_are_not_replaced(
+    root: Path, begun: Path, tmp_path: Path
+) -> None:
+    (begun / "checkpoint.pt").unlink()
+    before = {file.name: file.read_bytes() for file in begun.iterdir()}
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=r"weights.safetensors exists already, and there is"):
+            train(config(root, begun), resume=resume)
+    assert {file.name: file.read_bytes() for file in begun.iterdir()} == before
+
+
+def test_a_set_of_faces_is_no_place_for_a_training(root: Path, rendered: Path) -> None:
+    for place, dataset in ((root, "disfa"), (rendered, "synthetic")):
+        before = sorted(place.rglob("*"))
+        with pytest.raises(OutputError, match=r" holds a set of faces; use another out folder\.$"):
+            train(config(place, place, dataset=dataset))
+        assert sorted(place.rglob("*")) == before
+
+
+def test_a_run_says_that_it_begins_or_that_all_is_done(root: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    settings = config(root, tmp_path / "out")
+    train(settings, resume=True, on_start=told.extend)
+    checkpoint = tmp_path / "out" / "checkpoint.pt"
+    assert f"{checkpoint} is not there, so the run begins now." in told
+    told.clear()
+    train(settings, resume=True, on_start=told.extend)
+    assert told[-1] == (
+        f"The run in {tmp_path / 'out'} has done all of this already; nothing is added."
+    )
 
 
 def test_two_subjects_of_the_same_pictures(root: Path, first: Path, tmp_path: Path) -> None:
@@ -249,7 +301,7 @@ def test_checkpoints_are_compared_with_their_checksums(root: Path, begun: Path) 
     place = blob.index(weight)
     path.write_bytes(blob[:place] + bytes(64) + blob[place + 64 :])
     torch.load(path, weights_only=True)  # which sees nothing
-    with pytest.raises(WeightsError, match=r"checkpoint.pt is damaged; delete it to begin anew"):
+    with pytest.raises(WeightsError, match=r"checkpoint.pt is damaged; begin anew in another"):
         train(config(root, begun, steps=2), resume=True)
     with pytest.raises(WeightsError, match="cannot be read as weights; give another file"):
         Trainer(config(root, begun.parent / "other", init=path))

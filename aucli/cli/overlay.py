@@ -154,7 +154,7 @@ def overlay(
     if clips is not None:
         cuts = _clips(table, rows, readings, options, clips, stem)
         if out is None and not cuts:
-            timed = rows["timestamp"].nunique() > 1
+            timed = len(rows["timestamp"].unique()) > 1
             why = "no event of these AUs" if timed else "pictures have no time, so no events"
             note(f"{shown(video.name)}: {why}, so no clip.")
             return

@@ -212,6 +212,8 @@ def _read_labels(shard: Path, columns: list[str], sides: list[str]) -> tuple[np.
     def flat(name: str) -> np.ndarray:
         return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
+    if not count:
+        raise _damaged(shard)
     try:
         identity = table["identity"].to_numpy().astype(np.int64)
         landmarks = flat("landmarks").astype(np.float32).reshape(count, 68, 2)

@@ -38,7 +38,7 @@ from aucli.pipeline.loading import check_options
 from aucli.pipeline.options import AnalyzeOptions, choose_networks
 from aucli.pipeline.stages import threads_of_exported
 from aucli.weights.cards import load_au_model, load_weights, read_card
-from aucli.weights.store import people_of
+from aucli.weights.store import UNKNOWN_PEOPLE, people_of
 from aucli.words import counted
 
 SHOWN = 9  # names of subjects in a sentence
@@ -118,6 +118,7 @@ def read_source(
         notes=(
             *split.notes(there),
             *_seen(seen),
+            *([_SILENT.format(path)] if UNKNOWN_PEOPLE in predictions.people else []),
             *(
                 f"Columns of the {what} that are not used: {listed(names)}."
                 for what, names in unused.items()
@@ -126,6 +127,12 @@ def read_source(
         ),
     )
     return Run(table, predictions), origin
+
+
+_SILENT = (
+    "{} does not name everybody on whom the model was trained; the scores hold only if nobody who "
+    "is tested here was among them."
+)
 
 
 def _seen(people: Collection[str]) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def run_source(
     threads = threads_of_exported(options.threads)
     for path, subjects in plan(name, split.test, there):
         known = people_of(read_card(path, "au")[1], f"the card of {path}")
-        silent |= {} if known is not None else {path: None}
+        silent |= {path: None} if known is None or UNKNOWN_PEOPLE in known else {}
         tested = {dataset: subjects}
         seen |= dict.fromkeys(refuse_shared_people(known or {}, tested, allow_seen))
         if prepared:
@@ -172,10 +179,7 @@ def run_source(
         used.append(_named(au))
     notes = (*split.notes(there), *_seen(seen))
     if silent:
-        notes += (
-            f"The card of {', '.join(silent)} does not say on whom it was trained; the scores hold "
-            "only if nobody who is tested here was among them.",
-        )
+        notes += (_SILENT.format(f"The card of {', '.join(silent)}"),)
     origin = Origin(
         predictions="; ".join(used),
         tool="prepared faces" if prepared else "whole videos, as by analyze",

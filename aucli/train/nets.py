@@ -17,6 +17,7 @@ from aucli.models.scc import SCC
 from aucli.train.config import TrainConfig
 from aucli.weights.checkpoints import read_object
 from aucli.weights.store import (
+    UNKNOWN_PEOPLE,
     card_file,
     checked_people,
     people_of,
@@ -166,15 +167,18 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def subjects_of(weights: Path | None) -> dict[str, tuple[str, ...]]:
-    """People of licensed datasets whom weights to start from have seen, as far as they tell.
+    """People of licensed datasets whom weights to start from have seen, with
+    :data:`~aucli.weights.store.UNKNOWN_PEOPLE` where they do not tell.
 
     Raises WeightsError.
     """
-    return (seen_by(weights) if weights else None) or {}
+    if weights is None:
+        return {}
+    told = _seen_by(weights)
+    return {UNKNOWN_PEOPLE: (weights.name,)} if told is None else told
 
 
-def seen_by(weights: Path) -> dict[str, tuple[str, ...]] | None:
-    """As :func:`subjects_of`; None where the weights do not say whom they have seen."""
+def _seen_by(weights: Path) -> dict[str, tuple[str, ...]] | None:
     if weights.suffix == ".safetensors":
         card = _card(weights)
         return None if card is None else people_of(card, card_file(weights))

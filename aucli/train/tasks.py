@@ -48,8 +48,9 @@ from aucli.train.losses import (
     landmark_loss,
     squares_loss,
 )
-from aucli.train.nets import build_au_net, build_face_net, read_state, seen_by, subjects_of
+from aucli.train.nets import build_au_net, build_face_net, read_state, subjects_of
 from aucli.weights import cards
+from aucli.weights.store import UNKNOWN_PEOPLE
 from aucli.words import counted
 
 # An AU lies within this of its usual place in an aligned crop of 128 px; 95 % of them within 14 px.
@@ -342,7 +343,7 @@ class PreparedAUTask(AUTask):
         config, fold = self.config, self._fold
         protocol, name, published = named_fold(config.dataset, config.folds, config.fold)
         told = []
-        if config.init is not None and seen_by(config.init) is None:
+        if UNKNOWN_PEOPLE in subjects_of(config.init):
             told.append(
                 f"{config.init} does not say on whom it was trained; the test holds only if none "
                 "of its people was among them."

@@ -25,6 +25,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from aucli.datasets.crops import PreparedBatches
+from aucli.datasets.prepared import MANIFEST
+from aucli.datasets.synthetic import SHARDS
 from aucli.errors import AucliError, DataError, OptionError, OutputError, WeightsError
 from aucli.files import hold_folder, refuse_inputs, write_text, write_whole
 from aucli.models.device import resolve_device
@@ -34,7 +36,7 @@ from aucli.train.nets import fingerprint, read_tensors
 from aucli.train.tasks import Task, make_task
 from aucli.version import version
 from aucli.weights import cards
-from aucli.weights.store import checked_people
+from aucli.weights.store import card_file, checked_people
 
 # What a message says instead of two checksums.
 CHANGED = {
@@ -202,9 +204,7 @@ class Trainer:
         try:
             state = read_tensors(path)
         except WeightsError as error:
-            raise WeightsError(
-                f"{path} is damaged; delete it to begin anew, or use another out folder."
-            ) from error
+            raise WeightsError(f"{path} is damaged; begin anew in another out folder.") from error
         try:
             self._refuse_others(path, state)
             self.net.load_state_dict(state["net"])
@@ -326,6 +326,18 @@ def train(
         return _run(config, resume, on_progress, on_start, rank, world)
 
 
+def _refuse_others_work(checkpoint: Path, weights: Path) -> None:
+    """Raise OutputError where a folder holds faces, or weights without their run."""
+    out = checkpoint.parent
+    if (out / MANIFEST).exists() or any(out.glob(SHARDS)):
+        raise OutputError(f"{out} holds a set of faces; use another out folder.")
+    if not checkpoint.exists() and (weights.exists() or card_file(weights).exists()):
+        raise OutputError(
+            f"{weights} exists already, and there is no {checkpoint.name} to go on from; use "
+            "another out folder."
+        )
+
+
 def _run(
     config: TrainConfig,
     resume: bool,
@@ -336,14 +348,16 @@ def _run(
 ) -> dict[str, float]:
     """As :func:`train`, in a folder that is ours."""
     leads = rank == 0
-    checkpoint = config.out / "checkpoint.pt"
+    checkpoint, weights = config.out / "checkpoint.pt", config.out / "weights.safetensors"
     if checkpoint.exists() and not resume:
         raise OutputError(
             f"{checkpoint} exists already; go on from it (--resume, resume=True) or use another "
             "out folder."
         )
     if config.init is not None:
-        refuse_inputs([config.out / "weights.safetensors"], [config.init], "network")
+        refuse_inputs([weights], [config.init], "network")
+    if leads:
+        _refuse_others_work(checkpoint, weights)
     trainer = Trainer(config)
     task = trainer.task
     batches = task.batches(0, rank, world)
@@ -362,6 +376,10 @@ def _run(
         passes = config.epochs * batches.per_epoch
         trainer.steps = max(1, passes // (config.accumulate * world))
     about = task.about()
+    if resume and not checkpoint.exists():
+        about += (f"{checkpoint} is not there, so the run begins now.",)
+    elif resume and trainer.share >= 1:
+        about += (f"The run in {config.out} has done all of this already; nothing is added.",)
     log = None
     if leads:
         with _writing(config.out):

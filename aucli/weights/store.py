@@ -210,6 +210,11 @@ def read_exported(path: Path, card: dict[str, Any], precision: Precision = "fp32
         raise WeightsError(f"{what}; run {command}, which writes it") from error
 
 
+# Stands in ``train_subjects`` for the people of weights that a run began with and that do not say
+# on whom they were trained; its names are those of the weights.
+UNKNOWN_PEOPLE = "unknown"
+
+
 def checked_people(told: Any, where: object) -> dict[str, tuple[str, ...]]:
     """``train_subjects`` of a card or checkpoint: dataset -> subjects. Raises WeightsError."""
     sound = isinstance(told, dict) and all(
