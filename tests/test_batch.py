@@ -99,7 +99,7 @@ def test_resume_skips_what_is_done_and_gives_the_tables_of_one_run(study):
     result = analyze(study, "-o", "out", "--format", "csv", "--resume")
     assert result.exit_code == 1
     assert "cut.avi: damaged in an earlier run: truncated after " in result.stderr
-    assert "2 of 3 inputs done, 3 of them by an earlier run." in result.stderr
+    assert "2 of 3 inputs done, 2 of them by an earlier run." in result.stderr
     assert bytes_of(Path("out")) == bytes_of(Path("whole"))
     # Without the journal the tables tell it, by the checksum of their inputs.
     Path("out", JOURNAL).unlink()
@@ -432,6 +432,8 @@ def test_a_dry_run_writes_nothing_and_estimates(study):
     assert "face.mp4 -> out/face.parquet: 4 frames" in result.stdout
     assert "words.mp4" in result.stderr and "words.mp4" not in result.stdout
     assert "MB of tables." in result.stderr
+    assert not Path("out").exists()
+    assert analyze(study, "gone.mp4", "-o", "out", "--dry-run").exit_code == 1
     assert not Path("out").exists()
 
 

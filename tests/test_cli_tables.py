@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -280,6 +281,9 @@ def test_pictures_have_no_events(tmp_path):
     table = write_table(tmp_path / "a.csv", made_rows({"AU12": [1, 2]}, times=[nan, nan]))
     told = run("events", table, code=1).stderr
     assert told == "aucli: a.mp4: pictures have no time, so they have no events.\n"
+    table = write_table(tmp_path / "b.csv", made_rows({"AU12": [1]}))
+    told = run("events", table, code=1).stderr
+    assert told == "aucli: b.mp4: one frame alone has no events.\n"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -311,6 +315,42 @@ def test_convert_many_into_one_and_each_into_a_folder(smile, tmp_path):
     assert "end it in" in run("convert", smile, "-o", tmp_path / "a.doc", code=2).stderr
     asked = run("convert", smile.parent, "-o", f"{tmp_path}/", code=2).stderr
     assert "--format: say what the tables in a folder are to be, as --format csv." in asked
+
+
+def test_convert_writes_no_two_tables_to_one_place(tmp_path):
+    for folder, name in (("a", "s.csv"), ("b", "s.csv"), ("c", "t.csv"), ("c", "t.parquet")):
+        write_table(tmp_path / folder / name, made_rows({"AU12": [1, 2]}))
+    twins = [tmp_path / folder / "s.csv" for folder in "ab"]
+    out = tmp_path / "out"
+    for more in ((), ("--overwrite",)):
+        told = run("convert", *twins, "-o", out, "--format", "jsonl", *more, code=1).stderr
+        assert told == (
+            f"aucli: Two tables would both become {out}/s.csv.jsonl; name the folder above them, or "
+            "do one at a time.\n"
+        )
+        assert not out.exists()
+    run("convert", tmp_path, "-o", out, "--format", "jsonl")
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.jsonl"))
+    assert found == ["a/s.csv.jsonl", "b/s.csv.jsonl", "c/t.csv.jsonl", "c/t.parquet.jsonl"]
+
+
+def test_convert_joins_tables_of_pictures_and_films(tmp_path):
+    film = write_table(tmp_path / "a.csv", made_rows({"AU12": [1]}))
+    pictures = write_table(
+        tmp_path / "b.csv", made_rows({"AU12": [2]}, times=[nan]), pictures={0: "eva.jpg"}
+    )
+    run("convert", film, pictures, "-o", tmp_path / "all.csv")
+    assert read_table(tmp_path / "all.csv")["picture"].fillna("").tolist() == ["", "eva.jpg"]
+
+
+def test_films_of_one_name_are_told_apart_on_the_screen(tmp_path):
+    tables = [
+        write_table(tmp_path / folder / "s.csv", made_rows({"AU12": [1, 2]})) for folder in "ab"
+    ]
+    told = run("summarize", *tables).stdout
+    assert "2 faces in 2 inputs" in told
+    told = re.sub(r"\s+", "", told)
+    assert all(f"s.mp4({table})" in told for table in tables)
 
 
 def test_openface_tables_go_through(tmp_path):

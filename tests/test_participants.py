@@ -140,7 +140,7 @@ def test_a_baseline_of_the_table_is_taken_back_first(tmp_path):
     ("neutral", "sentence"),
     [
         ("rest.jpg", "The neutral 'rest.jpg' of a is in no table; analyze it and name its table, "
-                     "too."),
+                     "too. Name it as the column video does."),
         ("1", "The neutral '1' of a fits 2 videos ({0}: a_1.mp4, {1}: a_2.mp4 ...); name one "
               "before it, with its folder where names are the same."),
         ("a_1.mp4 2", "The neutral 'a_1.mp4 2' of a shows no face there; name frames with a "

@@ -332,7 +332,8 @@ def analyze(
         # Mistakes that need no network come to light before the networks are loaded.
         tables = [*filter(None, targets)]
         outputs.load(map(provenance_file, tables))
-        planned = _without_mistakes(planned, settings.overwrite, reporter, journal, outputs)
+        noting = None if dry_run else journal
+        planned = _without_mistakes(planned, settings.overwrite, reporter, noting, outputs)
         if not planned:
             raise typer.Exit(reporter.exit_code)
         if dry_run:

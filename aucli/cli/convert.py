@@ -8,7 +8,7 @@ import typer
 from aucli.cli import options as shared
 from aucli.cli import tables as given
 from aucli.cli.command import examples
-from aucli.errors import AucliError
+from aucli.errors import AucliError, DataError
 from aucli.words import counted
 
 EXAMPLES = examples(
@@ -50,6 +50,7 @@ def convert(
     Every column comes along. How the table was made stays with it, except in .xlsx and .sav.
     """
     from aucli.cli.console import note
+    from aucli.files import shown
     from aucli.report.convert import SUFFIX_OF, format_of
     from aucli.report.convert import convert as write
     from aucli.table.dataset import refuse_taken, table_name
@@ -74,6 +75,12 @@ def convert(
         if len({target for _, target in jobs}) < len(jobs):
             ends = SUFFIX_OF[format_]
             jobs = [([table], out / name.with_name(name.name + ends)) for table, name in named]
+        targets = [target for _, target in jobs]
+        if twins := [target for target in targets if targets.count(target) > 1]:
+            raise DataError(
+                f"Two tables would both become {shown(twins[0])}; name the folder above them, or "
+                "do one at a time."
+            )
     refuse_taken([target for _, target in jobs], found.tables, "table")
     absent: dict[str, None] = {}  # each sentence once, in order
     for sources, target in jobs:

@@ -99,13 +99,14 @@ def events(
     refuse_groups(cohort.participants, LABELS)
     found: list[Found] = []
     untimed: list[str] = []
+    single: list[str] = []
     seen: set[str] = set()
     problems: dict[str, str] = {}
     for member in cohort.members():
         face = member.face
         seen.update(face.aus)
         if not face.timed and len(face):
-            untimed.append(face.video)
+            (untimed if face.unrelated else single).append(face.video)
             continue
         try:
             found.append(events_of(member, wanted, rule, begin(face, videos)))
@@ -118,6 +119,9 @@ def events(
     if untimed:
         names = ", ".join(dict.fromkeys(untimed))
         note(f"aucli: {names}: pictures have no time, so they have no events.")
+    if single:
+        names = ", ".join(dict.fromkeys(single))
+        note(f"aucli: {names}: one frame alone has no events.")
     bad = len(cohort.problems) + len(tables_found.problems) + len(problems)
     if not found:
         raise typer.Exit(1)

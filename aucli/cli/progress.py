@@ -256,7 +256,7 @@ class Reporter:
         if summaries:
             note(_work(summaries, self._seconds))
         if self.total > 1:
-            skipped = sum(outcome.earlier is not None for outcome in self._outcomes)
+            skipped = sum(o.earlier is not None and o.ok for o in self._outcomes)
             earlier = f", {skipped} of them by an earlier run" if skipped else ""
             note(f"{self.total - self.failures} of {self.total} inputs done{earlier}.")
 

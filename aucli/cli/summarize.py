@@ -1,5 +1,6 @@
 """``aucli summarize``: statistics of a study, a row for each video, face and AU."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,13 +136,14 @@ def _show(rows: list[dict[str, Any]]) -> None:
     columns = ["video", "face", "frames", "face %", "events"]
     columns.append("strongest AUs (95th percentile)")
     lines = []
+    tables = Counter(face[1:] for face in faces)
     for own in faces.values():
         known = [row for row in own if row["p95"] == row["p95"]]
         strongest = sorted(known, key=lambda row: -row["p95"])[:STRONGEST]
         words = ", ".join(f"{row['au']} {row['p95']:.1f}" for row in strongest)
         counts = [row["events"] for row in own if row["events"] is not None]
         lines.append([
-            _who(own[0], with_face=False), _number(own[0]["face_id"]), str(own[0]["frames"]),
+            _who(own[0], with_face=False, with_table=tables[face_of(own[0])[1:]] > 1), _number(own[0]["face_id"]), str(own[0]["frames"]),
             f"{own[0]['face_percent']:.0f}", _number(sum(counts) if counts else None),
             words or "no face at all",
         ])  # fmt: skip
@@ -149,12 +151,13 @@ def _show(rows: list[dict[str, Any]]) -> None:
     show_grid(f"{len(faces)} faces in {inputs}; -o FILE has every AU", columns, lines, (0, 5))
 
 
-def _who(row: dict[str, Any], with_face: bool = True) -> str:
+def _who(row: dict[str, Any], with_face: bool = True, with_table: bool = False) -> str:
     from aucli.files import shown
 
     person = f"{row['participant']}, " if row.get("participant") else ""
     face = f", face {row['face_id']}" if with_face and row["face_id"] is not None else ""
-    return shown(f"{person}{row['video']}{face}")
+    table = f" ({row['table']})" if with_table else ""
+    return shown(f"{person}{row['video']}{face}{table}")
 
 
 def _number(value: Any) -> str:

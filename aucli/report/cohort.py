@@ -197,7 +197,7 @@ def _cut(face: FaceSeries, neutral: Neutral) -> FaceSeries:
         face_ids=face.face_ids[chosen], confidence=nothing, quality=nothing, boxes=nothing,
         pose=nothing, intensities=_readings(face)[chosen], raw=None,
         sides=None if sides is None else sides[chosen], raw_sides=None, places=None,
-        side_places=None, landmarks=None,
+        side_places=None, landmarks=None, pictures=None,
     )  # fmt: skip
 
 
@@ -206,7 +206,10 @@ def _baseline(name: str, neutral: Neutral, sources: list[FaceSeries]) -> _Baseli
     told = f"The neutral '{shown(neutral.text)}' of {shown(name)}"
     if not sources:
         if neutral.video:
-            raise DataError(f"{told} is in no table; analyze it and name its table, too.")
+            raise DataError(
+                f"{told} is in no table; analyze it and name its table, too. Name it as the column "
+                "video does."
+            )
         raise DataError(f"{told} has no video: no table belongs to the participant.")
     videos = list(dict.fromkeys(f"{face.table}: {face.video}" for face in sources))
     if len(videos) > 1:

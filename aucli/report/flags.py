@@ -106,7 +106,7 @@ def _lost(face: FaceSeries, there: np.ndarray, weights: np.ndarray) -> Iterator[
     what = "no face" if face.one_person else "not seen"
     if lost >= LOST_SHARE:
         weight: Weight = "stop" if lost >= STOP_SHARE else "look"
-        frames = "frames" if face.timed else "pictures"
+        frames = "pictures" if face.unrelated else "frames"
         yield Flag("face lost", weight, f"{what} in {_percent(lost)} of the {frames}")
     if face.timed:
         gaps = spans(~there, weights)
@@ -117,11 +117,12 @@ def _lost(face: FaceSeries, there: np.ndarray, weights: np.ndarray) -> Iterator[
 
 def _quality(face: FaceSeries, there: np.ndarray, weights: np.ndarray) -> Iterator[Flag]:
     whole = max(float(weights[there].sum()), 1e-9)
+    what = "picture" if face.unrelated else "frame"
     for word, mask in quality_masks(face).items():
         time = float(weights[mask].sum())
         if time / whole < POOR_SHARE and not (face.timed and time >= POOR_SECONDS):
             continue
-        how_long = f"for {_seconds(time)}" if face.timed else f"in {counted(int(time), 'picture')}"
+        how_long = f"for {_seconds(time)}" if face.timed else f"in {counted(int(time), what)}"
         weight: Weight = "look" if time / whole >= POOR_SHARE else "note"
         yield Flag(word, weight, f"{WORDS[word]} {how_long}")
 

@@ -331,6 +331,7 @@ def _row(
         "state": "done",
         "frames": len(face),
         "seconds": round(statistics.seconds, 1) if face.timed else None,
+        "unrelated": face.unrelated,
         "found": round(100 * there / max(len(face), 1), 1),
         "good": round(100 * good / there) if there else None,
         "poor": {word: share for word, share in poor.items() if share},

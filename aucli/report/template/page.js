@@ -115,8 +115,7 @@
 
   // The overview.
   const rows = study.rows.map((row, index) => ({ ...row, index, words: [row.video, row.person, row.state === "done" ? (row.calibrated ? "calibrated" : "not calibrated") : "", ...row.flags.map((flag) => flag[2])].join("\n").toLowerCase() }));
-  const unrelated = (row) => row.state === "done" && row.seconds === null; // pictures, without times
-  const WHAT = rows.some(unrelated) ? "input" : "video";
+  const WHAT = rows.some((row) => row.unrelated) ? "input" : "video";
   const folderOf = (row) => (row.video.includes("/") ? row.video.slice(0, row.video.lastIndexOf("/")) : "");
   const kinds = new Map();
   for (const row of rows) for (const kind of new Set(row.flags.map((flag) => flag[0]))) kinds.set(kind, (kinds.get(kind) || 0) + 1);
@@ -230,7 +229,7 @@
     const poor = Object.entries(row.poor).map(([word, share]) => `${WORDS[word]} ${share} %`).join(", ");
     return h("tr", { "data-row": row.index, onclick: (event) => { if (!event.target.closest("a") && !String(getSelection())) location.hash = `v${row.index}`; } },
       id,
-      h("td", { class: "number", "data-name": "Length" }, row.seconds === null ? plural(row.frames, "picture") : long(row.seconds)),
+      h("td", { class: "number", "data-name": "Length" }, row.seconds === null ? plural(row.frames, row.unrelated ? "picture" : "frame") : long(row.seconds)),
       h("td", { class: "number", "data-name": "Face" }, `${row.found} %`),
       h("td", { class: "number", "data-name": "Good", title: poor || "nothing wrong with the picture of the face" }, row.good === null ? "" : `${row.good} %`),
       h("td", { class: "wide" }, row.flags.length ? flagList(row.flags) : ""),
@@ -267,7 +266,7 @@
     const name = row.person ? `${row.video}, ${row.person}` : row.video;
     document.title = `${name} - ${study.title}`;
     $("who").textContent = name;
-    const facts = [row.seconds === null ? plural(row.frames, "picture") : `${long(row.seconds)}, ${plural(row.frames, "frame")}`, `face in ${row.found} %`];
+    const facts = [row.seconds === null ? plural(row.frames, row.unrelated ? "picture" : "frame") : `${long(row.seconds)}, ${plural(row.frames, "frame")}`, `face in ${row.found} %`];
     if (row.good !== null) facts.push(`picture of the face good in ${row.good} %`);
     facts.push(...Object.entries(row.poor).map(([word, share]) => `${WORDS[word]} in ${share} %`), `baseline: ${row.baseline}`);
     $("facts").textContent = facts.join(" · ");
@@ -308,7 +307,7 @@
     return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? first, allEvents: false };
   }
   const axisTime = (t) => (open.data.timed ? t / 1000 : t);
-  const named = (t) => open.data.names?.[open.data.t.indexOf(Math.round(t))] || `picture ${Math.round(t)}`;
+  const named = (t) => open.data.names?.[open.data.t.indexOf(Math.round(t))] || `${open.row.unrelated ? "picture" : "frame"} ${Math.round(t)}`;
   const inGap = (t) => open.data.gaps.some(([begin, end]) => t >= begin && t < end);
   const said = (t) => (open.data.timed ? clock(t) : named(t));
   function nearest(sorted, t) {
@@ -372,7 +371,7 @@
       height: height + margin.t + margin.b, margin, paper_bgcolor: paper, plot_bgcolor: paper, font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: soft },
       showlegend: false, hovermode: "x", hoverdistance: 40, dragmode: "zoom", annotations: [], shapes: [],
       hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--edge"), font: { color: ink, size: 11.5 } },
-      xaxis: { range: open.range.map(axisTime), anchor: "y9", gridcolor: line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: line, fixedrange: false, title: { text: data.timed ? "seconds" : "picture", standoff: 6 }, ...(data.timed || data.t.length > 20 ? {} : { dtick: 1 }) },
+      xaxis: { range: open.range.map(axisTime), anchor: "y9", gridcolor: line, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: line, fixedrange: false, title: { text: data.timed ? "seconds" : open.row.unrelated ? "picture" : "frame", standoff: 6 }, ...(data.timed || data.t.length > 20 ? {} : { dtick: 1 }) },
     };
     const traces = [];
     let top = height, last = "y";
@@ -570,9 +569,9 @@
     const { data, Plotly } = open, both = Boolean(open.sides), soft = css("--soft");
     $("sideshead").textContent = both ? "Right and left" : "Intensity";
     const notes = [];
-    if (data.t.length > 1) notes.push(`Thin marks: 95th percentile of ${unrelated(open.row) ? "all pictures" : "the whole video"}.`);
+    if (data.t.length > 1) notes.push(`Thin marks: 95th percentile of ${open.row.unrelated ? "all pictures" : "the whole video"}.`);
     if (!data.placed) notes.push("No map of the face: this table has no places. analyze --places --sides adds them.");
-    else if (!data.sprite) notes.push(study.wanted_pictures ? `The ${unrelated(open.row) ? "picture" : "video"} was not found, so there are dots without a picture.` : "The page was made without pictures.");
+    else if (!data.sprite) notes.push(study.wanted_pictures ? `The ${open.row.unrelated ? "picture" : "video"} was not found, so there are dots without a picture.` : "The page was made without pictures.");
     $("sidesnote").textContent = notes.join(" ");
     const y = data.aus.map((_, i) => i), marks = { type: "scatter", mode: "markers", y, hoverinfo: "skip", marker: { symbol: "line-ns-open", size: 9, color: soft, line: { width: 1.5 } } };
     const bar = { type: "bar", orientation: "h", y, x: y.map(() => 0), marker: { color: y.map(() => "#888"), line: { color: css("--edge"), width: 0.5 } }, hovertemplate: "%{customdata}<extra></extra>" };
