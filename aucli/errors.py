@@ -1,5 +1,8 @@
 """Errors that a user can cause; anything else is a bug and keeps its traceback."""
 
+import sys
+from collections.abc import Callable
+
 
 class AucliError(Exception):
     """Base of every user-facing error. The message is one sentence: what, where, what to do."""
@@ -57,3 +60,11 @@ def first_line(error: BaseException) -> str:
     """What a library's error says, as a part of a sentence."""
     told = getattr(error, "strerror", None) or str(error)
     return (told.strip().splitlines() or ["unknown format"])[0].rstrip(".")
+
+
+def run_script(main: Callable[[], object]) -> None:
+    """Run a script's ``main``; a mistake of the user ends it with a sentence and exit code 1."""
+    try:
+        main()
+    except (AucliError, OSError) as error:
+        sys.exit(f"aucli: {error}")

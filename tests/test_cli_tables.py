@@ -325,8 +325,8 @@ def test_convert_writes_no_two_tables_to_one_place(tmp_path):
     for more in ((), ("--overwrite",)):
         told = run("convert", *twins, "-o", out, "--format", "jsonl", *more, code=1).stderr
         assert told == (
-            f"aucli: Two tables would both become {out}/s.csv.jsonl; name the folder above them, or "
-            "do one at a time.\n"
+            f"aucli: Two tables would both become {out}/s.csv.jsonl; name the folder above them, "
+            "or do one at a time.\n"
         )
         assert not out.exists()
     run("convert", tmp_path, "-o", out, "--format", "jsonl")

@@ -325,3 +325,23 @@ def test_whatever_ends_a_reader_is_found(script, monkeypatch, tmp_path: Path) ->
         jobs.append(("word", str(folder)))
     told = [outcome for outcome, _ in mutate.read_all(jobs)]
     assert told == ["read", "signal", "hang", "read", "traceback", "read", "signal"]
+
+
+def test_a_mistake_ends_a_script_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["check_clips.py", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(MAINTENANCE / "check_clips.py"), run_name="__main__")
+    assert ended.value.code == (
+        f"aucli: {tmp_path}/nowhere/smile.mp4 does not exist; check the name."
+    )
+
+
+def test_every_script_tells_mistakes_in_sentences() -> None:
+    scripts = [*MAINTENANCE.glob("*.py"), *MAINTENANCE.with_name("studies").glob("*.py")]
+    own_way = {"mutate_files.py", "mutate_media.py"}  # which look for tracebacks themselves
+    texts = {path.name: path.read_text("utf-8") for path in scripts if path.name not in own_way}
+    started = {name for name, text in texts.items() if '__name__ == "__main__"' in text}
+    assert len(started) > 25
+    assert {name for name in started if "run_script(main)" not in texts[name]} == set()

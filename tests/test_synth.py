@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from aucli import aus
 from aucli.cli import app
+from aucli.datasets.synthetic import absent_faces
 from aucli.errors import AucliError, DataError, OutputError
 
 pytest.importorskip("moderngl", reason="the extra 'synth' is not installed")
@@ -366,9 +367,27 @@ def test_after_a_smaller_count_no_face_is_lost(
     assert indices() == [0, 1, 2, 3, 4]
     shard_path(out, 0).write_bytes(b"damaged")
     shard_path(out, 1).unlink()  # as if a run for five was killed
-    assert generate(sources, out, SynthConfig(3, 4, 2), 1) == 3
-    assert generate(sources, out, SynthConfig(5, 4, 2), 1) == 2
+    # Each shard gets all the faces that it had, also those beyond this count.
+    assert generate(sources, out, SynthConfig(3, 4, 2), 1) == 4
     assert indices() == [0, 1, 2, 3, 4]
+    assert generate(sources, out, SynthConfig(5, 4, 2), 1) == 0
+
+
+def test_a_set_that_lacks_faces_says_so(toy_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    command = ["synth", f"--ict={toy_folder}", f"--out={out}", "--processes=1"]
+    first = CliRunner().invoke(app, [*command, "--count=3"]).stderr
+    assert first == f"{out} holds 3 faces; 3 faces were rendered now\n"
+    again = CliRunner().invoke(app, [*command, "--count=1"]).stderr
+    assert again == f"{out} holds 3 faces; 0 faces were rendered now\n"
+    assert absent_faces(out) == ""
+    told = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps(told | {"count": 9}))
+    assert absent_faces(out) == (
+        f"{out} holds 3 of its 9 faces; `aucli synth` with the same settings renders the others."
+    )
+    (out / "manifest.json").write_text("{")
+    assert absent_faces(out) == absent_faces(tmp_path / "nowhere") == ""
 
 
 def test_a_mistake_leaves_no_folder(tmp_path: Path) -> None:

@@ -142,8 +142,10 @@ def _show(rows: list[dict[str, Any]]) -> None:
         strongest = sorted(known, key=lambda row: -row["p95"])[:STRONGEST]
         words = ", ".join(f"{row['au']} {row['p95']:.1f}" for row in strongest)
         counts = [row["events"] for row in own if row["events"] is not None]
+        twins = tables[face_of(own[0])[1:]] > 1
+        who = _who(own[0], with_face=False, with_table=twins)
         lines.append([
-            _who(own[0], with_face=False, with_table=tables[face_of(own[0])[1:]] > 1), _number(own[0]["face_id"]), str(own[0]["frames"]),
+            who, _number(own[0]["face_id"]), str(own[0]["frames"]),
             f"{own[0]['face_percent']:.0f}", _number(sum(counts) if counts else None),
             words or "no face at all",
         ])  # fmt: skip

@@ -11,7 +11,7 @@ from aucli.cli import options as shared
 from aucli.cli.command import examples
 from aucli.errors import LibraryError
 from aucli.synth.names import BOTH, FAMILIES
-from aucli.words import counted
+from aucli.words import counted, were
 
 EXAMPLES = examples(
     "aucli synth --ict FaceXModel --count 1000 --out faces",
@@ -72,7 +72,7 @@ def synth(
 
     from aucli.cli import stopping
     from aucli.cli.console import progress_bar
-    from aucli.synth.generate import MANIFEST, SynthConfig, generate
+    from aucli.synth.generate import MANIFEST, SynthConfig, count_faces, generate
     from aucli.synth.sheets import check_au_sheet, draw_au_sheet
     from aucli.table.dataset import refuse_taken
 
@@ -93,8 +93,7 @@ def synth(
             bar.advance(faces)
 
         rendered = generate(sources, out, config, processes, on_progress, tasks)
-    typer.echo(
-        f"rendered {counted(rendered, 'face')}; {count - rendered} were in {out} already", err=True
-    )
+    told = f"{out} holds {counted(count_faces(out), 'face')}; {were(rendered, 'face')} rendered now"
+    typer.echo(told, err=True)
     if sheet is not None:
         draw_au_sheet(sources, sheet, overwrite)

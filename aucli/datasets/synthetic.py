@@ -30,6 +30,7 @@ from aucli.synth.negatives import hide_face, nothing, shuffle_parts
 from aucli.synth.scenes import draw_scene, scene_targets
 from aucli.synth.sprites import SPRITE, sprite_pool
 from aucli.synth.things import thing_pool
+from aucli.words import counted
 
 RESOLUTION = 192
 RENDERED_CROP = 128
@@ -123,6 +124,21 @@ def _check_resolution(root: Path) -> None:
         raise DataError(
             f"{shown(manifest)} says {resolution} px faces; training reads {RESOLUTION} px."
         )
+
+
+def absent_faces(root: Path) -> str:
+    """A sentence on a set that lacks faces which its manifest counts; empty for others."""
+    try:
+        count = int(json.loads((root / "manifest.json").read_text("utf-8"))["count"])
+        there = sum(pq.read_metadata(shard).num_rows for shard in root.glob(SHARDS))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return ""  # whoever reads the faces tells what is damaged
+    if there >= count:
+        return ""
+    return (
+        f"{shown(root)} holds {there} of its {counted(count, 'face')}; `aucli synth` with the same "
+        "settings renders the others."
+    )
 
 
 class FaceStore:

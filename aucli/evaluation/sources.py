@@ -10,7 +10,7 @@ import pandas as pd
 from aucli.analyzer import Analyzer
 from aucli.datasets.adapters import load_labels
 from aucli.datasets.folds import fold_number, folds, refuse_shared_people
-from aucli.datasets.synthetic import FaceStore
+from aucli.datasets.synthetic import FaceStore, absent_faces
 from aucli.errors import DataError, OptionError
 from aucli.evaluation import rendered
 from aucli.evaluation.running import (
@@ -287,6 +287,7 @@ def rendered_source(
         labels=f"synthetic, {root}",
         split="people held out of training",
         frames=f"{counted(len(true), 'face')}, one a frame",
+        notes=tuple(filter(None, [absent_faces(root)])),
     )
     return Run(labels, Predictions(table, "aucli", "intensity")), origin, extras
 

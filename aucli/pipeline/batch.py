@@ -280,8 +280,7 @@ def run_batch(
     cannot be written; every other error becomes an outcome.
     """
     jobs = list(jobs)
-    shared = any(job.target is None or input_of(job.target) for job in jobs)
-    shared |= bool(one_table(job.target for job in jobs))
+    shared = any(job.target is None for job in jobs) or one_table(job.target for job in jobs)
     if shared:
         columns = with_names(columns, jobs)
     if one := one_table(job.target for job in jobs):
@@ -297,8 +296,8 @@ def run_batch(
         def finish(source: Engine, engine: Engine, watch: Watch) -> Done:
             provenance: dict[str, Any] = {}
             try:
-                own = columns if shared else with_names(columns, [job])
-                outcome, provenance = _run(source, job, own.schema(), settings, watch, call)
+                schema = with_names(columns, [job]).schema()
+                outcome, provenance = _run(source, job, schema, settings, watch, call)
             except Exception as error:
                 outcome = Outcome(job, as_memory_lack(error) or error)
             outcome = deliver(_with_overlay(outcome, engine, watch, call))
@@ -322,9 +321,13 @@ def run_batch(
 
 
 def with_names(columns: Columns, jobs: Iterable[Job]) -> Columns:
-    """The columns of one table or dataset of these jobs, with names of pictures if there are
-    any."""
-    return replace(columns, picture=any(job.input.is_folder for job in jobs))
+    """The columns of the table of these jobs, with names of pictures if there are any; those of a
+    dataset, to which others may come, always have them."""
+    return replace(columns, picture=any(job.input.is_folder or _is_part(job) for job in jobs))
+
+
+def _is_part(job: Job) -> bool:
+    return job.target is not None and input_of(job.target) is not None
 
 
 class _Joined(InProcess):

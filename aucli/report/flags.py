@@ -86,7 +86,8 @@ def _flags(person: Person) -> Iterator[Flag]:
     face = person.face
     there = face.face_ids >= 0
     if damage := face.provenance.get("input", {}).get("damage"):
-        yield Flag("damaged", "stop", f"the file is damaged: {damage}")
+        what = "" if face.unrelated else "the file is damaged: "
+        yield Flag("damaged", "stop", f"{what}{damage}")
     if not there.any():
         yield Flag("no face", "stop", "no face in any frame")
         return

@@ -73,7 +73,8 @@ def _sentences(told: Mapping[str, Any], subtracted: bool) -> Iterator[str]:
         if note:
             yield str(note)
     if read.get("damage"):
-        yield f"The file is damaged: {read['damage']}."
+        what = "Missing" if read.get("codec") == "image" else "The file is damaged"
+        yield f"{what}: {read['damage']}."
     networks = [
         f"{what} {told[key]['name']} ({str(told[key].get('sha256', ''))[:8]})"
         for key, what in (("model", "AUs"), ("detector", "faces"), ("landmarks", "landmarks"))

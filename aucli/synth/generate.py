@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -88,14 +88,16 @@ def generate(
         write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); name a folder.") from error
+    # A shard that is made anew gets all the faces that the set ever had in it.
+    whole = replace(config, count=int(str(manifest["count"])))
     todo = []
     for shard in range(config.shard_count):
         # One that ends early was cut short by the count of an earlier run.
-        if _face_count(shard_path(out, shard)) >= len(_indices(config, shard)):
+        if _face_count(shard_path(out, shard)) >= len(_indices(whole, shard)):
             on_progress(len(_indices(config, shard)))
         else:
             todo.append(shard)
-    render = partial(_render_shard, chosen, config)
+    render = partial(_render_shard, chosen, whole)
     rendered = 0
     try:
         if engine is None:
@@ -104,7 +106,7 @@ def generate(
             found = _elsewhere(engine, render, out, todo)
         with closing(found):
             for shard in found:
-                rendered += len(_indices(config, shard))
+                rendered += len(_indices(whole, shard))
                 on_progress(len(_indices(config, shard)))
     except OSError as error:
         raise OutputError(
@@ -159,6 +161,11 @@ def shard_path(out: Path, shard: int) -> Path:
 def _indices(config: SynthConfig, shard: int) -> range:
     start = shard * config.shard_size
     return range(start, min(start + config.shard_size, config.count))
+
+
+def count_faces(out: Path) -> int:
+    """How many faces a set holds."""
+    return sum(map(_face_count, out.glob("shard-*.parquet")))
 
 
 def _face_count(shard: Path) -> int:

@@ -9,8 +9,9 @@ and AUs; a picture of a folder has a null ``timestamp``. Columns, in order:
     nothing is wrong), face_x face_y face_w face_h (px), pose_Rx pose_Ry pose_Rz (rad),
     AU01_r ... (0-5)
 
-Of folders of pictures ``picture``, the name of the file, comes behind ``video``. Where asked for,
-there are ``AU12_raw`` (0-5, the reading before a person's baseline was subtracted),
+Of folders of pictures, and in datasets, ``picture``, the name of the file, comes behind ``video``.
+Where asked for, there are
+``AU12_raw`` (0-5, the reading before a person's baseline was subtracted),
 ``AU12_L AU12_R`` (0-5, the person's own sides, with baselines also ``AU12_L_raw AU12_R_raw``),
 ``AU12_x AU12_y`` (frame px, the place on the side that reads stronger), with both of these also
 ``AU12_L_x AU12_L_y AU12_R_x AU12_R_y``, ``AU12_c`` (0 or 1: ``AU12_r`` of at least

@@ -28,6 +28,7 @@ from aucli.datasets.synthetic import (
     LandmarkBatches,
     SceneBatch,
     SceneBatches,
+    absent_faces,
 )
 from aucli.errors import DataError
 from aucli.evaluation import rendered
@@ -78,7 +79,8 @@ class Task(Protocol):
 
     def about(self) -> tuple[str, ...]:
         """Sentences on what the run learns from and is checked on, beyond what its config says."""
-        return ()
+        absent = absent_faces(self.config.root)
+        return (absent,) if absent else ()
 
     def subjects(self) -> dict[str, tuple[str, ...]]:
         """People of licensed datasets whom the weights will have seen: dataset -> subjects."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import aucli
+from aucli.errors import run_script
 from aucli.metrics import roc_auc
 
 NEUTRAL, SMILE = range(0, 17), range(21, 69)
@@ -60,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

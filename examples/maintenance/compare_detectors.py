@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 from aucli.align import face_boxes
 from aucli.datasets.synthetic import draw_things
+from aucli.errors import run_script
 from aucli.faces.detect import Search
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
@@ -248,4 +249,4 @@ def print_row(title: str, count: np.ndarray, sums: dict[str, np.ndarray]) -> Non
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

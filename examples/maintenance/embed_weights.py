@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 from aucli.datasets.typical import typical_crops
+from aucli.errors import run_script
 from aucli.evaluation.matching import match
 from aucli.evaluation.scores import Extra, validation_scores
 from aucli.evaluation.sources import rendered_source
@@ -134,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,6 +29,7 @@ from PIL import Image
 from aucli.align import face_boxes
 from aucli.datasets.joint import JointBatches
 from aucli.datasets.synthetic import TEST_EVERY, FaceStore, LandmarkBatches, draw_things
+from aucli.errors import run_script
 from aucli.faces.builtin import (
     BuiltinDetector,
     BuiltinLandmarker,
@@ -390,4 +391,4 @@ def told(fitted: Confidence, reliability: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,7 @@ import numpy as np
 
 from aucli.aus import MAX_INTENSITY, SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import HeldOut, find_landmarks, held_out_frames, predict_held_out
 from aucli.faces.loading import load_landmarker
 from aucli.faces.protocols import Landmarker
@@ -111,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import av
 
+from aucli.errors import run_script
+
 DEMO = Path(__file__).resolve().parents[1] / "demo.mp4"
 JOURNAL = "_aucli-run.jsonl"
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
@@ -113,4 +115,4 @@ def write_clip(path: Path, first: int, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from aucli.aus import SYNTHETIC_AUS
+from aucli.errors import run_script
 from aucli.synth.face import Camera, FaceMaker
 from aucli.synth.facs import INDEX, Expression
 from aucli.synth.ict import load_ict
@@ -103,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from aucli.errors import run_script
 from aucli.video.source import open_video
 
 DEMO = Path(__file__).resolve().parents[1] / "demo.mp4"
@@ -79,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from aucli.errors import AucliError
+from aucli.errors import AucliError, run_script
 from aucli.weights.cards import load_weights, save_weights
 
 
@@ -45,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -27,6 +27,7 @@ from compare_detectors import clip, lettering, photographs, save_sheet, textures
 from PIL import Image
 
 from aucli.align import turn_matrix
+from aucli.errors import run_script
 from aucli.faces.loading import load_faces
 from aucli.faces.overlap import overlaps
 from aucli.synth import backgrounds
@@ -216,4 +217,4 @@ def _degrees(landmarks: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

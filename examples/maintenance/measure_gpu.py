@@ -22,6 +22,7 @@ from measure_speed import DEMO
 from aucli.analyzer import Analyzer
 from aucli.bench.speed import measure_speed
 from aucli.bench.tables import Table, network_table, stage_table
+from aucli.errors import run_script
 from aucli.models.blocks import ready
 from aucli.models.scc_heatmap import SCCHeatmapConfig, SCCHeatmapNet
 from aucli.weights.cards import DEFAULT_AU_MODEL, load_weights
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

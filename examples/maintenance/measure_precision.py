@@ -27,6 +27,7 @@ from aucli.bench.plain import Form, measure_forms
 from aucli.bench.tables import Table
 from aucli.datasets.synthetic import FaceStore
 from aucli.datasets.typical import typical_crops
+from aucli.errors import run_script
 from aucli.evaluation import rendered
 from aucli.faces.loading import load_landmarker
 from aucli.models.catalogue import NETWORKS
@@ -171,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

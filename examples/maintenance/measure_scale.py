@@ -24,6 +24,7 @@ from make_five_faces import write_five_faces
 from measure_speed import DEMO, ROOT, fill, machine
 
 from aucli.bench.tables import Table
+from aucli.errors import run_script
 
 PAGE = ROOT / "docs" / "scale.md"
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
@@ -251,4 +252,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

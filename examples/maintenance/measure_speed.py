@@ -29,6 +29,7 @@ from aucli.bench.limit import shortest
 from aucli.bench.plain import concatenated, forms_of, measure_forms
 from aucli.bench.speed import Speed, measure_speed
 from aucli.bench.tables import Table, form_table, network_table, stage_table
+from aucli.errors import run_script
 from aucli.files import write_whole
 from aucli.models.blocks import ready
 from aucli.models.scc import SCC
@@ -186,4 +187,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from aucli.errors import run_script
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (1280, 1010)  # px: the face, the map of all AUs, and their curves
 
@@ -50,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

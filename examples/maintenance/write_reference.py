@@ -14,6 +14,7 @@ import typer
 
 from aucli.cli import app
 from aucli.cli.command import Command, Takes
+from aucli.errors import run_script
 from aucli.files import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
@@ -137,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

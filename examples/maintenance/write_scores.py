@@ -20,6 +20,7 @@ from typing import Any
 from measure_speed import fill
 
 from aucli.aus import NAMES
+from aucli.errors import run_script
 from aucli.evaluation.rendered import YAW_DEGREES
 from aucli.evaluation.writing import number
 
@@ -174,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

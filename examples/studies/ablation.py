@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aucli.aus import SYNTHETIC_AUS, SYNTHETIC_PLACES, point_names
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import HeldOut, au_scores, find_landmarks, held_out_frames
 from aucli.faces.loading import load_landmarker
 from aucli.models.predict import predict_crops
@@ -228,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

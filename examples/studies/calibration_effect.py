@@ -18,6 +18,7 @@ import numpy as np
 
 from aucli.align import align_face
 from aucli.aus import MAX_INTENSITY, SYNTHETIC_AUS
+from aucli.errors import run_script
 from aucli.evaluation.rendered import held_out_pool
 from aucli.metrics import agreement, bootstrap_weights, pair_sums
 from aucli.models.predict import AUModel, predict_crops
@@ -145,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

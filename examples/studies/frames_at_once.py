@@ -8,6 +8,7 @@ Four are read at once otherwise: crops of all four are cut by the landmarks of t
 import argparse
 import sys
 
+from aucli.errors import run_script
 from aucli.faces import follow
 
 
@@ -26,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

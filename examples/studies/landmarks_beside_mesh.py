@@ -30,6 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aucli.errors import run_script
+
 MESH, DLIB = "mesh", "dlib"
 NEW, FOLLOWED = "landmark network", "scc-joint, followed"
 CROP = 384
@@ -270,4 +272,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,7 @@ from tools_speed import environment
 
 from aucli.align import apply_matrices, face_boxes, invert_matrices, square_matrices, warp_crops
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import held_out_frames
 from aucli.faces.markup import LIP_SHARES
 
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,6 +22,7 @@ import numpy as np
 from aucli.align import align_matrices, warp_crops
 from aucli.aus import SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import OUTER_EYE_CORNERS, HeldOut, held_out_frames
 from aucli.metrics import icc31
 from aucli.models.predict import AUModel, predict_crops
@@ -118,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -32,6 +32,7 @@ from aucli import augment
 from aucli.analyzer import Analyzer
 from aucli.datasets.joint import JointBatches
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.faces.overlap import overlaps
 from aucli.metrics import roc_auc
 from aucli.train.config import TrainConfig
@@ -267,4 +268,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,6 +26,7 @@ import numpy as np
 from aucli.align import align_matrices, apply_matrices
 from aucli.aus import MAX_INTENSITY, SYNTHETIC_AUS
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import HeldOut, find_landmarks, held_out_frames, look_at_held_out
 from aucli.faces.loading import load_landmarker
 from aucli.metrics import agreement, bootstrap_weights, icc31, pair_sums, roc_auc
@@ -158,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

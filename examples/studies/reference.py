@@ -38,6 +38,7 @@ from torch import Tensor
 
 from aucli.aus import MAX_INTENSITY
 from aucli.datasets.prepared import digest
+from aucli.errors import run_script
 from aucli.models.predict import AUModel
 from aucli.weights.cards import load_au_model
 
@@ -252,4 +253,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

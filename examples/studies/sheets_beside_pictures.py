@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 from aucli.align import align_face, face_boxes
 from aucli.analyzer import Analyzer
 from aucli.aus import NAMES, SYNTHETIC_AUS
+from aucli.errors import run_script
 from aucli.faces.overlap import overlaps
 from aucli.synth.face import Camera, FaceMaker, sample_camera
 from aucli.synth.facs import INDEX, Expression, neutral_expression, sample_expression
@@ -142,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

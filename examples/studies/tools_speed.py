@@ -29,6 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from aucli.errors import run_script
+
 PACKAGES = ("mediapipe==0.10.21", "dlib-bin", "face_recognition_models==0.3.0", "setuptools<81")
 FOREIGN = ("MediaPipe face mesh, 478 points", "dlib HOG and 68 points")
 OWN = ("aucli", "aucli, int8", "aucli, frame by frame", "hourglass, frame by frame",
@@ -267,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,6 +14,7 @@ import numpy as np
 
 from aucli.align import align_matrices, warp_crops
 from aucli.datasets.synthetic import FaceStore
+from aucli.errors import run_script
 from aucli.evaluation.rendered import find_landmarks, held_out_frames, true_intensities
 from aucli.faces.loading import load_landmarker
 from aucli.metrics import icc31
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

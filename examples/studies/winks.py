@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aucli.align import align_face
+from aucli.errors import run_script
 from aucli.evaluation.rendered import held_out_pool
 from aucli.models.predict import predict_crops
 from aucli.synth.backgrounds import BackgroundPool
@@ -72,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -297,14 +297,15 @@
   function prepare(row, data) {
     const sides = data.left ? { left: data.left.map(real), right: data.right.map(real) } : null;
     const levels = data.levels.map(real);
-    const first = data.t[0] ?? 0, last = Math.max(data.t.at(-1) ?? 0, first + 1);
+    const half = data.timed ? 0 : 0.5; // dots are not cut off
+    const first = (data.t[0] ?? 0) - half, last = Math.max((data.t.at(-1) ?? 0) + half, first + 1);
     // A page opens at what fills the most of its curves; blinks are many and seldom what is asked for.
     const blink = (i) => data.aus[i] === "AU45" || data.aus[i] === "AU43";
     const rank = data.aus.map((au, i) => [row.strong[au]?.[1] ?? 0, data.p95[i], i]).sort((a, b) => blink(a[2]) - blink(b[2]) || b[0] - a[0] || b[1] - a[1]);
     const size = (event) => event[5] * (event[3] - event[1]) * (blink(event[0]) ? 0 : 1);
     const strongest = data.events.reduce((best, event) => (!best || size(event) > size(best) ? event : best), null);
     const chosen = [...new Set([...(strongest ? [strongest[0]] : []), ...rank.map((each) => each[2])])].slice(0, 3).sort((a, b) => a - b);
-    return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? first, allEvents: false };
+    return { data, levels, sides, chosen, first, last, range: [first, last], at: strongest ? strongest[2] : data.moments[0]?.t ?? data.t[0] ?? 0, allEvents: false };
   }
   const axisTime = (t) => (open.data.timed ? t / 1000 : t);
   const named = (t) => open.data.names?.[open.data.t.indexOf(Math.round(t))] || `${open.row.unrelated ? "picture" : "frame"} ${Math.round(t)}`;
@@ -366,7 +367,7 @@
     const words = Object.keys(data.quality);
     const panels = [["map", data.aus.length * (narrow ? 15 : 16)], ["lines", 170], ...(sides ? [["sides", 110]] : []), ["pose", 110], ...(words.length ? [["quality", words.length * 18 + 4]] : [])];
     const gap = 34, height = panels.reduce((sum, panel) => sum + panel[1], 0) + gap * (panels.length - 1);
-    const margin = { l: narrow ? 44 : 58, r: narrow ? 8 : 14, t: 20, b: 34 };
+    const margin = { l: narrow ? 44 : words.length ? 84 : 58, r: narrow ? 8 : 14, t: 20, b: 34 };
     const layout = {
       height: height + margin.t + margin.b, margin, paper_bgcolor: paper, plot_bgcolor: paper, font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: soft },
       showlegend: false, hovermode: "x", hoverdistance: 40, dragmode: "zoom", annotations: [], shapes: [],
