@@ -302,6 +302,29 @@ def test_a_label_file_that_is_cut_short_is_told(disfa_root: Path, tmp_path: Path
     assert "lacks" not in run("disfa", disfa_root, tmp_path / "whole").stderr
 
 
+def test_labels_that_have_changed_are_told(disfa_root: Path, tmp_path: Path) -> None:
+    root, out = Path(shutil.copytree(disfa_root, tmp_path / "disfa")), tmp_path / "out"
+    assert run("disfa", root, out).exit_code == 0
+    assert run("disfa", root, out).exit_code == 0
+    labels = root / "ActionUnit_Labels/SN010/SN010_au12.txt"
+    frame, _, value = labels.read_text().splitlines()[0].partition(",")
+    other = f"{frame},{(int(value) + 1) % 6}"
+    labels.write_text("\n".join([other, *labels.read_text().splitlines()[1:]]) + "\n")
+    shard = prepared.shard_path(out, "SN010")
+    before = files(out / "faces")
+    result = run("disfa", root, out, "--quiet")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"aucli: {shard} was made with other labels than those of {root} now; delete it and run "
+        "this again.\n",
+    )
+    assert files(out / "faces") == before
+    shard.unlink()
+    assert run("disfa", root, out).exit_code == 0
+    assert run("disfa", root, tmp_path / "new").exit_code == 0
+    assert files(out) == files(tmp_path / "new")
+
+
 def test_subjects_may_end_in_a_comma_and_must_name_somebody(
     disfa_root: Path, tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def test_a_second_run_does_not_overwrite_the_first(root: Path, tmp_path: Path) -
         OutputError, match=r"exists already; go on from it \(--resume, resume=True\)"
     ):
         train(config(root, tmp_path, "landmarks", steps=1, evaluations=0))
-    with pytest.raises(WeightsError, match="is a landmarks run, not detector"):
+    with pytest.raises(WeightsError, match="is a run of landmarks, not of detector"):
         train(config(root, tmp_path, "detector", steps=1, evaluations=0), resume=True)
 
 

@@ -223,7 +223,7 @@ def test_checkpoints_that_cannot_be_gone_on_from(disfa: Path, tmp_path: Path) ->
     train(config(disfa, tmp_path), resume=True)  # without a checkpoint it begins
     checkpoint = tmp_path / "checkpoint.pt"
     whole = checkpoint.read_bytes()
-    with pytest.raises(WeightsError, match="is a scc-small run, not fanau; use another out folder"):
+    with pytest.raises(WeightsError, match="is a run of scc-small, not of fanau; use another"):
         train(config(disfa, tmp_path, model="fanau", widths=None, k=None), resume=True)
     with pytest.raises(
         WeightsError,

@@ -20,6 +20,7 @@ from aucli.align import apply_matrices, face_boxes, square_matrices, warp_crops
 from aucli.datasets import prepared
 from aucli.datasets.adapters import Adapter, adapter, find_recordings, problems_of
 from aucli.datasets.footage import Film, FrameReader
+from aucli.datasets.labels import Labels
 from aucli.datasets.prepared import Dropped
 from aucli.datasets.recordings import Recording
 from aucli.errors import AucliError, DataError, OutputError
@@ -99,6 +100,7 @@ def prepare(
         for sentence in recording.labels.gaps:
             on_gap(sentence)
         path = prepared.shard_path(config.out, recording.video)
+        sentences: list[str] = []
         if not path.exists():
             sentences = problems_of(recording)
             if not sentences:
@@ -108,9 +110,14 @@ def prepare(
                     if isinstance(error, OutputError):
                         raise
                     sentences = [str(error)]
-            for sentence in sentences:
-                on_problem(sentence)
-            problems += sentences
+        elif prepared.shard_facts(path)["labels"] not in ("", _digest(recording.labels)):
+            sentences = [
+                f"{path} was made with other labels than those of {config.root} now; delete it and "
+                "run this again."
+            ]
+        for sentence in sentences:
+            on_problem(sentence)
+        problems += sentences
         on_progress(len(recording.labels))
     there = {recording.subject for recording in found}
     absent = () if config.subjects else tuple(s for s in data.subjects if s not in there)
@@ -133,6 +140,10 @@ def _settings(
         "scale": prepared.CROP_SCALE,
         "jpeg_quality": prepared.JPEG_QUALITY,
     }
+
+
+def _digest(labels: Labels) -> str:
+    return prepared.digest([labels.frame_index, labels.intensities])
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
@@ -205,7 +216,8 @@ def _prepare_one(
             reasons[index] = "not coded"
     dropped = _runs(reasons, config.every)
     try:
-        prepared.write_shard(path, aus, recording.subject, recording.video, columns, dropped)
+        told = _digest(labels)
+        prepared.write_shard(path, aus, recording.subject, recording.video, columns, dropped, told)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); make room.") from error
 

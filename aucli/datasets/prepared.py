@@ -86,8 +86,10 @@ def write_shard(
     video: str,
     columns: Mapping[str, list[Any]],
     dropped: list[Dropped],
+    labels: str = "",
 ) -> None:
     """Write the file of one recording, whole or not at all. columns: without subject and video.
+    labels: their sha256, by which a later run sees that they are others.
 
     Raises OSError.
     """
@@ -95,6 +97,7 @@ def write_shard(
         "subject": subject,
         "video": video,
         "pictures": digest(columns["image"]),
+        "labels": labels,
         "dropped": [[run.reason, run.first, run.last, run.frames] for run in dropped],
     }
     metadata = {METADATA_KEY: json.dumps(told).encode()}
@@ -122,8 +125,8 @@ def shards(root: Path) -> list[Path]:
 
 
 def shard_facts(path: Path) -> dict[str, Any]:
-    """What a file says about itself: subject, video, faces, pictures (their sha256; '' where it is
-    not told) and dropped (as of :class:`Dropped`).
+    """What a file says about itself: subject, video, faces, pictures and labels (their sha256; ''
+    where it is not told) and dropped (as of :class:`Dropped`).
 
     Raises DataError for a damaged one.
     """
@@ -135,6 +138,7 @@ def shard_facts(path: Path) -> dict[str, Any]:
             "video": str(told["video"]),
             "faces": metadata.num_rows,
             "pictures": str(told.get("pictures", "")),
+            "labels": str(told.get("labels", "")),
             "dropped": [Dropped(str(row[0]), *map(int, row[1:])) for row in told["dropped"]],
         }
     except Exception as error:  # what a damaged file raises is open-ended

@@ -236,7 +236,7 @@ class Trainer:
         model = before["model"]
         if model != self.config.model:
             raise WeightsError(
-                f"{path} is a {model} run, not {self.config.model}; use another out folder."
+                f"{path} is a run of {model}, not of {self.config.model}; use another out folder."
             )
         others = [name for name, now in own.items() if before.get(name, now) != now]
         told = [
