@@ -258,6 +258,8 @@ class Analyzer:
         """
         if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
             raise OptionError(f"jobs: {jobs!r} is not a whole number of 0 or more.")
+        if not isinstance(out, str | os.PathLike):
+            raise OptionError(f"out: {out!r} is no path.")
         given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if strange := [name for name in given if not isinstance(name, str | os.PathLike)]:
             raise InputError(f"An input must be a path, got {strange[0]!r}.")

@@ -218,6 +218,7 @@ def test_tables_of_many_inputs(tmp_path, clip, monkeypatch):
         ("t.csv", "parquet", r"out: t.csv does not fit the format parquet"),
         ("t.xlsx", None, r"out: aucli writes no .xlsx; name a table that ends in .parquet, .csv"),
         ("", None, "out: an empty name"),
+        (None, None, "out: None is no path"),
         (clip, "csv", "is an input; a table never takes its place"),
     ):
         with pytest.raises(OptionError, match=message):
@@ -261,6 +262,13 @@ def test_what_the_package_offers():
     code = "import sys, aucli; dir(aucli); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("False\n", "")
+
+
+def test_lengths_of_segments_have_the_words_of_the_command():
+    assert tiny_analyzer(segments="auto").options.segments == 600
+    assert tiny_analyzer(segments="off").options.segments is None
+    with pytest.raises(OptionError, match="segments: 'long' is not a number of 60 or more"):
+        tiny_analyzer(segments="long").options.check()
 
 
 def test_one_list_of_options_everywhere():

@@ -436,6 +436,18 @@ def test_a_face_without_a_baseline_is_a_face(tmp_path, clip, command):
     assert "no baseline for face 0 (2 rows)" in said
 
 
+def test_a_face_that_is_its_own_baseline_is_told(tmp_path, clip, command):
+    write_clip(tmp_path / "short.mp4", [ONE, ONE, NONE])
+    told = "warning: short.mp4: the neutral frames are all that show a face, so nothing is left"
+    assert told in command("short.mp4", "--calibrate", "neutral=1-3").stderr
+    assert told not in command("short.mp4", "--calibrate", "neutral=1", "--overwrite").stderr
+    both = ("--faces", "all", "--overwrite", "--calibrate")
+    write_clip(tmp_path / "short.mp4", [TWO])
+    assert told in command("short.mp4", *both, "neutral=1").stderr
+    write_clip(tmp_path / "short.mp4", [ONE, TWO])
+    assert told not in command("short.mp4", *both, "neutral=1").stderr
+
+
 def test_a_baseline_like_an_expression_is_told(clip, command, monkeypatch):
     told = "warning: clip.mp4: the baseline looks like an expression (AU"
     monkeypatch.setattr(calibration_module, "STRONG", 5.1)

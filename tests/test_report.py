@@ -257,6 +257,27 @@ def test_a_page_says_where_nothing_was_subtracted(
     assert [text.startswith("Calibrated") for text in said] == [calibrated]
 
 
+def test_a_table_that_is_there_twice_and_names_of_nobody_are_told(tmp_path: Path) -> None:
+    told = {
+        "options": dict.fromkeys(("faces", "every", "start", "end", "fps", "calibrate"), None),
+        "input": {"sha256": "1"},
+        **{name: {"sha256": "2"} for name in ("model", "detector", "landmarks")},
+    }
+    rows = made_rows({"AU12": [1.0] * 50})
+    first, again = (
+        write_table(tmp_path / f"{name}.parquet", rows, provenance=told) for name in "ab"
+    )
+    names = tmp_path / "ids.csv"
+    names.write_text("video,face_id,name\na.mp4,0,Eva\na.mp4,9,Bob\nno.mp4,0,Ann\n")
+    made = report(first, again, "-o", tmp_path / "page.html", "--names", names)
+    assert made.exit_code == 0
+    assert (
+        f"warning: {again} holds the same as {first}, made from the same file with the same "
+        "options, and is left out.\nwarning: No table has the faces of 2 names: Bob, Ann.\n"
+    ) in made.stderr
+    assert [row["person"] for row in study_of(tmp_path / "page.html")["rows"]] == ["Eva"]
+
+
 def test_a_page_names_the_pictures_of_a_folder(tmp_path: Path) -> None:
     rows = made_rows({"AU12": [1.0, 2.0]}, times=[NAN, NAN])
     names = {0: "eva.jpg", 1: "</script>.jpg"}

@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from aucli.pipeline.options import OptionWords
 
 
-# Lengths of parts of a video by a word, in seconds; None cuts none.
-SEGMENTS = {"auto": 600.0, "off": None}
-
-
 def choice(names: Sequence[str], *flags: str, help: str) -> Any:
     """A ``typer.Option`` that takes one of ``names``, which need not be written out as a type.
 
@@ -60,6 +56,8 @@ def seconds(text: str) -> float:
 
 def segment_length(text: str) -> float | None:
     """``auto``, ``off`` or a time -> seconds of a part of a video. Raises BadParameter."""
+    from aucli.pipeline.options import SEGMENTS
+
     if text in SEGMENTS:
         return SEGMENTS[text]
     try:

@@ -201,6 +201,11 @@ class Reporter:
                 note(f"{label}: quality of the rows with a face: {', '.join(poor)}")
 
     def _calibrated(self, label: str, outcome: Outcome) -> None:
+        if outcome.from_itself:
+            warn(
+                f"{label}: the neutral frames are all that show a face, so nothing is left to "
+                "measure; name other frames or a video."
+            )
         if outcome.expression:
             told = ", ".join(f"{au} {level:.1f}" for au, level in outcome.expression[:3])
             warn(

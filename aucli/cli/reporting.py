@@ -39,6 +39,8 @@ def write(
         written = write_report(found.tables, page, options, folders, overwrite, on_table)
     for sentence in written.problems.values():
         note(f"aucli: {sentence}")
+    for sentence in written.notes:
+        warn(sentence)
     lacking = [*written.without_pictures.items()]
     if lacking and not quiet:
         others = counted(len(lacking) - 1, "other")

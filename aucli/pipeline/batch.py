@@ -111,7 +111,8 @@ class Outcome:
 
     error: why it failed: an AucliError, or a bug. summary: None where no table was made.
     uncalibrated: face_id -> rows without a baseline; with ``kept_readings`` they have what was read
-    all the same, else raw readings alone. expression: AUs of the baseline that look like one, with
+    all the same, else raw readings alone. from_itself: whether no frame with a face was left beside
+    the neutral ones. expression: AUs of the baseline that look like one, with
     their levels. pictures: of the maps. without_face: frames
     (0-based) that were to be drawn and have no face. overlay: what was drawn. earlier: what an
     earlier run made of it; this one did not analyse it again.
@@ -122,6 +123,7 @@ class Outcome:
     summary: Summary | None = None
     uncalibrated: dict[int, int] = field(default_factory=dict)
     kept_readings: bool = False
+    from_itself: bool = False
     expression: tuple[tuple[str, float], ...] = ()
     pictures: tuple[Path, ...] = ()
     without_face: tuple[int, ...] = ()
@@ -161,6 +163,7 @@ class Outcome:
             self,
             uncalibrated=work.uncalibrated,
             kept_readings=work.calibration.quiet,
+            from_itself=work.from_itself,
             expression=tuple(like_an_expression(provenance.get("calibration"))),
         )
 

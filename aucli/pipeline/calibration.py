@@ -194,6 +194,7 @@ class Calibrator:
         self._everyone = neutral
         self._people: dict[int, Baseline] = {}
         self._readings = Readings()
+        self._faces = 0  # rows with a face
         self._seen = 0  # rows of the frames that the baseline comes from
         self._end = -np.inf  # last frame or second so far
 
@@ -258,7 +259,15 @@ class Calibrator:
         if not self._readings.each():
             raise InputError(f"{self.label} shows no face at {asked}; name frames with a face.")
 
+    @property
+    def from_itself(self) -> bool:
+        """Whether frames that were named as neutral are all that there are with a face."""
+        baselines = [self._everyone] if self._everyone else [*self._people.values()]
+        named = not self.calibration.whole and self.calibration.video is None
+        return named and sum(baseline.rows for baseline in baselines) >= self._faces
+
     def _subtract(self, rows: Rows) -> Rows:
+        self._faces += int(rows.success.sum())
         intensities = np.full_like(rows.intensities, np.nan)
         sides = np.full_like(rows.sides, np.nan)
         for face_id in np.unique(rows.face_id[rows.success]).tolist():

@@ -21,6 +21,7 @@ Profile = Literal["builtin", "accurate"]
 Group = Literal["sides", "places", "presence", "gaze", "landmarks_xy", "openface"]
 SWITCHES: tuple[Group, ...] = get_args(Group)  # each adds a group of columns
 LEAST_SEGMENT = 60  # seconds; a part looks at ten more
+SEGMENTS = {"auto": 600.0, "off": None}  # words for lengths in seconds; None cuts none
 NAMES = ("model", "detector", "landmarks", "device", "calibrate")
 
 
@@ -204,6 +205,8 @@ def _plain(name: str, value: Any) -> Any:
     """What users of numpy, pathlib and torch write, as plain Python."""
     if isinstance(value, np.generic):
         value = value.item()
+    if name == "segments" and isinstance(value, str):
+        return SEGMENTS.get(value, value)
     if isinstance(value, os.PathLike) and name != "calibrate":
         return os.fspath(value)
     if name == "faces" and isinstance(value, int) and not isinstance(value, bool):

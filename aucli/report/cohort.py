@@ -7,7 +7,6 @@ has a baseline already, its readings before that (``AU12_raw``) are taken, so no
 twice.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from aucli.aus import MAX_INTENSITY
 from aucli.errors import DataError
 from aucli.files import shown
 from aucli.report.participants import Neutral, Participants, Person, same_video
-from aucli.report.study import FaceSeries, read_faces
+from aucli.report.study import FaceSeries, Repeats, read_faces
 
 _NAMED = 5  # names in a sentence
 
@@ -102,7 +101,7 @@ class Cohort:
         self.notes.setdefault(sentence)
 
     def _read(self) -> Iterator[FaceSeries]:
-        seen: dict[str, Path] = {}
+        repeats = Repeats()
         for table in self.tables:
             try:
                 faces = read_faces(table)
@@ -114,14 +113,9 @@ class Cohort:
                 continue
             for sentence in faces[0].notes:
                 self._note(sentence)
-            if key := _recipe(faces[0]):
-                if key in seen:
-                    self._note(
-                        f"{shown(table)} holds the same as {shown(seen[key])}, made from the same "
-                        "file with the same options, and is left out."
-                    )
-                    continue
-                seen[key] = table
+            if sentence := repeats.of(faces[0]):
+                self._note(sentence)
+                continue
             yield from faces
 
     def _baselines(self) -> "dict[str, _Baseline]":
@@ -237,21 +231,3 @@ def _told_baseline(face: FaceSeries) -> str:
     options = face.provenance.get("options")
     told = options.get("calibrate") if isinstance(options, dict) else None
     return str(told) if told else ("in the table" if face.raw is not None else "")
-
-
-def _recipe(face: FaceSeries) -> str:
-    """The same text for tables of the same rows; '' where the provenance does not tell."""
-    told = face.provenance
-    try:
-        options = {
-            name: told["options"][name]
-            for name in ("faces", "every", "start", "end", "fps", "calibrate")
-        }
-        options["precision"] = told["options"].get("precision", "fp32")
-        options["neutral"] = told.get("neutral_sha256")
-        networks = [told[name]["sha256"] for name in ("model", "detector", "landmarks")]
-        return json.dumps([told["input"]["sha256"], networks, options]) * bool(
-            told["input"]["sha256"]
-        )
-    except (KeyError, TypeError):
-        return ""

@@ -37,14 +37,16 @@ from aucli.report.moments import (
     square_of,
 )
 from aucli.report.origins import calibration_words, limits
-from aucli.report.people import Names, Person, people_of
+from aucli.report.people import Names, Person, name_keys, people_of
 from aucli.report.statistics import FaceStatistics, face_statistics
-from aucli.report.study import FaceSeries, read_faces
+from aucli.report.study import FaceSeries, Repeats, read_faces
 from aucli.table.dataset import table_name
 from aucli.table.schema import QUALITY
 from aucli.version import version
+from aucli.words import counted
 
 MOST_IN_ONE_FILE = 100  # rows
+SOME = 5  # names in a sentence
 FEW = 12  # rows of which more is shown
 BESIDE = "-files"  # ends the name of the folder of details
 MARK = "aucli report"  # by which our own page is known
@@ -74,7 +76,8 @@ class ReportOptions:
 class Written:
     """What was written. beside: the folder of the details; None where the page holds them.
     problems: table -> why it could not be read. rows: of the overview. without_pictures: why there
-    are none, for each video without. pictured: whether the page shows faces."""
+    are none, for each video without. pictured: whether the page shows faces. notes: what of the
+    tables and names was left out, a sentence each."""
 
     page: Path
     beside: Path | None
@@ -82,6 +85,7 @@ class Written:
     problems: Mapping[str, str]
     without_pictures: Mapping[str, str]
     pictured: bool
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,7 @@ def write_report(
         study.problems,
         study.without_pictures,
         study.pictured,
+        [*study.notes, *study.unused_names()],
     )
 
 
@@ -179,6 +184,9 @@ class _Study:
         self.rows: list[dict[str, Any]] = []
         self.details: dict[int, str] = {}  # row -> packed
         self.problems: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._repeats = Repeats()
+        self._keys: set[tuple[str | None, int]] = set()  # of names that may be of these tables
         self.without_pictures: dict[str, str] = {}
         self.provenances: dict[str, Mapping[str, Any]] = {}  # AU network -> one that names it
         self.aus: list[str] = []
@@ -197,8 +205,12 @@ class _Study:
             self.problems[shown(table)] = str(error)
             self.rows.append(_failed_row(table_name(table), str(error), "unreadable"))
             return
+        if sentence := self._repeats.of(faces[0]):
+            self.notes.append(sentence)
+            return
         videos: dict[str, list[FaceSeries]] = {}
         for face in faces:
+            self._keys.update(name_keys(face))
             videos.setdefault(face.video, []).append(face)
         for own in videos.values():
             self._add_video(own)
@@ -212,6 +224,14 @@ class _Study:
                     table = os.path.abspath(journal.parent / entry.table)
                     if table not in here and entry.state != "done":
                         self.rows.append(_failed_row(entry.label, entry.reason, "failed"))
+
+    def unused_names(self) -> list[str]:
+        """A sentence on names of faces that no table has."""
+        unused = [name for key, name in self.options.names.items() if key not in self._keys]
+        if not unused:
+            return []
+        some = ", ".join(map(shown, unused[:SOME])) + (" ..." if len(unused) > SOME else "")
+        return [f"No table has the faces of {counted(len(unused), 'name')}: {some}."]
 
     def _add_video(self, faces: list[FaceSeries]) -> None:
         people, passed_over = people_of(faces, self.options.names, self.options.person)

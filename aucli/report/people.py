@@ -97,13 +97,19 @@ def people_of(
     return kept, len(people) - len(kept)
 
 
+def name_keys(face: FaceSeries) -> list[tuple[str | None, int]]:
+    """The keys of :data:`Names` that are a face's, the most exact one first."""
+    if face.face_id is None:
+        return []
+    places = (face.video, Path(face.video).name, Path(face.video).stem, None)
+    return [(place, face.face_id) for place in places]
+
+
 def _named(faces: Sequence[FaceSeries], names: Names) -> list[Person]:
     """Faces with their names; those of the same name as one."""
     found: dict[object, Person] = {}
     for face in faces:
-        stem = Path(face.video).stem
-        places = (face.video, Path(face.video).name, stem, None)
-        told = (names.get((place, face.face_id)) for place in places if face.face_id is not None)
+        told = (names.get(key) for key in name_keys(face))
         name = next((name for name in told if name), "")
         ids = () if face.face_id is None else (face.face_id,)
         key = name or ids

@@ -5,6 +5,7 @@ when the face is lost for more than half a second. The provenance says how many 
 table without it counts as such where no frame has two faces.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -327,3 +328,36 @@ class _Arrays:
 
     def _if_all(self, names: Sequence[str]) -> np.ndarray | None:
         return cast(np.ndarray, self.group(names)) if self._names >= {*names} else None
+
+
+class Repeats:
+    """Tables one after the other, of which some hold the same rows."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Path] = {}  # recipe -> first table
+
+    def of(self, face: FaceSeries) -> str:
+        """A sentence on the table of a face that holds the same as an earlier one; else empty."""
+        recipe = _recipe(face)
+        first = self._seen.setdefault(recipe, face.table)
+        if not recipe or first == face.table:
+            return ""
+        return (
+            f"{shown(face.table)} holds the same as {shown(first)}, made from the same file with "
+            "the same options, and is left out."
+        )
+
+
+def _recipe(face: FaceSeries) -> str:
+    """The same text for tables of the same rows; empty where the provenance does not tell."""
+    told = face.provenance
+    names = ("faces", "every", "start", "end", "fps", "calibrate")
+    try:
+        options = {name: told["options"][name] for name in names}
+        options["precision"] = told["options"].get("precision", "fp32")
+        options["neutral"] = told.get("neutral_sha256")
+        networks = [told[name]["sha256"] for name in ("model", "detector", "landmarks")]
+        sha256 = told["input"]["sha256"]
+    except (KeyError, TypeError):
+        return ""
+    return json.dumps([sha256, networks, options]) if sha256 else ""
