@@ -40,7 +40,10 @@ def describe(faces: Sequence[FaceSeries]) -> Methods:
     entries = {references.FACS: None}
     for face in faces:
         try:
-            ways.setdefault(_sentences(face), []).append(face)
+            own = ways.setdefault(_sentences(face), [])
+            own.append(face)
+            if len(own) > 1:
+                continue
             for sentence, cited in _networks(face.provenance):
                 limits.setdefault(sentence)
                 entries |= dict.fromkeys(cited)
