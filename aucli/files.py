@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -30,10 +31,12 @@ def shown(name: object) -> str:
     Bytes that are not UTF-8, control characters and turns of the writing direction become escapes
     as in Python: ``\\xff``, ``\\n``, ``\\x1b``, ``\\u202e``.
     """
-    return "".join(
-        letter if letter.isprintable() or letter in JOINERS else _escape(letter)
-        for letter in str(name)
-    )
+    return "".join(letter if _is_plain(letter) else _escape(letter) for letter in str(name))
+
+
+def _is_plain(letter: str) -> bool:
+    # Screenshots of macOS have a narrow blank in their names, which Python does not call printable.
+    return letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs"
 
 
 def _escape(letter: str) -> str:

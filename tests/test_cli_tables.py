@@ -343,6 +343,20 @@ def test_convert_joins_tables_of_pictures_and_films(tmp_path):
     assert read_table(tmp_path / "all.csv")["picture"].fillna("").tolist() == ["", "eva.jpg"]
 
 
+def test_a_face_without_a_baseline_is_there_without_intensities(tmp_path):
+    rows = made_rows({"AU12": [1, 1, 1, 1]}, face_id=[0, 1, 0, 1], frames=[0, 0, 1, 1])
+    rows.intensities[1::2] = nan
+    rows.success[1::2] = False
+    table = write_table(tmp_path / "a.parquet", rows, raw=True)
+    told = run("summarize", table).stdout
+    assert "no baseline" in told and "no face at all" not in told
+    out = tmp_path / "s.csv"
+    run("summarize", table, "-o", out)
+    faces = {row["face_id"]: row for row in rows_of(out)}
+    assert faces["0"]["face_percent"] == faces["1"]["face_percent"] == "100.0"
+    assert faces["0"]["face_seconds"] == faces["1"]["face_seconds"]
+
+
 def test_films_of_one_name_are_told_apart_on_the_screen(tmp_path):
     tables = [
         write_table(tmp_path / folder / "s.csv", made_rows({"AU12": [1, 2]})) for folder in "ab"
@@ -459,7 +473,7 @@ def test_methods_say_what_the_table_says(tmp_path):
         "Landmarks were put on new faces with fan-2d; it followed them from frame to frame. "
         "Intensities were read in every analysed frame with fanau-disfa (SHA-256 1234567890ab...).",
         "One frame in 5 was analysed, from 1 s to the end. The largest face of a frame was kept.",
-        "over the neutral face (rest.mp4) was subtracted",
+        "is the median reading over the neutral face (rest.mp4). It was subtracted",
         "The tables hold 2 frames of 1 input, decoded with pyav; a face was found in 50.0 % of "
         "them.",
         "1 input was damaged",
@@ -480,11 +494,12 @@ def test_methods_say_what_the_table_says(tmp_path):
 
 @pytest.mark.parametrize(
     ("calibrate", "sentence"),
-    [("auto", "From 1 of 2 faces nothing was subtracted, because no frames at rest were found."),
+    [("auto", "1 of 2 faces had no baseline, as no frames at rest were found; nothing was "
+              "subtracted."),
      ("median", "1 of 2 faces had no baseline, and therefore no intensities."),
-     ("neutral=3-5", "The median reading of the person in frames 3 to 5 was subtracted"),
-     ("neutral=3", "The median reading of the person in frame 3 was subtracted"),
-     ("neutral=1,5-2s", "The median reading of the person from 1.5 s to 2 s was subtracted")],
+     ("neutral=3-5", "baseline is the median reading in frames 3 to 5. It was subtracted"),
+     ("neutral=3", "baseline is the median reading in frame 3. It was subtracted"),
+     ("neutral=1,5-2s", "A person's baseline is the median reading from 1.5 s to 2 s. It was")],
 )  # fmt: skip
 def test_methods_say_of_whom_nothing_was_subtracted(tmp_path, calibrate, sentence):
     told = TOLD | {"options": OPTIONS | {"calibrate": calibrate, "faces": "all"}}
@@ -496,6 +511,11 @@ def test_methods_say_of_whom_nothing_was_subtracted(tmp_path, calibrate, sentenc
     table = write_table(tmp_path / "b.parquet", rows, provenance=told)
     said = run("methods", table).stdout
     assert "nothing was subtracted" not in said and "no baseline" not in said
+    told |= {"input": {"codec": "image"}, "options": OPTIONS | {"calibrate": calibrate}}
+    pictures = made_rows({"AU12": [1, 1]}, times=[nan, nan])
+    table = write_table(tmp_path / "c.parquet", pictures, provenance=told)
+    said = run("methods", table).stdout
+    assert "frame" not in said and "video" not in said.partition("@")[0]
 
 
 def test_methods_say_the_precision(tmp_path):

@@ -65,6 +65,8 @@ def targets(folder: Path, **given: Path) -> list[str]:
     [
         ("Zoë 李.mp4", "Zoë 李.mp4"),
         ("می‌شود.mp4", "می‌شود.mp4"),
+        ("Shot 3.05\u202fPM.jpg", "Shot 3.05\u202fPM.jpg"),
+        ("a\u2028b.mp4", r"a\u2028b.mp4"),
         ("a\nb.mp4", r"a\nb.mp4"),
         ("\x1b[31mred\x9b", r"\x1b[31mred\x9b"),
         ("gpj\u202e.mp4", r"gpj\u202e.mp4"),

@@ -278,6 +278,32 @@ def test_a_table_that_is_there_twice_and_names_of_nobody_are_told(tmp_path: Path
     assert [row["person"] for row in study_of(tmp_path / "page.html")["rows"]] == ["Eva"]
 
 
+def test_of_a_table_only_the_videos_that_are_there_twice_are_left_out(tmp_path: Path) -> None:
+    def told(sha256: str) -> dict[str, Any]:
+        options = dict.fromkeys(("faces", "every", "start", "end", "fps", "calibrate"), None)
+        networks = {name: {"sha256": "n"} for name in ("model", "detector", "landmarks")}
+        return {"options": options, "input": {"sha256": sha256}, **networks}
+
+    rows = made_rows({"AU12": [1.0] * 50})
+    tables = [
+        write_table(
+            tmp_path / f"{name}.parquet",
+            [(video, rows) for video in videos],
+            provenance={"inputs": [{"video": video, **told(video)} for video in videos]},
+        )
+        for name, videos in (("a", ["x.mp4", "y.mp4"]), ("b", ["x.mp4", "z.mp4"]))
+    ]
+    made = report(*tables, "-o", tmp_path / "page.html")
+    assert (
+        f"warning: x.mp4 in {tables[1]} is the same as in {tables[0]}, made from the same file "
+        "with the same options, and is left out.\n"
+    ) in made.stderr
+    rows_of_page = study_of(tmp_path / "page.html")["rows"]
+    assert [row["video"] for row in rows_of_page] == ["x.mp4", "y.mp4", "z.mp4"]
+    summary = CliRunner().invoke(app, ["summarize", *map(str, tables)])
+    assert "3 faces in 3 inputs" in summary.stdout and "x.mp4 in" in summary.stderr
+
+
 def test_a_page_names_the_pictures_of_a_folder(tmp_path: Path) -> None:
     rows = made_rows({"AU12": [1.0, 2.0]}, times=[NAN, NAN])
     names = {0: "eva.jpg", 1: "</script>.jpg"}

@@ -111,6 +111,8 @@ def overlay(
     else of the file is copied: no title, no place, no date. Dots and places need a table of
     'aucli analyze --places --sides'. In the bars, the person's left stands over the right.
     """
+    import pandas as pd
+
     from aucli.cli.console import note, progress_bar, warn
     from aucli.files import shown
     from aucli.report import overlay as engine
@@ -154,8 +156,10 @@ def overlay(
     if clips is not None:
         cuts = _clips(table, rows, readings, options, clips, stem)
         if out is None and not cuts:
-            timed = len(rows["timestamp"].unique()) > 1
-            why = "no event of these AUs" if timed else "pictures have no time, so no events"
+            times = rows["timestamp"].unique()
+            why = "no event of these AUs" if len(times) > 1 else "one frame alone has no events"
+            if pd.isna(times).all():
+                why = "pictures have no time, so they have no events"
             note(f"{shown(video.name)}: {why}, so no clip.")
             return
     films = [] if target is None else engine.possible_files(target, is_file)

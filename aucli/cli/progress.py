@@ -254,7 +254,7 @@ class Reporter:
         turn = {job.input.label: number for number, job in enumerate(jobs)}
         self._outcomes.sort(key=lambda outcome: turn.get(outcome.job.input.label, -1))
         summaries = [o.summary for o in self._outcomes if o.summary is not None]
-        if any(summary.face_rows for summary in summaries):
+        if any(summary.levels for summary in summaries):
             console.print(_intensities(summaries))
         if self.total > 1:
             console.print(self._inputs())

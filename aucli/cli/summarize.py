@@ -147,7 +147,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         lines.append([
             who, _number(own[0]["face_id"]), str(own[0]["frames"]),
             f"{own[0]['face_percent']:.0f}", _number(sum(counts) if counts else None),
-            words or "no face at all",
+            words or ("no baseline" if own[0]["face_percent"] else "no face at all"),
         ])  # fmt: skip
     inputs = counted(len({face[:2] for face in faces}), "input")
     show_grid(f"{len(faces)} faces in {inputs}; -o FILE has every AU", columns, lines, (0, 5))

@@ -518,8 +518,7 @@ def _candidates(item: Input, whole: bool) -> Iterator[str]:
     label = Path(item.label)
     short = _short_whole(item.label) if whole else _short(label)
     # A folder's name may hold a dot that starts no suffix.
-    is_folder = item.path.is_prefix if isinstance(item.path, Url) else item.path.is_dir()
-    if not is_folder and not whole:
+    if not item.is_folder and not whole:
         yield _short(label.with_suffix(""))
     yield short
     number = 2

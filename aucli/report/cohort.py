@@ -113,10 +113,10 @@ class Cohort:
                 continue
             for sentence in faces[0].notes:
                 self._note(sentence)
-            if sentence := repeats.of(faces[0]):
+            kept, sentences = repeats.without(faces)
+            for sentence in sentences:
                 self._note(sentence)
-                continue
-            yield from faces
+            yield from kept
 
     def _baselines(self) -> "dict[str, _Baseline]":
         """Participant -> the baseline of its neutral face."""

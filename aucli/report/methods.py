@@ -79,7 +79,7 @@ def _sentences(face: FaceSeries) -> tuple[str, ...]:
             "The AU network looked at each face twice, once mirrored, and the mean was taken."
         )
     sentences += [_frames_taken(options, what), _faces_kept(options, what)]
-    if baseline := _baseline(options):
+    if baseline := _baseline(options, what):
         sentences.append(baseline)
     return tuple(sentences)
 
@@ -164,24 +164,24 @@ def _faces_kept(options: Mapping[str, Any], what: str) -> str:
     return f"The {kept} largest faces of a {what} were kept."
 
 
-def _baseline(options: Mapping[str, Any]) -> str:
+def _baseline(options: Mapping[str, Any], what: str) -> str:
     told = options.get("calibrate")
     if not told:
         return ""
     source = str(told).removeprefix("neutral=")
     if segment := parse_segment(source):
         first, last, seconds = segment
-        where = f"in frames {first:g} to {last:g}" if last > first else f"in frame {first:g}"
+        where = f"in {what}s {first:g} to {last:g}" if last > first else f"in {what} {first:g}"
         where = f"from {first:g} s to {last:g} s" if seconds else where
     elif source == "median":
-        where = "over the whole video"
+        where = "over all of its pictures" if what == "picture" else "over the whole video"
     elif source == "auto":
-        where = "over the frames in which the face was at rest"
+        where = f"over the {what}s in which the face was at rest"
     else:
         where = f"over the neutral face ({shown(source.replace(chr(92), '/').rpartition('/')[2])})"
     return (
-        f"The median reading of the person {where} was subtracted from each AU, and the result "
-        "kept within 0-5."
+        f"A person's baseline is the median reading {where}. It was subtracted from each AU, and "
+        "the result kept within 0-5."
     )
 
 
@@ -195,8 +195,8 @@ def _without_baseline(faces: Sequence[FaceSeries]) -> list[str]:
         return []
     of = f"{lacking} of {counted(len(seen), 'face')}"
     if faces[0].provenance["options"]["calibrate"] == AUTO:
-        return [f"From {of} nothing was subtracted, because no frames at rest were found."]
-    return [f"{of[0].upper()}{of[1:]} had no baseline, and therefore no intensities."]
+        return [f"{of} had no baseline, as no frames at rest were found; nothing was subtracted."]
+    return [f"{of} had no baseline, and therefore no intensities."]
 
 
 def _input(face: FaceSeries) -> Mapping[str, Any]:

@@ -205,9 +205,8 @@ class _Study:
             self.problems[shown(table)] = str(error)
             self.rows.append(_failed_row(table_name(table), str(error), "unreadable"))
             return
-        if sentence := self._repeats.of(faces[0]):
-            self.notes.append(sentence)
-            return
+        faces, sentences = self._repeats.without(faces)
+        self.notes += sentences
         videos: dict[str, list[FaceSeries]] = {}
         for face in faces:
             self._keys.update(name_keys(face))

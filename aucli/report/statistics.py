@@ -64,11 +64,12 @@ def face_statistics(face: FaceSeries, rule: Rule | None = None) -> FaceStatistic
     """The statistics of one face. rule: of the events, Rule() where it is None."""
     lasting = frame_seconds(face.seconds)
     weights = frame_weights(face)
+    there = face.face_ids >= 0  # also without a baseline, and so without intensities
     return FaceStatistics(
         frames=len(face),
-        face_frames=int((face.face_ids >= 0).sum()),
+        face_frames=int(there.sum()),
         seconds=float(lasting.sum()) if face.timed else np.nan,
-        face_seconds=float(lasting[face.success].sum()) if face.timed else np.nan,
+        face_seconds=float(lasting[there].sum()) if face.timed else np.nan,
         aus={
             au: _au_statistics(
                 face,

@@ -331,21 +331,30 @@ class _Arrays:
 
 
 class Repeats:
-    """Tables one after the other, of which some hold the same rows."""
+    """Tables one after the other, of which some hold the same rows of a video."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Path] = {}  # recipe -> first table
 
-    def of(self, face: FaceSeries) -> str:
-        """A sentence on the table of a face that holds the same as an earlier one; else empty."""
-        recipe = _recipe(face)
-        first = self._seen.setdefault(recipe, face.table)
-        if not recipe or first == face.table:
-            return ""
-        return (
-            f"{shown(face.table)} holds the same as {shown(first)}, made from the same file with "
-            "the same options, and is left out."
-        )
+    def without(self, faces: Sequence[FaceSeries]) -> tuple[list[FaceSeries], list[str]]:
+        """The faces of one table without the videos that an earlier table holds, and a sentence on
+        each of these."""
+        again: dict[str, Path] = {}  # video -> first table
+        for face in faces:
+            recipe = _recipe(face)
+            first = self._seen.setdefault(recipe, face.table) if recipe else face.table
+            if first != face.table:
+                again[face.video] = first
+        kept = [face for face in faces if face.video not in again]
+        table = shown(faces[0].table) if faces else ""
+        what = {f"{shown(video)} in {table} is the same as in": own for video, own in again.items()}
+        if not kept and len(set(again.values())) == 1:
+            what = {f"{table} holds the same as": next(iter(again.values()))}
+        return kept, [
+            f"{words} {shown(first)}, made from the same file with the same options, and is left "
+            "out."
+            for words, first in what.items()
+        ]
 
 
 def _recipe(face: FaceSeries) -> str:
