@@ -267,6 +267,9 @@ def test_a_table_that_is_there_twice_and_names_of_nobody_are_told(tmp_path: Path
     first, again = (
         write_table(tmp_path / f"{name}.parquet", rows, provenance=told) for name in "ab"
     )
+    more = write_table(tmp_path / "c.parquet", rows, provenance=told, sides=True, places=True)
+    both = report(first, more, "-o", tmp_path / "both.html", "-q")
+    assert both.exit_code == 0 and "left out" not in both.stderr
     names = tmp_path / "ids.csv"
     names.write_text("video,face_id,name\na.mp4,0,Eva\na.mp4,9,Bob\nno.mp4,0,Ann\n")
     made = report(first, again, "-o", tmp_path / "page.html", "--names", names)

@@ -1,5 +1,6 @@
 """``aucli convert``: tables in other formats, without a new analysis."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,10 +76,10 @@ def convert(
         if len({target for _, target in jobs}) < len(jobs):
             ends = SUFFIX_OF[format_]
             jobs = [([table], out / name.with_name(name.name + ends)) for table, name in named]
-        targets = [target for _, target in jobs]
-        if twins := [target for target in targets if targets.count(target) > 1]:
+        targets = Counter(target for _, target in jobs)
+        if targets and targets.most_common(1)[0][1] > 1:
             raise DataError(
-                f"Two tables would both become {shown(twins[0])}; name the folder above them, or "
+                f"Two tables would both become {shown(targets.most_common(1)[0][0])}; name the folder above them, or "
                 "do one at a time."
             )
     refuse_taken([target for _, target in jobs], found.tables, "table")

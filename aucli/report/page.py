@@ -185,7 +185,7 @@ class _Study:
         self.details: dict[int, str] = {}  # row -> packed
         self.problems: dict[str, str] = {}
         self.notes: list[str] = []
-        self._repeats = Repeats()
+        self._repeats = Repeats(by_columns=True)
         self._keys: set[tuple[str | None, int]] = set()  # of names that may be of these tables
         self.without_pictures: dict[str, str] = {}
         self.provenances: dict[str, Mapping[str, Any]] = {}  # AU network -> one that names it

@@ -331,9 +331,11 @@ class _Arrays:
 
 
 class Repeats:
-    """Tables one after the other, of which some hold the same rows of a video."""
+    """Tables one after the other, of which some hold the same rows of a video. by_columns: one that
+    tells sides or places and one that does not are two."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_columns: bool = False) -> None:
+        self._by_columns = by_columns
         self._seen: dict[str, Path] = {}  # recipe -> first table
 
     def without(self, faces: Sequence[FaceSeries]) -> tuple[list[FaceSeries], list[str]]:
@@ -342,6 +344,8 @@ class Repeats:
         again: dict[str, Path] = {}  # video -> first table
         for face in faces:
             recipe = _recipe(face)
+            if recipe and self._by_columns:
+                recipe += f" {face.sides is not None} {face.places is not None}"
             first = self._seen.setdefault(recipe, face.table) if recipe else face.table
             if first != face.table:
                 again[face.video] = first

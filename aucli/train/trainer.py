@@ -36,7 +36,7 @@ from aucli.train.nets import fingerprint, read_tensors
 from aucli.train.tasks import Task, make_task
 from aucli.version import version
 from aucli.weights import cards
-from aucli.weights.store import card_file, checked_people
+from aucli.weights.store import UNKNOWN_PEOPLE, card_file, checked_people
 
 # What a message says instead of two checksums.
 CHANGED = {
@@ -224,7 +224,8 @@ class Trainer:
                 "config.json beside it, or use another out folder."
             ) from error
         self.clock = self.seconds
-        for dataset, names in checked_people(state.get("train_subjects", {}), path).items():
+        told = state.get("train_subjects", {UNKNOWN_PEOPLE: [path.name]})
+        for dataset, names in checked_people(told, path).items():
             self.subjects[dataset] = sorted({*self.subjects.get(dataset, ()), *names})
 
     def _refuse_others(self, path: Path, state: dict[str, Any]) -> None:
