@@ -76,11 +76,11 @@ def convert(
         if len({target for _, target in jobs}) < len(jobs):
             ends = SUFFIX_OF[format_]
             jobs = [([table], out / name.with_name(name.name + ends)) for table, name in named]
-        targets = Counter(target for _, target in jobs)
-        if targets and targets.most_common(1)[0][1] > 1:
+        ((target, times),) = Counter(target for _, target in jobs).most_common(1)
+        if times > 1:
             raise DataError(
-                f"Two tables would both become {shown(targets.most_common(1)[0][0])}; name the folder above them, or "
-                "do one at a time."
+                f"Two tables would both become {shown(target)}; name the folder above them, or do "
+                "one at a time."
             )
     refuse_taken([target for _, target in jobs], found.tables, "table")
     absent: dict[str, None] = {}  # each sentence once, in order
