@@ -9,6 +9,7 @@ live = analyzer.live()                          # a webcam: live.push(rgb, secon
 """
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -58,6 +59,7 @@ from aucli.table.schema import Rows, to_data_frame, to_record_batch
 from aucli.table.writer import TableFormat, provenance_file
 from aucli.video.arrays import ArraySource, as_frames, check_times
 from aucli.video.source import VideoSource, open_video
+from aucli.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,9 +201,12 @@ class Analyzer:
 
         ``face_id`` and ``AU12_c`` are nullable integers. ``attrs["provenance"]`` says how the rows
         came to be, ``attrs["damage"]`` what is missing of a damaged file ('' for a sound one).
+        Warns where a folder holds more inputs than its pictures, which :meth:`tables` would read.
         Raises InputError as :meth:`open`, or for neutral frames without a face.
         """
-        return _data_frame(self.open(path))
+        table = _data_frame(self.open(path))
+        _warn_of_others(Input(place(path), shown(path)))
+        return table
 
     def frames(
         self,
@@ -437,6 +442,20 @@ def analyze(
         raise OptionError(f"groups: {', '.join(strange)} {verb} not among {', '.join(SWITCHES)}.")
     switches: OptionWords = dict.fromkeys(wanted, True)  # pyright: ignore[reportAssignmentType]
     return Analyzer(**{**options, **switches}).frame(path)
+
+
+def _warn_of_others(read: Input) -> None:
+    """Warn of what a folder holds beside its own pictures, which alone are read as one input."""
+    if not read.is_folder:
+        return
+    others = [item for item in find_inputs([str(read.path)]).inputs if item.path != read.path]
+    if others:
+        first = f"{others[0].label}{', ...' if others[1:] else ''}"
+        warnings.warn(
+            f"{read.label} is read as its pictures; it holds {counted(len(others), 'more input')} "
+            f"({first}) that `Analyzer.tables` would read.",
+            stacklevel=3,
+        )
 
 
 def _data_frame(analysis: Analysis) -> "pd.DataFrame":

@@ -1,4 +1,5 @@
-"""What a batch would take, judged from a look at every input and a try of the first one."""
+"""What a batch would take, judged from a look at every input and a try of the first film and the
+first pictures."""
 
 import io
 import time
@@ -18,6 +19,8 @@ from aucli.table.text import as_text
 from aucli.video.source import open_video
 
 TRIED_ROWS = 96
+# Faces of a film are followed, those of pictures are looked for in each, and twice.
+FILMS, PICTURES = "films", "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,13 @@ class Estimate:
 
     frames: to analyse of each input, in the order of the jobs; None where the file does not say how
     many it has. problems: a sentence for each input that cannot be opened, by its label. fps:
-    frames a second, as tried with the first input that has any. seconds, bytes: of all inputs whose
-    frames are known; None where nothing could be tried.
+    frames a second of FILMS and of PICTURES, as tried with the first input of the kind that has
+    any. seconds, bytes: of all inputs whose frames are known; None where nothing could be tried.
     """
 
     frames: tuple[int | None, ...]
     problems: dict[str, str]
-    fps: float | None
+    fps: dict[str, float]
     seconds: float | None
     bytes: int | None
 
@@ -46,7 +49,8 @@ def estimate(
     """Look at every input and analyse the first frames of one; writes nothing."""
     frames: list[int | None] = []
     problems: dict[str, str] = {}
-    tried: tuple[float, float] | None = None  # frames a second, bytes a frame
+    known: dict[str, int] = {FILMS: 0, PICTURES: 0}
+    tried: dict[str, tuple[float, float]] = {}  # kind -> frames a second, bytes a frame
     for job in jobs:
         on_job()
         count = None
@@ -57,19 +61,22 @@ def estimate(
                 original.named(),
                 open_video(original.path, "pyav", max_pixels=options.max_pixels) as source,
             ):
-                count = frames_to_analyse(source.info, analyzer.options)
-            if tried is None:
-                tried = _try(analyzer, job, table_format)
+                kind = PICTURES if source.unrelated else FILMS
+                count = frames_to_analyse(source.info, options)
+            known[kind] += count or 0
+            if kind not in tried and (speed := _try(analyzer, job, table_format)):
+                tried[kind] = speed
         except AucliError as error:
             problems[job.input.label] = str(error)
         frames.append(count)
-    known = sum(count for count in frames if count)
     return Estimate(
         frames=tuple(frames),
         problems=problems,
-        fps=tried and tried[0],
-        seconds=tried and known / tried[0],
-        bytes=tried and round(known * tried[1]),
+        fps={kind: fps for kind, (fps, _) in tried.items()},
+        seconds=sum(known[kind] / fps for kind, (fps, _) in tried.items()) if tried else None,
+        bytes=round(sum(known[kind] * size for kind, (_, size) in tried.items()))
+        if tried
+        else None,
     )
 
 

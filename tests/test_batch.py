@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bright_faces import NONE, ONE, TWO, hear_signals, tiny_analyzer, tiny_networks, write_clip
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from aucli import analyzer
@@ -435,6 +437,18 @@ def test_a_dry_run_writes_nothing_and_estimates(study):
     assert not Path("out").exists()
     assert analyze(study, "gone.mp4", "-o", "out", "--dry-run").exit_code == 1
     assert not Path("out").exists()
+
+
+def test_a_dry_run_times_films_and_pictures_apart(study):
+    (study / "album").mkdir()
+    for name in "abc":
+        Image.new("RGB", (96, 64), (ONE, ONE, ONE)).save(study / f"album/{name}.png")
+    result = analyze("study/face.mp4", "study/none.mp4", "-o", "out", "--dry-run")
+    assert re.search(r"^About \d+ s at \d+ fps, as a", result.stderr, re.M), result.stderr
+    result = analyze("study/face.mp4", "study/album", "-o", "out", "--dry-run")
+    assert "2 inputs, 7 frames." in result.stderr
+    pattern = r"^About \d+ s at \d+ fps for films and \d+ fps for pictures, as a"
+    assert re.search(pattern, result.stderr, re.M), result.stderr
 
 
 def test_a_log_has_every_message_with_its_time(study):

@@ -55,6 +55,7 @@ def test_networks_follow_the_options(random_weights):
         "name": "scc-joint",
         "sha256": hashlib.sha256(blob).hexdigest(),
         "template": "eyes-nose",
+        "train_subjects": {"unknown": ("scc-joint.safetensors",)},  # its card is silent
     }
     assert networks.provenance["device"] == "cpu"
 

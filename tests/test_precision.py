@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -283,7 +282,15 @@ def test_a_table_says_its_precision_and_is_not_resumed_with_another(tmp_path: Pa
     assert again.exit_code == 0, again.output
     other = CliRunner().invoke(app, ["analyze", *short, "-o", folder, "--resume"])
     assert other.exit_code == 2
-    assert re.search(r"made with other settings \(demo\.parquet: ", other.output)
+    assert "made with other settings (demo.parquet: precision int8, now fp32)" in " ".join(
+        other.output.split()
+    )
+    anew = CliRunner().invoke(app, ["analyze", *short, "-o", folder, "--overwrite"])
+    assert anew.exit_code == 0, anew.output
+    other = CliRunner().invoke(app, [*command, "-o", folder, "--resume"])
+    assert "made with other settings (demo.parquet: precision fp32, now int8)" in " ".join(
+        other.output.split()
+    )
 
 
 def test_bench_says_the_precision(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stills: every picture of a file, upright, in sRGB and 8 bits; damage is told."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,21 @@ def test_one_table_of_pictures_and_films_names_the_pictures(album, out):
     assert table.loc[table["video"] == "film.mp4", "picture"].fillna("").to_list() == ["", ""]
     pictures = table[table["video"] == "album"]
     assert [*zip(pictures["frame"], pictures["picture"], strict=True)] == NAMED
+
+
+def test_python_warns_of_what_a_folder_holds_beside_its_pictures(album, recwarn):
+    analyzer = tiny_analyzer()
+    analyzer.frame("album")
+    analyzer.tables(".", out="tables")
+    assert not recwarn.list
+    shutil.copy("film.mp4", album / "film.mp4")
+    with pytest.warns(UserWarning) as caught:
+        table = analyzer.frame("album")
+    assert str(caught[0].message) == (
+        "album is read as its pictures; it holds 1 more input (film.mp4) that `Analyzer.tables` "
+        "would read."
+    )
+    assert [*zip(table["frame"], table["picture"], strict=True)] == NAMED
 
 
 def test_a_dataset_of_pictures_and_films_has_the_same_columns(album):

@@ -15,6 +15,8 @@ from aucli.cli import app
 from aucli.datasets import prepared, synthetic
 from aucli.errors import DataError, OutputError, WeightsError
 from aucli.evaluation.tables import read_predictions
+from aucli.pipeline.loading import load_networks
+from aucli.pipeline.options import AnalyzeOptions
 from aucli.synth import backgrounds
 from aucli.train.config import FREE, TrainConfig, with_preset
 from aucli.train.trainer import Trainer, train
@@ -197,6 +199,19 @@ def test_a_card_that_is_silent_is_told(root: Path, begun: Path) -> None:
         f"The card of {model} does not name everybody on whom the model was trained; the scores "
         "hold only if nobody who is tested here was among them."
     ) in told
+
+
+def test_tables_of_a_silent_card_are_silent(begun: Path) -> None:
+    def told() -> dict[str, tuple[str, ...]]:
+        options = AnalyzeOptions(model=str(begun / "weights.safetensors"), device="cpu")
+        return load_networks(options).provenance["model"]["train_subjects"]
+
+    assert told() == {"disfa": tuple(P1)}
+    path = begun / "weights.json"
+    card = json.loads(path.read_text())
+    del card["provenance"]["train_subjects"]
+    path.write_text(json.dumps(card))
+    assert told() == {"unknown": ("weights.safetensors",)}
 
 
 def test_weights_that_began_with_silent_ones_are_silent(

@@ -491,8 +491,11 @@ def _show_estimate(
     known = counted(sum(frames for frames in found.frames if frames), "frame")
     note(f"{counted(len(jobs), 'input')}, {known}{more}.")
     if found.seconds is not None and found.bytes is not None:
+        speeds = [f"{fps:.0f} fps" for fps in found.fps.values()]
+        if len(speeds) > 1:
+            speeds = [f"{fps:.0f} fps for {kind}" for kind, fps in found.fps.items()]
         note(
-            f"About {_duration(found.seconds)} at {found.fps:.0f} fps, as a short try gave, and "
+            f"About {_duration(found.seconds)} at {' and '.join(speeds)}, as a short try gave, and "
             f"{found.bytes / 1e6:.1f} MB of tables."
         )
 

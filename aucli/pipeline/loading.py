@@ -9,6 +9,7 @@ something else when it is missing.
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from aucli.errors import OptionError, WeightsError
@@ -26,7 +27,7 @@ from aucli.table.schema import Columns
 from aucli.weights.cards import load_au_model, read_card
 from aucli.weights.manifest import Published
 from aucli.weights.names import AbsentNetwork, UnknownNetwork, resolve
-from aucli.weights.store import EXPORTS, people_of
+from aucli.weights.store import EXPORTS, UNKNOWN_PEOPLE, people_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,11 @@ def _int8(names: NetworkNames, options: AnalyzeOptions) -> dict[str, Any]:
 
 
 def _seen(names: NetworkNames) -> dict[str, Any]:
-    """People of licensed datasets on whom the AU network was trained, for ``aucli eval``."""
+    """People of licensed datasets on whom the AU network was trained, for ``aucli eval``; "unknown"
+    ones where its card does not say."""
     people = people_of(read_card(names.model, "au")[1], f"the card of {names.model}")
+    if people is None:
+        people = {UNKNOWN_PEOPLE: (Path(names.model).name,)}
     return {"train_subjects": people} if people else {}
 
 

@@ -38,10 +38,10 @@ def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
         kind: (plain.get(kind) or {}).get("sha256") or (plain.get(kind) or {}).get("name")
         for kind in ("model", "detector", "landmarks")
     }
-    if int8 := (plain.get("model") or {}).get("int8"):
-        networks["int8 form"] = int8
     neutral = {"neutral video": plain["neutral_sha256"]} if plain.get("neutral_sha256") else {}
-    return {**networks, **neutral, **options}
+    # Last, because a sentence names the first difference, and most often that is the precision.
+    int8 = (plain.get("model") or {}).get("int8")
+    return {**networks, **neutral, **options, **({"int8 form": int8} if int8 else {})}
 
 
 # Columns that other options ask for, too: who resumes may never have named them.
